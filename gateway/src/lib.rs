@@ -1,1 +1,30 @@
-//! x
+//! scalegate: clients see and set how many replicas a Kubernetes Deployment runs, with a certificate instead of a
+//! kubeconfig, under rules that the platform team writes as WebAssembly modules.
+//!
+//! # The way of a request
+//!
+//! ```text
+//! client ─mTLS─▶ listener ─▶ identity ─▶ api ─▶ policy ─▶ replicas (watch cache)            a read ends here
+//!                                                  └────▶ targets  (ReplicaTarget in the cluster)   a write ends here
+//!                                                                     │ watch
+//!                                                     reconciler (the leader) ─▶ deployments/scale ─▶ watch cache
+//! ```
+//!
+//! # Layout
+//!
+//! In the order in which a request meets them:
+//!
+//! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
+//! - [`listener`]: TCP connections become TLS 1.3 connections with a client certificate; limits, deadlines, drain.
+//! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
+//! - [`api`]: a request becomes an operation; one [`api::Error`] is what goes wrong.
+//! - [`policy`]: an operation by a client is permitted, as a [`policy::Permit`], or denied.
+//! - [`replicas`]: what the cluster holds, as the watches last told it.
+//! - [`targets`]: a permit becomes the write of one [`targets::ReplicaTarget`].
+//! - [`reconciler`]: the leader drives Deployments to their targets.
+//! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
+
+pub mod identity;
+pub mod policy;
+pub mod replicas;
+pub mod targets;

@@ -1,0 +1,137 @@
+//! Policy, version 1: the document that a module reads and the verdict that it gives.
+//!
+//! These types are the contract; `policies/schema/` holds their JSON Schema.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The value of [`Input::api_version`].
+pub const API_VERSION: &str = "scalegate.dev/v1";
+
+/// What a policy is asked.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// Who asks.
+    pub client: Client,
+    /// What for.
+    pub action: Action,
+    /// On which Deployment; it need not exist.
+    pub target: Target,
+    /// The Deployment's state; null where there is no such Deployment.
+    pub current: Option<Current>,
+    /// What is asked of it; null for an action that changes no count.
+    pub request: Option<Request>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Client {
+    /// The typed id, such as `uri:spiffe://example.org/ci`.
+    pub id: String,
+    /// The organizations of the certificate's subject.
+    pub groups: Vec<String>,
+    /// The certificate's serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// When the certificate ends, RFC 3339.
+    #[schemars(with = "String")]
+    pub not_after: Timestamp,
+}
+
+/// What a client can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// See a Deployment's replicas.
+    Get,
+    /// Set a Deployment's replicas.
+    Set,
+    /// Stop managing a Deployment.
+    Release,
+    /// See the loaded policies.
+    Describe,
+}
+
+/// The Deployment that is asked about.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels; empty where it does not exist.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations, as far as the gateway is configured to read them.
+    pub annotations: BTreeMap<String, String>,
+    /// The labels of its namespace; null where the gateway cannot see them.
+    pub namespace_labels: Option<BTreeMap<String, String>>,
+}
+
+/// The Deployment's state.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Current {
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// Ready replicas.
+    pub ready: i32,
+    /// Available replicas.
+    pub available: i32,
+    /// Updated replicas.
+    pub updated: i32,
+    /// `complete`, `progressing`, `failed` or `paused`.
+    #[schemars(with = "String")]
+    pub rollout: crate::replicas::Rollout,
+    /// What was last asked of it through the gateway; null where nothing holds.
+    pub target: Option<Wanted>,
+    /// The autoscalers that drive it.
+    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
+    pub owners: Vec<crate::replicas::Autoscaler>,
+}
+
+/// What was last asked of a Deployment through the gateway.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    /// The count.
+    pub replicas: i32,
+    /// The client id of who asked.
+    pub requested_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What is asked of a Deployment.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The wanted count.
+    pub replicas: i32,
+    /// How long it should hold; null for a baseline.
+    pub duration_seconds: Option<u64>,
+    /// Why, 512 bytes at most.
+    pub reason: Option<String>,
+}
+
+/// What a policy answers. An answer of any other shape is an error, and so a no.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Verdict {
+    /// Whether the client may.
+    pub allow: bool,
+    /// Why, in words for the client.
+    pub reasons: Vec<String>,
+    /// The longest time that the request may hold.
+    #[serde(default)]
+    pub max_seconds: Option<u64>,
+    /// Words for the decision log.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}

@@ -1,0 +1,88 @@
+//! The evidence that a policy allowed an action.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::identity::ClientIdentity;
+use crate::replicas::Observation;
+
+/// Names one decision in answers, logs and targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionId(Uuid);
+
+impl DecisionId {
+    pub(super) fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Evidence that the policies allowed `client` to do `action` on what was observed.
+///
+/// Only [`super::Policy`] makes one. Whatever shows a client the cluster or changes it takes a permit, so a handler
+/// that forgets to ask the policies does not compile.
+#[derive(Debug)]
+pub struct Permit<A> {
+    pub(super) action: A,
+    pub(super) client: Arc<ClientIdentity>,
+    pub(super) observation: Observation,
+    pub(super) decision: DecisionId,
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+impl<A> Permit<A> {
+    /// What was allowed.
+    pub fn action(&self) -> &A {
+        &self.action
+    }
+
+    /// Who was allowed.
+    pub fn client(&self) -> &ClientIdentity {
+        &self.client
+    }
+
+    /// The state of the cluster that the policies saw.
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// The decision's name.
+    pub fn decision(&self) -> DecisionId {
+        self.decision
+    }
+
+    /// The tags that the policies attached.
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
+    }
+}
+
+/// Why there is no permit.
+#[derive(Debug, Error)]
+pub enum Denied {
+    /// The rules said no.
+    #[error("refused by policy (decision {decision}): {}", reasons.join("; "))]
+    Refused {
+        /// The decision's name.
+        decision: DecisionId,
+        /// The modules' reasons, in module order.
+        reasons: Vec<String>,
+    },
+    /// The rules could not be asked. The cause is for the log, not for the client.
+    #[error("no verdict (decision {decision}): {cause}")]
+    Unavailable {
+        /// The decision's name.
+        decision: DecisionId,
+        /// What went wrong, with the module's name.
+        cause: String,
+    },
+}
