@@ -1,1 +1,13 @@
-//! x
+//! What the integration tests, the demo and `make dev` stand on: a real control plane, real gateways, real clients.
+//!
+//! - [`process`]: child processes that never outlive the harness.
+//! - [`controlplane`] (with [`pki`]): etcd, the API server, controllers, and KWOK.
+//! - [`stack`]: the product installed on a cluster.
+//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
+//! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
+
+pub mod client;
+pub mod controlplane;
+pub mod fixtures;
+pub mod pki;
+pub mod process;

@@ -1,0 +1,69 @@
+# Every verb of the repository. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+CERTS_DIR ?= certs/dev
+
+.PHONY: help
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build controlplane ## build everything, start a control plane and the gateway, and walk through the main job
+	@target/debug/demo
+
+.PHONY: dev
+dev: build controlplane ## the same environment, staying up until Ctrl-C
+	@target/debug/dev
+
+.PHONY: test
+test: build controlplane policies-test ## run all tests
+	SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" $(CARGO) test --locked --workspace
+
+.PHONY: test-integration
+test-integration: build ## run the integration tests against the cluster of the current kubeconfig
+	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked -p scalegate-tests --test it
+
+.PHONY: lint
+lint: ## check format, lints, dependencies, scripts and generated files
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	policies/build.sh --check
+	tests/lint-scripts.sh
+
+.PHONY: fmt
+fmt: ## format the Rust and Rego sources
+	$(CARGO) fmt --all
+	policies/build.sh --fmt
+
+.PHONY: build
+build: policies
+	@echo "building the gateway and the harness (a few minutes the first time)" >&2
+	$(CARGO) build --locked --workspace
+
+.PHONY: controlplane
+controlplane:
+	@tests/controlplane/build.sh >/dev/null
+
+.PHONY: policies
+policies: ## compile the example policies to WebAssembly, into target/policies
+	policies/build.sh
+
+.PHONY: policies-test
+policies-test: policies
+	policies/build.sh --test
+
+.PHONY: certs
+certs: ## mint development certificates into certs/dev
+	$(CARGO) run --locked --quiet -p scalegate-certs -- --out $(CERTS_DIR)
+
+.PHONY: crd
+crd: ## generate the CRD from the Rust types
+	$(CARGO) run --locked --quiet -p scalegate -- crd > charts/scalegate/crds/replicatargets.scalegate.dev.yaml
+
+.PHONY: clean
+clean: ## remove what was built in this clone; the cache that clones share stays
+	$(CARGO) clean
+	rm -rf certs/dev

@@ -1,0 +1,179 @@
+//! A client of the gateway with a certificate.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A caller of one gateway.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+}
+
+/// What the gateway answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: Bytes,
+}
+
+/// A connection that is kept.
+pub enum Connection {
+    /// HTTP/1.1.
+    Http1(http1::SendRequest<Full<Bytes>>),
+    /// HTTP/2.
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Client {
+    /// A caller with the certificate `clients/NAME.pem` under `certs`, as `make certs` lays them out.
+    pub fn with_certificate(address: SocketAddr, certs: &Path, name: &str) -> Result<Self> {
+        let chain = certs.join(format!("clients/{name}.pem"));
+        let key = certs.join(format!("clients/{name}-key.pem"));
+        let chain = CertificateDer::pem_file_iter(&chain)?.collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(&key)?;
+        Self::new(address, &certs.join("ca.pem"), Some((chain, key)))
+    }
+
+    /// A caller that trusts `ca` and shows `identity`, if any.
+    pub fn new(
+        address: SocketAddr,
+        ca: &Path,
+        identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(ca)? {
+            roots.add(certificate?)?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots);
+        let tls = match identity {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self { address, tls: Arc::new(tls) })
+    }
+
+    async fn tls(&self, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+        let mut config = (*self.tls).clone();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let tcp = TcpStream::connect(self.address).await.context("cannot connect")?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("TLS failed")
+    }
+
+    /// A kept HTTP/1.1 connection.
+    pub async fn http1(&self) -> Result<Connection> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.tls(b"http/1.1").await?)).await?;
+        tokio::spawn(connection);
+        Ok(Connection::Http1(sender))
+    }
+
+    /// A kept HTTP/2 connection.
+    pub async fn http2(&self) -> Result<Connection> {
+        let io = TokioIo::new(self.tls(b"h2").await?);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+        tokio::spawn(connection);
+        Ok(Connection::Http2(sender))
+    }
+
+    /// One request on a connection of its own.
+    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer> {
+        self.http1().await?.request(method, path, headers, body).await
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.request(Method::GET, path, &[], Vec::new()).await
+    }
+
+    /// PUT of a JSON body.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.request(Method::PUT, path, &[("content-type", "application/json")], body.to_string().into_bytes()).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<Answer> {
+        self.request(Method::DELETE, path, &[], Vec::new()).await
+    }
+}
+
+impl Connection {
+    /// One request on this connection.
+    pub async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer> {
+        let uri = match self {
+            Self::Http1(_) => path.to_owned(),
+            Self::Http2(_) => format!("https://localhost{path}"),
+        };
+        let mut request = Request::builder().method(method).uri(uri);
+        if matches!(self, Self::Http1(_)) {
+            request = request.header("host", "localhost");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        let response = match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await?
+            }
+        };
+        let (head, body) = response.into_parts();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await?.to_bytes() })
+    }
+
+    /// GET.
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.request(Method::GET, path, &[], Vec::new()).await
+    }
+}
+
+impl Answer {
+    /// The body as JSON; null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The stable code of a problem document, or the empty text.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A header's text, or the empty text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}

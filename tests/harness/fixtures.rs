@@ -1,0 +1,107 @@
+//! Objects for tests.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::Instant;
+
+/// How long something that should happen may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Creates a namespace with a name of its own.
+pub async fn namespace(client: &Client, prefix: &str) -> Result<String> {
+    let metadata = ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() };
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let created = namespaces.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await?;
+    Ok(created.metadata.name.unwrap_or_default())
+}
+
+/// A Deployment to create: one replica unless told otherwise.
+#[derive(Debug)]
+pub struct DeploymentFixture {
+    namespace: String,
+    name: String,
+    replicas: i32,
+    annotations: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+}
+
+/// The Deployment `name` in `namespace`.
+pub fn deployment(namespace: &str, name: &str) -> DeploymentFixture {
+    DeploymentFixture {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        replicas: 1,
+        annotations: BTreeMap::new(),
+        labels: BTreeMap::new(),
+    }
+}
+
+impl DeploymentFixture {
+    /// With this count.
+    #[must_use]
+    pub fn replicas(mut self, replicas: i32) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// With this annotation too.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With this label too.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Creates it.
+    pub async fn create(self, client: &Client) -> Result<Deployment> {
+        let pods = json!({ "app": self.name });
+        let deployment = serde_json::from_value(json!({
+            "metadata": { "name": self.name, "annotations": self.annotations, "labels": self.labels },
+            "spec": {
+                "replicas": self.replicas,
+                "selector": { "matchLabels": pods },
+                "template": {
+                    "metadata": { "labels": pods },
+                    "spec": { "containers": [{ "name": "main", "image": "example.test/pause:1" }] },
+                },
+            },
+        }))?;
+        let api: Api<Deployment> = Api::namespaced(client.clone(), &self.namespace);
+        Ok(api.create(&PostParams::default(), &deployment).await?)
+    }
+}
+
+/// Waits until the object `name` exists and `holds`; the object as it then is.
+pub async fn wait_for<K>(api: &Api<K>, name: &str, what: &str, holds: impl Fn(&K) -> bool) -> Result<K>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let last = api.get_opt(name).await;
+        if let Ok(Some(object)) = &last
+            && holds(object)
+        {
+            return Ok(object.clone());
+        }
+        if Instant::now() > deadline {
+            bail!("waited in vain for {what}; last seen: {last:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
