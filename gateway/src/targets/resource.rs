@@ -58,6 +58,13 @@ pub struct ScaleTargetRef {
     pub name: String,
 }
 
+impl ScaleTargetRef {
+    /// The Deployment `name`.
+    pub fn deployment(name: impl Into<String>) -> Self {
+        Self { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: name.into() }
+    }
+}
+
 /// What the reconciler made of the target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
