@@ -256,3 +256,6 @@ fn following<'a, T>(
     };
     table.range((start, Bound::Unbounded)).take_while(move |(name, _)| namespace.is_none_or(|ns| name.namespace == ns))
 }
+
+#[cfg(test)]
+mod tests;

@@ -292,3 +292,6 @@ fn advance(position: &mut Option<Position>, object: &Value) {
         *position = Some(version.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests;
