@@ -1,18 +1,88 @@
 //! What the cluster holds, as the watches last told it.
 //!
-//! Answers to reads and the facts for policies come from here; a read never calls the API server.
+//! Answers to reads and the facts for policies come from here; a read never calls the API server. Four watches feed
+//! the cache: Deployments, `ReplicaTarget`s, `HorizontalPodAutoscaler`s and Namespaces, each kept in a slim form.
+//!
+//! # What the age means
+//!
+//! The age of a watch is zero while its stream is open and has shown a sign of life (an event, a bookmark, its opening)
+//! within [`ReplicasSettings::idle`]: the API server pushes changes into an open stream, so there is nothing newer to
+//! know. An API server that stops closes its streams at once, so an outage is noticed at once, and from then on the age
+//! is the time since the stream broke, until a new one is open. A connection that dies in silence is noticed when
+//! `idle` has passed, and then the age counts from its last sign of life. A watch that never listed is as old as the cache.
+//!
+//! During an outage and during a relist the last known state serves on.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
+
+mod backoff;
+mod cache;
+mod changes;
+mod contact;
+mod decode;
+mod kind;
+mod metrics;
 mod model;
 mod version;
+mod watch;
 
+pub use changes::{Change, Changes, TimedOut};
+pub use contact::{Contact, ContactState, WatchContact, Watched};
+pub use metrics::ReplicasMetrics;
 pub use model::{Autoscaler, Deployment, DeploymentName, Observation, Rollout};
 pub use version::{InvalidVersion, Version};
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use self::cache::Cache;
+use self::kind::{AutoscalerKind, DeploymentKind, NamespaceKind, TargetKind};
+use self::watch::Watch;
+
+/// How the cache watches and what it keeps.
+#[derive(Debug, Clone)]
+pub struct ReplicasSettings {
+    /// The annotations of Deployments that the cache keeps: exact keys, or prefixes ending in `*`. Default
+    /// `scalegate.dev/*`. Others never enter it: `kubectl.kubernetes.io/last-applied-configuration` holds secrets.
+    pub annotations: Vec<String>,
+    /// How many objects one page of a list asks for, at least 1. Default 500.
+    pub page_size: u32,
+    /// How long the API server keeps one watch open, in whole seconds. Default 290 s, under the 5 minutes after which
+    /// load balancers like to cut connections.
+    pub watch_timeout: Duration,
+    /// How long a watch may be silent before it counts as dead. Default 90 s; kube-apiserver sends a bookmark about
+    /// every 60 s, so less than that tears down healthy watches.
+    pub idle: Duration,
+    /// How long a page of a list or the opening of a watch may take. Default 30 s.
+    pub request_timeout: Duration,
+}
+
+impl Default for ReplicasSettings {
+    fn default() -> Self {
+        Self {
+            annotations: vec!["scalegate.dev/*".to_owned()],
+            page_size: 500,
+            watch_timeout: Duration::from_secs(290),
+            idle: Duration::from_secs(90),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A watch task ended, which only a defect makes it do; the cache would go stale unnoticed, so the process should end.
+#[derive(Debug, Error)]
+#[error("a watch of the cluster ended")]
+pub struct WatchEnded(#[source] Option<JoinError>);
 
 /// The watch cache. Clones share one state.
 #[derive(Debug, Clone)]
-pub struct Replicas(Arc<()>);
+pub struct Replicas(Arc<Cache>);
 
 /// A part of a list.
 #[derive(Debug)]
@@ -24,13 +94,35 @@ pub struct Page {
 }
 
 impl Replicas {
-    /// Everything known about `name` now.
-    pub fn observe(&self, name: &DeploymentName) -> Observation {
-        let _ = (&self.0, name);
-        unimplemented!()
+    /// An empty cache, and the future that fills it and keeps it fresh until it is dropped.
+    ///
+    /// The future retries every failure for ever; it ends only when a watch task panicked.
+    pub fn new(
+        settings: ReplicasSettings,
+        client: kube::Client,
+        metrics: &ReplicasMetrics,
+    ) -> (Self, impl Future<Output = WatchEnded> + Send + use<>) {
+        let cache = Arc::new(Cache::default());
+        metrics.attach(&cache);
+        let watch = Watch::new(settings, client, cache.clone(), metrics.clone());
+        let drive = async move {
+            let mut watches = JoinSet::new();
+            watches.spawn(watch.clone().run::<DeploymentKind>());
+            watches.spawn(watch.clone().run::<TargetKind>());
+            watches.spawn(watch.clone().run::<AutoscalerKind>());
+            watches.spawn(watch.run::<NamespaceKind>());
+            WatchEnded(watches.join_next().await.and_then(Result::err))
+        };
+        (Self(cache), drive)
     }
 
-    /// The next `limit` Deployments (at most) after `after`, in one namespace or all, whose labels `selector` matches.
+    /// Everything known about `name` now, taken at one instant.
+    pub fn observe(&self, name: &DeploymentName) -> Observation {
+        self.0.observe(name)
+    }
+
+    /// The next `limit` Deployments (at most, and at least one) after `after`, in one namespace or all, whose labels
+    /// `selector` matches. Each item is consistent in itself; a Deployment that exists throughout appears exactly once.
     pub fn page(
         &self,
         namespace: Option<&str>,
@@ -38,7 +130,50 @@ impl Replicas {
         selector: &kube::core::Selector,
         limit: usize,
     ) -> Page {
-        let _ = (&self.0, namespace, after, selector, limit);
-        unimplemented!()
+        self.0.page(namespace, after, selector, limit)
+    }
+
+    /// The names that have a `ReplicaTarget`, in order, whether or not the Deployment exists.
+    pub fn targets(&self) -> Vec<DeploymentName> {
+        self.0.targets()
+    }
+
+    /// Waits until every watch has listed once. A watch on Namespaces that the API server forbids is not waited for.
+    pub async fn synced(&self) {
+        self.0.synced().await;
+    }
+
+    /// How each watch is in contact with the API server now.
+    pub fn contact(&self) -> Contact {
+        self.0.contact()
+    }
+
+    /// The changes from now on.
+    pub fn subscribe(&self) -> Changes {
+        self.0.subscribe()
+    }
+
+    /// Waits until what is known about `name` satisfies `wanted`, which is asked at once and after each change of the
+    /// Deployment, its target or its autoscalers; no change is missed. Changes of the namespace's labels wake nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`] at `deadline`, with the last state seen.
+    pub async fn wait_until(
+        &self,
+        name: &DeploymentName,
+        deadline: Instant,
+        wanted: impl Fn(&Observation) -> bool,
+    ) -> Result<Observation, TimedOut> {
+        let mut changes = self.subscribe();
+        loop {
+            let seen = self.observe(name);
+            if wanted(&seen) {
+                return Ok(seen);
+            }
+            if tokio::time::timeout_at(deadline, changes.concerning(name)).await.is_err() {
+                return Err(TimedOut { last: Box::new(seen) });
+            }
+        }
     }
 }

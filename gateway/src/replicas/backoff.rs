@@ -1,0 +1,55 @@
+//! How long to wait before the next attempt.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(250);
+const MOST: Duration = Duration::from_secs(10);
+
+/// Exponential backoff with jitter: a random part of at least half of a bound that doubles from 250 ms to 10 s, so that
+/// gateways do not all come back at the same instant.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    bound: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self { bound: FIRST }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.bound = FIRST;
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let bound = self.bound;
+        self.bound = (bound * 2).min(MOST);
+        bound.mul_f64(0.5 + 0.5 * random_fraction())
+    }
+}
+
+/// From 0 to 1. The standard library keys each `RandomState` anew, which is random enough to spread retries.
+fn random_fraction() -> f64 {
+    let bits = u32::try_from(RandomState::new().build_hasher().finish() >> 32).unwrap_or_default();
+    f64::from(bits) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_to_its_bound_and_starts_over_after_a_reset() {
+        let mut backoff = Backoff::new();
+        let mut bound = FIRST;
+        for _ in 0..12 {
+            let wait = backoff.next();
+            assert!(wait >= bound / 2 && wait <= bound, "{wait:?} is not within half of {bound:?}");
+            bound = (bound * 2).min(MOST);
+        }
+        assert_eq!(bound, MOST);
+        backoff.reset();
+        assert!(backoff.next() <= FIRST);
+    }
+}

@@ -1,0 +1,261 @@
+//! The store behind [`super::Replicas`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use kube::core::{Selector, SelectorExt};
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+
+use crate::targets::ReplicaTarget;
+
+use super::changes::{BACKLOG, Change, Changes};
+use super::contact::{Contact, Link, Watched};
+use super::decode::Scaling;
+use super::kind::{Kind, ObjectName};
+use super::{Autoscaler, Deployment, DeploymentName, Observation, Page};
+
+/// How many Deployments a list looks at before it lets the watches write.
+const SCAN: usize = 1000;
+
+/// Objects by name.
+pub(super) type Table<T> = BTreeMap<ObjectName, Arc<T>>;
+
+/// What is known, behind one lock, so that an observation is of one instant. Nothing waits while it holds the lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) deployments: Table<Deployment>,
+    pub(super) targets: Table<ReplicaTarget>,
+    pub(super) autoscalers: Table<Scaling>,
+    /// The labels of each namespace.
+    pub(super) namespaces: Table<BTreeMap<String, String>>,
+    autoscalers_of: BTreeMap<DeploymentName, Vec<Arc<Autoscaler>>>,
+    links: [Link; Watched::ALL.len()],
+}
+
+impl State {
+    fn link(&mut self, watched: Watched) -> &mut Link {
+        &mut self.links[watched as usize]
+    }
+
+    fn observe(&self, name: &DeploymentName) -> Observation {
+        let mut now = None;
+        let mut now = || *now.get_or_insert_with(Instant::now);
+        Observation {
+            deployment: self.deployments.get(name).cloned(),
+            target: self.targets.get(name).cloned(),
+            autoscalers: self.autoscalers_of.get(name).cloned().unwrap_or_default(),
+            namespace_labels: self.namespaces.get(&ObjectName::new("", name.namespace.as_str())).cloned(),
+            age: self.links.iter().map(|link| link.age(&mut now)).max().unwrap_or_default(),
+            name: name.clone(),
+        }
+    }
+
+    /// Brings the index up to date for the `touched` Deployments, or for all.
+    pub(super) fn index_autoscalers(&mut self, touched: Option<&[DeploymentName]>) {
+        let all: BTreeSet<DeploymentName>;
+        let touched: &mut dyn Iterator<Item = &DeploymentName> = if let Some(touched) = touched {
+            &mut touched.iter()
+        } else {
+            self.autoscalers_of.clear();
+            all = self.autoscalers.values().map(|scaling| scaling.deployment.clone()).collect();
+            &mut all.iter()
+        };
+        for name in touched {
+            let of: Vec<_> = in_namespace(&self.autoscalers, &name.namespace)
+                .filter(|(_, scaling)| scaling.deployment == *name)
+                .map(|(_, scaling)| scaling.autoscaler.clone())
+                .collect();
+            if of.is_empty() {
+                self.autoscalers_of.remove(name);
+            } else {
+                self.autoscalers_of.insert(name.clone(), of);
+            }
+        }
+    }
+}
+
+fn in_namespace<'a, T>(table: &'a Table<T>, namespace: &'a str) -> impl Iterator<Item = (&'a ObjectName, &'a Arc<T>)> {
+    table.range(ObjectName::new(namespace, "")..).take_while(move |(name, _)| name.namespace == namespace)
+}
+
+/// The store, with those who wait for it.
+#[derive(Debug)]
+pub(super) struct Cache {
+    state: RwLock<State>,
+    changes: broadcast::Sender<Change>,
+    synced: watch::Sender<bool>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let now = Instant::now();
+        let state = State {
+            deployments: Table::new(),
+            targets: Table::new(),
+            autoscalers: Table::new(),
+            namespaces: Table::new(),
+            autoscalers_of: BTreeMap::new(),
+            links: std::array::from_fn(|_| Link::new(now)),
+        };
+        Self { state: RwLock::new(state), changes: broadcast::Sender::new(BACKLOG), synced: watch::Sender::new(false) }
+    }
+}
+
+/// What readers ask.
+impl Cache {
+    pub(super) fn observe(&self, name: &DeploymentName) -> Observation {
+        self.read().observe(name)
+    }
+
+    pub(super) fn page(
+        &self,
+        namespace: Option<&str>,
+        after: Option<&DeploymentName>,
+        selector: &Selector,
+        limit: usize,
+    ) -> Page {
+        let limit = limit.max(1);
+        let mut items: Vec<Observation> = Vec::new();
+        let mut position = after.cloned();
+        loop {
+            let state = self.read();
+            let mut scanned = 0;
+            let mut last = None;
+            for (name, deployment) in following(&state.deployments, namespace, position.as_ref()).take(SCAN) {
+                scanned += 1;
+                last = Some(name);
+                if !selector.matches(&deployment.labels) {
+                    continue;
+                }
+                if items.len() == limit {
+                    let next = items.last().map(|item| item.name.clone());
+                    return Page { items, next };
+                }
+                items.push(state.observe(name));
+            }
+            if scanned < SCAN {
+                return Page { items, next: None };
+            }
+            position = last.cloned();
+        }
+    }
+
+    pub(super) fn targets(&self) -> Vec<DeploymentName> {
+        self.read().targets.keys().cloned().collect()
+    }
+
+    pub(super) fn contact(&self) -> Contact {
+        let now = Instant::now();
+        let state = self.read();
+        Contact { watches: Watched::ALL.map(|watched| state.links[watched as usize].report(watched, now)).into() }
+    }
+
+    pub(super) fn counts(&self) -> [(Watched, usize); Watched::ALL.len()] {
+        let state = self.read();
+        Watched::ALL.map(|watched| {
+            let count = match watched {
+                Watched::Deployments => state.deployments.len(),
+                Watched::Targets => state.targets.len(),
+                Watched::Autoscalers => state.autoscalers.len(),
+                Watched::Namespaces => state.namespaces.len(),
+            };
+            (watched, count)
+        })
+    }
+
+    pub(super) async fn synced(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    pub(super) fn subscribe(self: &Arc<Self>) -> Changes {
+        Changes { receiver: self.changes.subscribe(), _cache: self.clone() }
+    }
+}
+
+/// What the watches tell.
+impl Cache {
+    /// Keeps `item` under `name`, or forgets what was there.
+    pub(super) fn put<K: Kind>(&self, name: ObjectName, item: Option<K::Item>) {
+        let mut touched: Vec<DeploymentName> = item.iter().filter_map(|item| K::concerns(&name, item)).collect();
+        {
+            let mut state = self.write();
+            let before = match item {
+                Some(item) => K::table(&mut state).insert(name.clone(), Arc::new(item)),
+                None => K::table(&mut state).remove(&name),
+            };
+            let before = before.and_then(|before| K::concerns(&name, &before));
+            touched.extend(before.filter(|before| !touched.contains(before)));
+            K::reindex(&mut state, Some(&touched));
+        }
+        for name in touched {
+            self.tell(Change::One(name));
+        }
+    }
+
+    /// Puts `items` in the place of all objects of the kind; those in `keep` stay as they were if they are not among
+    /// `items`.
+    pub(super) fn replace<K: Kind>(&self, items: BTreeMap<ObjectName, K::Item>, keep: &BTreeSet<ObjectName>) {
+        let mut table: Table<K::Item> = items.into_iter().map(|(name, item)| (name, Arc::new(item))).collect();
+        let before = {
+            let mut state = self.write();
+            for (name, item) in K::table(&mut state).iter().filter(|(name, _)| keep.contains(name)) {
+                table.entry(name.clone()).or_insert_with(|| item.clone());
+            }
+            let before = std::mem::replace(K::table(&mut state), table);
+            K::reindex(&mut state, None);
+            state.link(K::WATCHED).listed();
+            before
+        };
+        // Freeing a large table takes a while: not under the lock.
+        drop(before);
+        self.check_synced();
+        self.tell(Change::All);
+    }
+
+    /// Notes how a watch's stream fares.
+    pub(super) fn link(&self, watched: Watched, note: impl FnOnce(&mut Link)) {
+        note(self.write().link(watched));
+        self.check_synced();
+    }
+
+    fn check_synced(&self) {
+        if !*self.synced.borrow() && self.read().links.iter().all(Link::is_synced) {
+            self.synced.send_replace(true);
+        }
+    }
+
+    fn tell(&self, change: Change) {
+        // Nobody may be listening.
+        let _ = self.changes.send(change);
+    }
+
+    /// A panic while the lock was held cannot leave a table half changed, so a poisoned lock is as good as another.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of `table` after `after`, in `namespace` or all.
+fn following<'a, T>(
+    table: &'a Table<T>,
+    namespace: Option<&'a str>,
+    after: Option<&'a ObjectName>,
+) -> impl Iterator<Item = (&'a ObjectName, &'a Arc<T>)> {
+    let first = ObjectName::new(namespace.unwrap_or_default(), "");
+    let start = match after {
+        // A position in an earlier namespace than the wanted one must not bring others in.
+        Some(after) if *after >= first => Bound::Excluded(after.clone()),
+        _ => Bound::Included(first),
+    };
+    table.range((start, Bound::Unbounded)).take_while(move |(name, _)| namespace.is_none_or(|ns| name.namespace == ns))
+}
+
+#[cfg(test)]
+mod tests;

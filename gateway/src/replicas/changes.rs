@@ -1,0 +1,64 @@
+//! Telling others what changed, without ever making the watches wait.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::cache::Cache;
+use super::{DeploymentName, Observation};
+
+/// How many changes a subscriber may lag behind before it is told to look at everything instead.
+pub(super) const BACKLOG: usize = 1024;
+
+/// Something in the cache changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Anything may have changed: after a relist, or because the subscriber lagged behind.
+    All,
+    /// The Deployment of this name, its target or its autoscalers.
+    One(DeploymentName),
+}
+
+/// A subscription to changes. A slow subscriber loses single changes but never the knowledge that there were some.
+#[derive(Debug)]
+pub struct Changes {
+    pub(super) receiver: broadcast::Receiver<Change>,
+    /// The sender lives in the cache: holding it means that the channel never closes.
+    pub(super) _cache: Arc<Cache>,
+}
+
+impl Changes {
+    /// The next change. Cancelling it loses none.
+    pub async fn next(&mut self) -> Change {
+        match self.receiver.recv().await {
+            Ok(change) => change,
+            Err(RecvError::Lagged(_)) => {
+                // What is still queued is covered by `All`.
+                self.receiver = self.receiver.resubscribe();
+                Change::All
+            }
+            // Cannot be, as long as the cache is held.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
+    /// Waits for a change that may concern `name`.
+    pub(super) async fn concerning(&mut self, name: &DeploymentName) {
+        loop {
+            match self.next().await {
+                Change::One(other) if other != *name => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// The wanted state was not reached before the deadline.
+#[derive(Debug, Error)]
+#[error("{} did not reach the wanted state in time", last.name)]
+pub struct TimedOut {
+    /// The last state seen.
+    pub last: Box<Observation>,
+}

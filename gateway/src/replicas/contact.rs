@@ -1,0 +1,182 @@
+//! How well each watch is in contact with the API server.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Watched {
+    /// Deployments.
+    Deployments,
+    /// `ReplicaTarget`s.
+    Targets,
+    /// `HorizontalPodAutoscaler`s.
+    Autoscalers,
+    /// Namespaces.
+    Namespaces,
+}
+
+impl Watched {
+    /// Everything that is watched.
+    pub const ALL: [Self; 4] = [Self::Deployments, Self::Targets, Self::Autoscalers, Self::Namespaces];
+
+    /// The plural name of the resource, as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployments => "deployments",
+            Self::Targets => "replicatargets",
+            Self::Autoscalers => "horizontalpodautoscalers",
+            Self::Namespaces => "namespaces",
+        }
+    }
+
+    /// Whether the gateway can do without it when its role forbids the watch: then policies see no namespace labels.
+    pub(super) fn is_optional(self) -> bool {
+        matches!(self, Self::Namespaces)
+    }
+}
+
+/// The contact of all watches at one instant.
+#[derive(Debug, Clone)]
+pub struct Contact {
+    /// One entry for each of [`Watched::ALL`], in that order.
+    pub watches: Vec<WatchContact>,
+}
+
+impl Contact {
+    /// The age of the oldest watch: what an [`super::Observation`] says of itself.
+    pub fn age(&self) -> Duration {
+        self.watches.iter().map(|watch| watch.age).max().unwrap_or_default()
+    }
+
+    /// Whether every watch has listed once.
+    pub fn synced(&self) -> bool {
+        self.watches.iter().all(|watch| watch.synced)
+    }
+}
+
+/// The contact of one watch.
+#[derive(Debug, Clone)]
+pub struct WatchContact {
+    /// What it watches.
+    pub watched: Watched,
+    /// Whether it is in contact.
+    pub state: ContactState,
+    /// How old its part of the cache is; see the module.
+    pub age: Duration,
+    /// Whether it has listed once (or is forbidden, and can be done without).
+    pub synced: bool,
+}
+
+/// Whether a watch is in contact with the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContactState {
+    /// The stream is open since then.
+    Connected {
+        /// When it opened.
+        since: Instant,
+    },
+    /// There is no stream, or it is silent for too long.
+    Broken {
+        /// When it broke, or was last known to live.
+        since: Instant,
+    },
+    /// The API server forbids the watch, and the gateway does without.
+    Forbidden,
+}
+
+/// What is known about one watch's stream.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    state: ContactState,
+    last_sign: Instant,
+    listed: bool,
+}
+
+impl Link {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { state: ContactState::Broken { since: now }, last_sign: now, listed: false }
+    }
+
+    pub(super) fn opened(&mut self, now: Instant) {
+        self.last_sign = now;
+        self.state = ContactState::Connected { since: now };
+    }
+
+    pub(super) fn sign_of_life(&mut self, now: Instant) {
+        self.last_sign = now;
+    }
+
+    pub(super) fn listed(&mut self) {
+        self.listed = true;
+    }
+
+    /// The stream ended: seen to end now, or found silent since its last sign of life.
+    pub(super) fn broke(&mut self, now: Instant, silent: bool) {
+        if let ContactState::Connected { .. } = self.state {
+            self.state = ContactState::Broken { since: if silent { self.last_sign } else { now } };
+        }
+    }
+
+    pub(super) fn forbidden(&mut self) {
+        self.state = ContactState::Forbidden;
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.listed || self.state == ContactState::Forbidden
+    }
+
+    pub(super) fn age(&self, now: impl FnOnce() -> Instant) -> Duration {
+        match self.state {
+            ContactState::Broken { since } => now().saturating_duration_since(since),
+            ContactState::Connected { .. } | ContactState::Forbidden => Duration::ZERO,
+        }
+    }
+
+    pub(super) fn report(&self, watched: Watched, now: Instant) -> WatchContact {
+        WatchContact { watched, state: self.state, age: self.age(|| now), synced: self.is_synced() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_age_is_zero_while_a_stream_is_open_and_counts_from_its_break() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        assert_eq!(link.age(|| start + 2 * SECOND), 2 * SECOND, "never connected");
+
+        link.opened(start + 3 * SECOND);
+        assert_eq!(link.age(|| start + 50 * SECOND), Duration::ZERO);
+
+        link.broke(start + 60 * SECOND, false);
+        assert_eq!(link.age(|| start + 64 * SECOND), 4 * SECOND);
+        link.broke(start + 70 * SECOND, false);
+        assert_eq!(link.age(|| start + 74 * SECOND), 14 * SECOND, "a second failure does not rejuvenate");
+    }
+
+    #[test]
+    fn a_silent_stream_is_as_old_as_its_last_sign_of_life() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        link.opened(start);
+        link.sign_of_life(start + 10 * SECOND);
+        link.broke(start + 100 * SECOND, true);
+        assert_eq!(link.age(|| start + 100 * SECOND), 90 * SECOND);
+    }
+
+    #[test]
+    fn a_forbidden_watch_is_synced_and_adds_no_age() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        assert!(!link.is_synced());
+        link.forbidden();
+        assert!(link.is_synced());
+        assert_eq!(link.age(|| start + SECOND), Duration::ZERO);
+    }
+}

@@ -1,0 +1,340 @@
+//! From the API server's JSON to the slim forms that the cache keeps.
+//!
+//! Only the fields below are read; pod templates, and annotations that nobody allowed, never outlive the decoding.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry};
+use kube::core::{ParseExpressionError, Selector};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::targets::ReplicaTarget;
+
+use super::{Autoscaler, Deployment, DeploymentName, Rollout};
+
+/// Why an object is not understood.
+#[derive(Debug, Error)]
+pub(super) enum DecodeError {
+    /// A field is absent or of another type.
+    #[error("unexpected shape: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// The pod selector has an unknown operator.
+    #[error("unexpected selector: {0}")]
+    Selector(#[from] ParseExpressionError),
+}
+
+/// Which annotations the cache keeps.
+#[derive(Debug, Clone)]
+pub(super) struct AllowedAnnotations(Arc<[String]>);
+
+impl AllowedAnnotations {
+    pub(super) fn new(patterns: Vec<String>) -> Self {
+        Self(patterns.into())
+    }
+
+    fn allows(&self, key: &str) -> bool {
+        self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => key == pattern,
+        })
+    }
+}
+
+/// An autoscaler and what it drives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scaling {
+    pub(super) deployment: DeploymentName,
+    pub(super) autoscaler: Arc<Autoscaler>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    namespace: String,
+    name: String,
+    uid: String,
+    resource_version: String,
+    #[serde(default)]
+    generation: i64,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    managed_fields: Vec<ManagedFieldsEntry>,
+}
+
+#[derive(Deserialize)]
+struct DeploymentObject {
+    metadata: Metadata,
+    spec: DeploymentSpec,
+    #[serde(default)]
+    status: DeploymentStatus,
+}
+
+#[derive(Deserialize)]
+struct DeploymentSpec {
+    #[serde(default = "one")]
+    replicas: i32,
+    #[serde(default)]
+    paused: bool,
+    selector: LabelSelector,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct DeploymentStatus {
+    observed_generation: i64,
+    replicas: i32,
+    ready_replicas: i32,
+    available_replicas: i32,
+    updated_replicas: i32,
+    conditions: Vec<DeploymentCondition>,
+}
+
+#[derive(Deserialize)]
+struct DeploymentCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct AutoscalerObject {
+    metadata: Metadata,
+    spec: AutoscalerSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AutoscalerSpec {
+    scale_target_ref: TargetRef,
+    #[serde(default = "one")]
+    min_replicas: i32,
+    max_replicas: i32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetRef {
+    #[serde(default)]
+    api_version: String,
+    kind: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct NamespaceObject {
+    metadata: Metadata,
+}
+
+fn one() -> i32 {
+    1
+}
+
+pub(super) fn deployment(object: Value, annotations: &AllowedAnnotations) -> Result<Deployment, DecodeError> {
+    let DeploymentObject { mut metadata, spec, status } = serde_json::from_value(object)?;
+    let rollout = rollout(metadata.generation, &spec, &status);
+    metadata.annotations.retain(|key, _| annotations.allows(key));
+    Ok(Deployment {
+        replicas_manager: replicas_manager(&metadata.managed_fields),
+        name: DeploymentName::new(metadata.namespace, metadata.name),
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        generation: metadata.generation,
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        replicas: spec.replicas,
+        ready: status.ready_replicas,
+        available: status.available_replicas,
+        updated: status.updated_replicas,
+        rollout,
+        selector: Selector::try_from(spec.selector)?.to_string(),
+    })
+}
+
+/// What `kubectl rollout status` would say.
+fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) -> Rollout {
+    let failed = |condition: &DeploymentCondition| {
+        condition.kind == "Progressing" && condition.reason == "ProgressDeadlineExceeded"
+    };
+    if spec.paused {
+        Rollout::Paused
+    } else if status.observed_generation < generation {
+        Rollout::Progressing
+    } else if status.conditions.iter().any(failed) {
+        Rollout::Failed
+    } else if status.updated_replicas == spec.replicas
+        && status.replicas == status.updated_replicas
+        && status.available_replicas == status.updated_replicas
+    {
+        Rollout::Complete
+    } else {
+        Rollout::Progressing
+    }
+}
+
+/// The manager that last set `spec.replicas`; several may own it, when they applied the same count.
+fn replicas_manager(entries: &[ManagedFieldsEntry]) -> Option<String> {
+    let owns = |entry: &&ManagedFieldsEntry| {
+        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+    };
+    let last = entries.iter().filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    last.manager.clone()
+}
+
+/// `None` for an autoscaler of something else than a Deployment.
+pub(super) fn autoscaler(object: Value) -> Result<Option<Scaling>, DecodeError> {
+    let AutoscalerObject { metadata, spec } = serde_json::from_value(object)?;
+    let of = spec.scale_target_ref;
+    if of.kind != "Deployment" || !of.api_version.starts_with("apps/") {
+        return Ok(None);
+    }
+    Ok(Some(Scaling {
+        deployment: DeploymentName::new(metadata.namespace, of.name),
+        autoscaler: Arc::new(Autoscaler {
+            kind: "HorizontalPodAutoscaler".to_owned(),
+            name: metadata.name,
+            min: spec.min_replicas,
+            max: spec.max_replicas,
+        }),
+    }))
+}
+
+pub(super) fn target(object: Value) -> Result<ReplicaTarget, DecodeError> {
+    let mut target: ReplicaTarget = serde_json::from_value(object)?;
+    target.metadata.managed_fields = None;
+    Ok(target)
+}
+
+pub(super) fn namespace_labels(object: Value) -> Result<BTreeMap<String, String>, DecodeError> {
+    Ok(serde_json::from_value::<NamespaceObject>(object)?.metadata.labels)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn web() -> Value {
+        json!({
+            "metadata": {
+                "namespace": "demo", "name": "web", "uid": "u1", "resourceVersion": "41", "generation": 3,
+                "labels": {"team": "a"},
+                "annotations": {
+                    "scalegate.dev/max": "9",
+                    "exact": "kept",
+                    "exactly": "dropped",
+                    "kubectl.kubernetes.io/last-applied-configuration": "{\"password\":\"hunter2\"}"
+                },
+                "managedFields": [
+                    {"manager": "kubectl", "time": "2026-01-02T03:04:05Z", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                    {"manager": "helm", "time": "2026-01-02T03:04:07Z", "fieldsV1": {"f:spec": {"f:replicas": {}}},
+                     "subresource": "scale"},
+                    {"manager": "later", "time": "2026-01-02T03:04:09Z", "fieldsV1": {"f:status": {"f:replicas": {}}}}
+                ]
+            },
+            "spec": {
+                "replicas": 4,
+                "selector": {"matchLabels": {"app": "web", "tier": "front"}},
+                "template": {"spec": {"containers": [{"name": "c", "env": [{"name": "SECRET", "value": "x"}]}]}}
+            },
+            "status": {
+                "observedGeneration": 3, "replicas": 4, "readyReplicas": 4, "availableReplicas": 4, "updatedReplicas": 4
+            }
+        })
+    }
+
+    fn with(pointer: &str, value: Value) -> Value {
+        let mut object = web();
+        *object.pointer_mut(pointer).unwrap() = value;
+        object
+    }
+
+    fn allowed() -> AllowedAnnotations {
+        AllowedAnnotations::new(vec!["scalegate.dev/*".into(), "exact".into()])
+    }
+
+    fn decoded(object: Value) -> Deployment {
+        deployment(object, &allowed()).unwrap()
+    }
+
+    #[test]
+    fn a_deployment_keeps_only_what_is_needed() {
+        let web = decoded(web());
+        assert_eq!(web.name, DeploymentName::new("demo", "web"));
+        assert_eq!((web.uid.as_str(), web.resource_version.as_str(), web.generation), ("u1", "41", 3));
+        assert_eq!((web.replicas, web.ready, web.available, web.updated), (4, 4, 4, 4));
+        assert_eq!(web.rollout, Rollout::Complete);
+        assert_eq!(web.selector, "app=web,tier=front");
+        assert_eq!(web.annotations.keys().collect::<Vec<_>>(), ["exact", "scalegate.dev/max"]);
+    }
+
+    #[test]
+    fn the_manager_of_the_count_is_the_last_one_to_set_it() {
+        assert_eq!(decoded(web()).replicas_manager.as_deref(), Some("helm"));
+        assert_eq!(decoded(with("/metadata/managedFields", json!([]))).replicas_manager, None);
+    }
+
+    #[test]
+    fn an_absent_count_is_one_as_the_api_server_defaults_it() {
+        let mut object = web();
+        object["spec"].as_object_mut().unwrap().remove("replicas");
+        assert_eq!(decoded(object).replicas, 1);
+    }
+
+    #[test]
+    fn the_rollout_is_judged_as_kubectl_judges_it() {
+        let cases = [
+            ("/status/observedGeneration", json!(2), Rollout::Progressing),
+            ("/status/updatedReplicas", json!(3), Rollout::Progressing),
+            ("/status/replicas", json!(5), Rollout::Progressing),
+            ("/status/availableReplicas", json!(3), Rollout::Progressing),
+        ];
+        for (pointer, value, expected) in cases {
+            assert_eq!(decoded(with(pointer, value)).rollout, expected, "{pointer}");
+        }
+        let mut failed = web();
+        failed["status"]["conditions"] =
+            json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
+        assert_eq!(decoded(failed).rollout, Rollout::Failed);
+        let mut paused = web();
+        paused["spec"]["paused"] = json!(true);
+        assert_eq!(decoded(paused).rollout, Rollout::Paused);
+    }
+
+    #[test]
+    fn a_deployment_of_another_shape_is_an_error() {
+        for (pointer, value) in [
+            ("/spec/replicas", json!("four")),
+            ("/metadata/uid", json!(null)),
+            ("/spec/selector", json!({"matchExpressions": [{"key": "a", "operator": "Near"}]})),
+        ] {
+            assert!(deployment(with(pointer, value), &allowed()).is_err(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn only_autoscalers_of_deployments_are_kept() {
+        let hpa = |version: &str, kind: &str| {
+            autoscaler(json!({
+                "metadata": {"namespace": "demo", "name": "h", "uid": "u", "resourceVersion": "1"},
+                "spec": {"scaleTargetRef": {"apiVersion": version, "kind": kind, "name": "web"}, "maxReplicas": 7}
+            }))
+            .unwrap()
+        };
+        let scaling = hpa("apps/v1", "Deployment").unwrap();
+        assert_eq!(scaling.deployment, DeploymentName::new("demo", "web"));
+        assert_eq!((scaling.autoscaler.min, scaling.autoscaler.max), (1, 7));
+        assert_eq!(hpa("apps/v1", "StatefulSet"), None);
+        assert_eq!(hpa("argoproj.io/v1alpha1", "Deployment"), None);
+    }
+}

@@ -1,0 +1,297 @@
+//! One watch: list everything, follow the changes, and never give up.
+//!
+//! `kube`'s own watcher hides bookmarks, ends its stream's progress on one undecodable object and notices a dead
+//! connection only after minutes; so the loop is here. It follows the Kubernetes API Concepts, "Efficient detection of
+//! changes": a list's resourceVersion is where its watch begins; 410 Gone means to list again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::{Request, Status};
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+
+use super::ReplicasSettings;
+use super::backoff::Backoff;
+use super::cache::Cache;
+use super::decode::AllowedAnnotations;
+use super::kind::{Kind, ObjectName};
+use super::metrics::{ReplicasMetrics, Restart};
+
+/// What a watch needs; one for each kind.
+#[derive(Clone)]
+pub(super) struct Watch {
+    settings: ReplicasSettings,
+    annotations: AllowedAnnotations,
+    client: kube::Client,
+    cache: Arc<Cache>,
+    metrics: ReplicasMetrics,
+}
+
+/// The resourceVersion up to which the cache is complete.
+type Position = String;
+
+/// Why a list or a stream ended.
+#[derive(Debug, Error)]
+enum End {
+    #[error("the API server closed the stream")]
+    Closed,
+    #[error("the API server no longer knows the position: {0}")]
+    Gone(String),
+    #[error("no sign of life for {0:?}")]
+    Idle(std::time::Duration),
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    #[error("no answer within {0:?}")]
+    NoAnswer(std::time::Duration),
+    #[error("{}", .0.message)]
+    Status(Box<Status>),
+    #[error(transparent)]
+    Client(kube::Error),
+    #[error("not a list: {0}")]
+    NotAList(#[from] serde_json::Error),
+}
+
+impl From<kube::Error> for End {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::from(status),
+            other => Self::Client(other),
+        }
+    }
+}
+
+impl From<Box<Status>> for End {
+    fn from(status: Box<Status>) -> Self {
+        // The second is how an API server answers whose storage was put back to an earlier state.
+        let too_large = |status: &Status| {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            causes.into_iter().any(|cause| cause.reason == "ResourceVersionTooLarge")
+        };
+        match status.code {
+            410 => Self::Gone(status.message),
+            403 => Self::Forbidden(status.message),
+            _ if too_large(&status) => Self::Gone(status.message),
+            _ => Self::Status(status),
+        }
+    }
+}
+
+impl End {
+    fn reason(&self) -> Restart {
+        match self {
+            Self::Closed => Restart::Closed,
+            Self::Gone(_) => Restart::Gone,
+            Self::Idle(_) => Restart::Idle,
+            Self::Forbidden(_) => Restart::Forbidden,
+            Self::NoAnswer(_) | Self::Status(_) | Self::Client(_) | Self::NotAList(_) => Restart::Error,
+        }
+    }
+}
+
+/// A page of a list. Objects are decoded one by one: one that is not understood must not spoil the others.
+#[derive(Deserialize)]
+struct ListPage {
+    metadata: ListMeta,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+/// Where a watch stands.
+struct Progress {
+    position: Option<Position>,
+    backoff: Backoff,
+    /// The trouble was told; the next good news is told too.
+    troubled: bool,
+}
+
+impl Watch {
+    pub(super) fn new(
+        settings: ReplicasSettings,
+        client: kube::Client,
+        cache: Arc<Cache>,
+        metrics: ReplicasMetrics,
+    ) -> Self {
+        let annotations = AllowedAnnotations::new(settings.annotations.clone());
+        Self { settings, annotations, client, cache, metrics }
+    }
+
+    /// Keeps the cache's objects of one kind fresh, for ever.
+    pub(super) async fn run<K: Kind>(self) {
+        let mut progress = Progress { position: None, backoff: Backoff::new(), troubled: false };
+        loop {
+            let end = self.attempt::<K>(&mut progress).await;
+            self.cache.link(K::WATCHED, |link| match end {
+                End::Forbidden(_) if K::WATCHED.is_optional() => link.forbidden(),
+                _ => link.broke(Instant::now(), matches!(end, End::Idle(_))),
+            });
+            self.metrics.restarted(K::WATCHED, end.reason());
+            self.before_the_next::<K>(&mut progress, &end).await;
+        }
+    }
+
+    async fn before_the_next<K: Kind>(&self, progress: &mut Progress, end: &End) {
+        let resource = K::WATCHED.as_str();
+        match end {
+            // The ordinary end of a watch's time.
+            End::Closed if !progress.troubled => return debug!(resource, "watch closed, going on"),
+            End::Gone(message) => {
+                info!(resource, message, "watch fell behind, listing again");
+                progress.position = None;
+            }
+            trouble if !progress.troubled => {
+                warn!(resource, error = %trouble, "watch in trouble, trying again until it works");
+                progress.troubled = true;
+            }
+            trouble => debug!(resource, error = %trouble, "watch still in trouble"),
+        }
+        tokio::time::sleep(progress.backoff.next()).await;
+    }
+
+    /// Lists if need be, then follows the changes until something ends that.
+    async fn attempt<K: Kind>(&self, progress: &mut Progress) -> End {
+        let position = match progress.position.take() {
+            Some(position) => position,
+            None => match self.list::<K>().await {
+                Ok(position) => position,
+                Err(end) => return end,
+            },
+        };
+        let position = progress.position.insert(position).clone();
+        match self.follow::<K>(position, progress).await {
+            Ok(()) => End::Closed,
+            Err(end) => end,
+        }
+    }
+
+    /// Reads everything, page by page, and puts it in the place of what was there.
+    async fn list<K: Kind>(&self) -> Result<Position, End> {
+        let mut items = BTreeMap::new();
+        let mut undecodable = BTreeSet::new();
+        let mut params = ListParams::default().limit(self.settings.page_size);
+        loop {
+            let page = self.list_page::<K>(&params).await?;
+            for object in page.items {
+                match self.decode::<K>(object) {
+                    Decoded::Item(name, item) => drop(items.insert(name, item)),
+                    Decoded::Undecodable(name) => drop(name.map(|name| undecodable.insert(name))),
+                    Decoded::OfNoInterest(_) => {}
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => {
+                    self.cache.replace::<K>(items, &undecodable);
+                    return Ok(page.metadata.resource_version.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    async fn list_page<K: Kind>(&self, params: &ListParams) -> Result<ListPage, End> {
+        let request = Request::new(K::path()).list(params).map_err(kube::Error::BuildRequest)?;
+        let deadline = self.settings.request_timeout;
+        // As text, because the client logs a body that does not parse, and that body may hold secrets.
+        let text =
+            timeout(deadline, self.client.request_text(request)).await.map_err(|_| End::NoAnswer(deadline))??;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Follows the changes after `position`; `Ok` when the API server closed the stream in good order.
+    async fn follow<K: Kind>(&self, position: Position, progress: &mut Progress) -> Result<(), End> {
+        let seconds = u32::try_from(self.settings.watch_timeout.as_secs()).unwrap_or(u32::MAX);
+        let params = WatchParams::default().timeout(seconds);
+        let request = Request::new(K::path()).watch(&params, &position).map_err(kube::Error::BuildRequest)?;
+        let deadline = self.settings.request_timeout;
+        let opening = self.client.request_events::<Value>(request);
+        let mut events = timeout(deadline, opening).await.map_err(|_| End::NoAnswer(deadline))??.boxed();
+
+        self.cache.link(K::WATCHED, |link| link.opened(Instant::now()));
+        if progress.troubled {
+            info!(resource = K::WATCHED.as_str(), "watch is in contact again");
+        }
+        let mut alive = false;
+        let idle = self.settings.idle;
+        while let Some(event) = timeout(idle, events.next()).await.map_err(|_| End::Idle(idle))? {
+            self.take::<K>(event?, &mut progress.position)?;
+            self.cache.link(K::WATCHED, |link| link.sign_of_life(Instant::now()));
+            if !alive {
+                // Only now: a server that opens streams and closes them at once must not be asked in a tight loop.
+                alive = true;
+                progress.troubled = false;
+                progress.backoff.reset();
+            }
+        }
+        if !alive {
+            progress.troubled = true;
+        }
+        Ok(())
+    }
+
+    fn take<K: Kind>(&self, event: WatchEvent<Value>, position: &mut Option<Position>) -> Result<(), End> {
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                advance(position, &object);
+                match self.decode::<K>(object) {
+                    Decoded::Item(name, item) => self.cache.put::<K>(name, Some(item)),
+                    Decoded::OfNoInterest(name) => self.cache.put::<K>(name, None),
+                    // What was known of it before serves on, fenced by its old resourceVersion.
+                    Decoded::Undecodable(_) => {}
+                }
+            }
+            WatchEvent::Deleted(object) => {
+                advance(position, &object);
+                if let Some(name) = name_of(&object) {
+                    self.cache.put::<K>(name, None);
+                }
+            }
+            WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),
+            WatchEvent::Error(status) => return Err(End::from(status)),
+        }
+        Ok(())
+    }
+
+    fn decode<K: Kind>(&self, object: Value) -> Decoded<K> {
+        let name = name_of(&object);
+        match (name, K::decode(object, &self.annotations)) {
+            (Some(name), Ok(Some(item))) => Decoded::Item(name, item),
+            (Some(name), Ok(None)) => Decoded::OfNoInterest(name),
+            (name, Ok(_)) => self.undecodable::<K>(name, &"it has no name"),
+            (name, Err(error)) => self.undecodable::<K>(name, &error),
+        }
+    }
+
+    fn undecodable<K: Kind>(&self, name: Option<ObjectName>, error: &dyn std::fmt::Display) -> Decoded<K> {
+        let object = name.as_ref().map(ToString::to_string);
+        warn!(resource = K::WATCHED.as_str(), object, %error, "object skipped: it is not understood");
+        self.metrics.undecodable(K::WATCHED);
+        Decoded::Undecodable(name)
+    }
+}
+
+enum Decoded<K: Kind> {
+    Item(ObjectName, K::Item),
+    OfNoInterest(ObjectName),
+    Undecodable(Option<ObjectName>),
+}
+
+fn name_of(object: &Value) -> Option<ObjectName> {
+    let metadata = object.get("metadata")?;
+    let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    Some(ObjectName::new(namespace, metadata.get("name")?.as_str()?))
+}
+
+fn advance(position: &mut Option<Position>, object: &Value) {
+    if let Some(version) = object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
+        *position = Some(version.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;
