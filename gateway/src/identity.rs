@@ -68,10 +68,14 @@ pub enum IdentityError {
     #[error("the certificate is malformed ({0}): have it issued again")]
     Malformed(String),
     /// The extended key usage does not name client authentication.
-    #[error("the certificate's extended key usage does not contain clientAuth: have it issued again as a client certificate")]
+    #[error(
+        "the certificate's extended key usage does not contain clientAuth: have it issued again as a client certificate"
+    )]
     NotForClients,
     /// Two URI subject alternative names or more.
-    #[error("the certificate has {0} URI subject alternative names, so it is not clear whom it names: it must have exactly one, a SPIFFE id")]
+    #[error(
+        "the certificate has {0} URI subject alternative names, so it is not clear whom it names: it must have exactly one, a SPIFFE id"
+    )]
     ManyUris(usize),
     /// The URI is no SPIFFE id.
     #[error("the certificate's URI subject alternative name {uri} is not a SPIFFE id: {cause}")]
@@ -90,13 +94,19 @@ pub enum IdentityError {
         allowed: Vec<TrustDomain>,
     },
     /// No URI and two DNS names or more.
-    #[error("the certificate has {0} DNS names, so it is not clear whom it names: it must have exactly one, or one SPIFFE id")]
+    #[error(
+        "the certificate has {0} DNS names, so it is not clear whom it names: it must have exactly one, or one SPIFFE id"
+    )]
     ManyDnsNames(usize),
     /// The DNS name is not the name of one host.
-    #[error("the certificate's DNS name {0} is not a host name: it must be labels of letters, digits and inner dashes, without a wildcard")]
+    #[error(
+        "the certificate's DNS name {0} is not a host name: it must be labels of letters, digits and inner dashes, without a wildcard"
+    )]
     InvalidDnsName(String),
     /// There is a common name at most, and it does not count here.
-    #[error("the certificate has neither a SPIFFE id nor a DNS name among its subject alternative names: it must have exactly one")]
+    #[error(
+        "the certificate has neither a SPIFFE id nor a DNS name among its subject alternative names: it must have exactly one"
+    )]
     NoName,
     /// Not exactly one common name.
     #[error("the certificate has {0} common names: it must have exactly one, or better one SPIFFE id")]

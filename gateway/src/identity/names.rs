@@ -68,8 +68,7 @@ impl<'a> AlternativeNames<'a> {
 }
 
 fn spiffe_id(uri: &str, rules: &IdentityRules) -> Result<String, IdentityError> {
-    let domain =
-        spiffe::trust_domain_of(uri).map_err(|cause| IdentityError::NotSpiffe { uri: excerpt(uri), cause })?;
+    let domain = spiffe::trust_domain_of(uri).map_err(|cause| IdentityError::NotSpiffe { uri: excerpt(uri), cause })?;
     if !rules.trust_domains.contains(&domain) {
         return Err(IdentityError::ForeignTrustDomain { found: domain, allowed: rules.trust_domains.clone() });
     }
