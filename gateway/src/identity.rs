@@ -1,8 +1,27 @@
 //! Who asks: the identity that a verified client certificate carries.
+//!
+//! The TLS handshake proves that a trusted CA signed the certificate; this module decides which single name it means.
+//! Whatever could be read in two ways is refused rather than guessed.
+
+mod names;
+pub mod spiffe;
+mod text;
 
 use std::fmt;
 
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+pub use spiffe::{InvalidSpiffeId, InvalidTrustDomain, TrustDomain};
+pub use text::InvalidText;
+
+/// The most groups that a certificate may carry.
+const MAX_GROUPS: usize = 64;
+/// The longest serial number, RFC 5280 section 4.1.2.2.
+const MAX_SERIAL_BYTES: usize = 20;
 
 /// A typed client id: `uri:spiffe://…`, `dns:…` or `cn:…`.
 ///
@@ -23,6 +42,96 @@ impl fmt::Display for ClientId {
     }
 }
 
+/// Whether a certificate without a usable subject alternative name may be known by its common name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommonName {
+    /// It has no identity.
+    #[default]
+    Refuse,
+    /// Its single common name is its identity, `cn:…`.
+    Allow,
+}
+
+/// How a certificate is read. The rules depend on the CA that signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityRules {
+    /// The trust domains that the CA may issue SPIFFE ids for.
+    pub trust_domains: Vec<TrustDomain>,
+    /// What a common name is worth.
+    pub common_name: CommonName,
+}
+
+/// Why a certificate that the TLS handshake accepted names nobody. The text is for the certificate's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum IdentityError {
+    /// The certificate cannot be read.
+    #[error("the certificate is malformed ({0}): have it issued again")]
+    Malformed(String),
+    /// The extended key usage does not name client authentication.
+    #[error(
+        "the certificate's extended key usage does not contain clientAuth: have it issued again as a client certificate"
+    )]
+    NotForClients,
+    /// Two URI subject alternative names or more.
+    #[error(
+        "the certificate has {0} URI subject alternative names, so it is not clear whom it names: it must have exactly one, a SPIFFE id"
+    )]
+    ManyUris(usize),
+    /// The URI is no SPIFFE id.
+    #[error("the certificate's URI subject alternative name {uri} is not a SPIFFE id: {cause}")]
+    NotSpiffe {
+        /// The URI, escaped and cut.
+        uri: String,
+        /// The rule that it breaks.
+        cause: InvalidSpiffeId,
+    },
+    /// The SPIFFE id belongs to a trust domain that the signing CA does not speak for.
+    #[error("the certificate's SPIFFE id is in trust domain {found}, but its CA may only issue for {}", list(allowed))]
+    ForeignTrustDomain {
+        /// The id's trust domain.
+        found: TrustDomain,
+        /// The trust domains of the CA.
+        allowed: Vec<TrustDomain>,
+    },
+    /// No URI and two DNS names or more.
+    #[error(
+        "the certificate has {0} DNS names, so it is not clear whom it names: it must have exactly one, or one SPIFFE id"
+    )]
+    ManyDnsNames(usize),
+    /// The DNS name is not the name of one host.
+    #[error(
+        "the certificate's DNS name {0} is not a host name: it must be labels of letters, digits and inner dashes, without a wildcard"
+    )]
+    InvalidDnsName(String),
+    /// There is a common name at most, and it does not count here.
+    #[error(
+        "the certificate has neither a SPIFFE id nor a DNS name among its subject alternative names: it must have exactly one"
+    )]
+    NoName,
+    /// Not exactly one common name.
+    #[error("the certificate has {0} common names: it must have exactly one, or better one SPIFFE id")]
+    CommonNames(usize),
+    /// A part of the subject is not plain text.
+    #[error("the certificate's {part} {cause}")]
+    InvalidText {
+        /// What part: `common name (CN)` or `organization (O)`.
+        part: &'static str,
+        /// What is wrong with it.
+        cause: InvalidText,
+    },
+    /// More groups than a policy document may carry.
+    #[error("the certificate has {0} organizations (O): it may have {MAX_GROUPS} at most")]
+    ManyGroups(usize),
+    /// The serial number is empty or too long.
+    #[error("the certificate's serial number must have 1 to {MAX_SERIAL_BYTES} bytes")]
+    InvalidSerial,
+}
+
+fn list(domains: &[TrustDomain]) -> String {
+    let names: Vec<&str> = domains.iter().map(TrustDomain::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 /// The client behind a connection. Only this module makes one, from a certificate that the TLS handshake verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
@@ -34,6 +143,19 @@ pub struct ClientIdentity {
 }
 
 impl ClientIdentity {
+    /// Reads the identity from a certificate whose chain the TLS handshake has verified.
+    pub fn from_certificate(der: &CertificateDer<'_>, rules: &IdentityRules) -> Result<Self, IdentityError> {
+        let certificate = parse(der)?;
+        names::require_client_auth(&certificate)?;
+        Ok(Self {
+            id: ClientId(names::client_id(&certificate, rules)?),
+            groups: names::groups(&certificate)?,
+            serial: serial(&certificate)?,
+            not_after: timestamp(&certificate)?,
+            fingerprint: fingerprint(der),
+        })
+    }
+
     /// The typed id.
     pub fn id(&self) -> &ClientId {
         &self.id
@@ -59,3 +181,42 @@ impl ClientIdentity {
         &self.fingerprint
     }
 }
+
+/// When a certificate ends, whomever it names.
+pub fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, IdentityError> {
+    timestamp(&parse(der)?)
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, IdentityError> {
+    match X509Certificate::from_der(der.as_ref()) {
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err(IdentityError::Malformed("bytes follow its end".to_owned())),
+        Err(error) => Err(IdentityError::Malformed(error.to_string())),
+    }
+}
+
+fn timestamp(certificate: &X509Certificate<'_>) -> Result<Timestamp, IdentityError> {
+    Timestamp::from_second(certificate.validity().not_after.timestamp())
+        .map_err(|error| IdentityError::Malformed(error.to_string()))
+}
+
+fn serial(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {
+    // DER puts a zero byte before a number whose first bit is set; it is no part of the number.
+    let serial = match certificate.raw_serial() {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        serial => serial,
+    };
+    if serial.is_empty() || serial.len() > MAX_SERIAL_BYTES {
+        return Err(IdentityError::InvalidSerial);
+    }
+    Ok(serial.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn fingerprint(der: &CertificateDer<'_>) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref());
+    sum
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,9 @@
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
 
+pub mod config;
 pub mod identity;
 pub mod policy;
 pub mod replicas;
+pub mod shutdown;
 pub mod targets;

@@ -1,0 +1,151 @@
+//! What can be configured: one type a section of the file, ready to use.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::identity::{CommonName, TrustDomain};
+
+/// Everything that can be configured, validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `listen`: the port for clients.
+    pub listen: Listen,
+    /// `tls`: who the gateway is, and whose clients may connect.
+    pub tls: Tls,
+    /// `admin`: the port for probes and metrics.
+    pub admin: Admin,
+    /// `policies`: where the rules are.
+    pub policies: Policies,
+    /// `kubernetes`: the cluster.
+    pub kubernetes: Kubernetes,
+    /// `lease`: how gateways agree on a leader.
+    pub lease: Lease,
+    /// `log`: what is logged, and how.
+    pub log: Log,
+}
+
+/// The port for clients and the limits on their connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// `address`: IP address and port. Default 0.0.0.0:8443; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// `maxConnections`: connections at once; more wait in the kernel's queue. Default 10000, 1 to 1000000.
+    pub max_connections: usize,
+    /// `handshakeTimeout`: the longest TLS handshake. Default 10 s, 100 ms to 1 min.
+    pub handshake_timeout: Duration,
+    /// `headerTimeout`: the longest time from the first byte of a request's head to its last, on HTTP/1.1.
+    /// Default 10 s, 100 ms to 5 min.
+    pub header_timeout: Duration,
+    /// `idleTimeout`: how long a connection may stay without a request. Default 2 min, 100 ms to 1 h.
+    pub idle_timeout: Duration,
+    /// `requestTimeout`: the longest time from a request's head to its answer, its body and `wait` included.
+    /// Default 1 min, 1 s to 10 min.
+    pub request_timeout: Duration,
+    /// `maxBodyBytes`: the largest request body in bytes. Default 65536, 256 to 1048576.
+    pub max_body_bytes: usize,
+    /// `drain`: how the gateway stops.
+    pub drain: Drain,
+}
+
+/// How the gateway stops. The pod's termination grace period must be longer than `deadline`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// `grace`: how long new connections are still served after the signal, until load balancers have noticed.
+    /// Default 5 s, 0 s to 5 min.
+    pub grace: Duration,
+    /// `deadline`: how long after the signal connections are cut. Default 30 s, longer than `grace`, to 1 h.
+    pub deadline: Duration,
+}
+
+/// Who the gateway is, and whose clients may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `certificate`: the server's certificate chain in PEM, its own certificate first. Required.
+    pub certificate: PathBuf,
+    /// `key`: its private key in PEM, not encrypted. Required.
+    pub key: PathBuf,
+    /// `clientCas`: the CAs of the clients. Required, one at least.
+    pub client_cas: Vec<ClientCa>,
+    /// `crls`: certificate revocation lists in PEM. A CA that one of them belongs to must have one that is not
+    /// expired. Default none.
+    pub crls: Vec<PathBuf>,
+    /// `commonName`: `refuse` or `allow`; whether a certificate without URI and DNS names may be known by its common
+    /// name. Default `refuse`.
+    pub common_name: CommonName,
+}
+
+/// A CA of clients, `file` and `trustDomain`; in flags and the environment `FILE=TRUST-DOMAIN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCa {
+    /// `file`: its certificates in PEM, several while it is being replaced.
+    pub file: PathBuf,
+    /// `trustDomain`: the only SPIFFE trust domain that it may issue for.
+    pub trust_domain: TrustDomain,
+}
+
+/// The port for probes and metrics. It is plaintext: keep it inside the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// `address`: IP address and port. Default 0.0.0.0:8081; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// Where the rules are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policies {
+    /// `directory`: holds `policies.yaml` and the modules that it names. Default /etc/scalegate/policies.
+    pub directory: PathBuf,
+    /// `reloadInterval`: how often it is looked at for changes. Default 1 s, 100 ms to 1 h.
+    pub reload_interval: Duration,
+}
+
+/// The cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// `kubeconfig`: a kubeconfig file. Default: the pod's service account, else `KUBECONFIG` or ~/.kube/config.
+    pub kubeconfig: Option<PathBuf>,
+    /// `context`: the context in it. Default: its current one.
+    pub context: Option<String>,
+    /// `annotations`: the annotations of Deployments that are kept and shown to policies: keys, or prefixes that end
+    /// in `*`. One that covers `kubectl.kubernetes.io/last-applied-configuration`, which repeats the whole object and
+    /// its secrets, is refused. Default `scalegate.dev/*`.
+    pub annotations: Vec<String>,
+}
+
+/// How gateways agree on a leader. `duration` > `renewDeadline` > `retryPeriod`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// `namespace`: where the Lease lives. Default: the pod's (`POD_NAMESPACE`), else `scalegate`.
+    pub namespace: String,
+    /// `name`: its name. Default `scalegate`.
+    pub name: String,
+    /// `identity`: this gateway's name in it, different from every other's. Default: the pod's name (`POD_NAME`), else
+    /// the host's with a random part.
+    pub identity: String,
+    /// `duration`: how long the others wait after the leader's last renewal. Default 15 s, 1 s to 10 min.
+    pub duration: Duration,
+    /// `renewDeadline`: how long the leader tries to renew before it steps down. Default 10 s, 500 ms to 10 min.
+    pub renew_deadline: Duration,
+    /// `retryPeriod`: how often it tries. Default 2 s, 100 ms to 10 min.
+    pub retry_period: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `format`: `json` or `human`. Default `json`.
+    pub format: LogFormat,
+    /// `filter`: a level, or levels by module, such as `scalegate=debug,info`. Default `info`.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// Text for a terminal.
+    Human,
+}

@@ -1,0 +1,115 @@
+//! Where values come from: defaults, the file, the environment, flags; the later wins, field by field.
+
+use std::fs;
+use std::path::Path;
+
+use config::{ConfigError, Map, Source, Value, ValueKind};
+use serde_json::Value as Json;
+
+use super::{Args, Problem};
+
+const DEFAULTS: &str = include_str!("defaults.yaml");
+const PREFIX: &str = "SCALEGATE__";
+/// Everything hangs below one key, because the merge reads a key at the top as a path expression.
+const ROOT: &str = "config";
+
+/// One source's tree of values, each of which knows where it came from.
+#[derive(Debug, Clone)]
+struct Layer(Value);
+
+impl Layer {
+    fn of_tree(tree: Json, origin: &str) -> Self {
+        Self(value(tree, origin).unwrap_or_else(|| Value::new(None, Map::<String, Value>::new())))
+    }
+
+    fn of_field(path: &str, leaf: Json, origin: &str) -> Self {
+        let wrap = |inner, key: &str| Json::Object([(key.to_owned(), inner)].into_iter().collect());
+        Self::of_tree(path.rsplit('.').fold(leaf, wrap), origin)
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok([(ROOT.to_owned(), self.0.clone())].into_iter().collect())
+    }
+}
+
+/// A tree with its origin at each value; null says nothing, as if the key were absent.
+fn value(tree: Json, origin: &str) -> Option<Value> {
+    let kind = match tree {
+        Json::Null => return None,
+        Json::Bool(value) => ValueKind::Boolean(value),
+        Json::Number(value) => match (value.as_i64(), value.as_u64()) {
+            (Some(value), _) => ValueKind::I64(value),
+            (None, Some(value)) => ValueKind::U64(value),
+            (None, None) => ValueKind::Float(value.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(value) => ValueKind::String(value),
+        Json::Array(values) => ValueKind::Array(values.into_iter().filter_map(|item| value(item, origin)).collect()),
+        Json::Object(fields) => {
+            ValueKind::Table(fields.into_iter().filter_map(|(key, field)| Some((key, value(field, origin)?))).collect())
+        }
+    };
+    Some(Value::new(Some(&origin.to_owned()), kind))
+}
+
+/// Merges all sources into one tree.
+pub(super) fn merge(args: &Args, environment: impl IntoIterator<Item = (String, String)>) -> Result<Value, Problem> {
+    let failed = |error: ConfigError| Problem::whole("the configuration", error.to_string());
+    let mut builder = config::Config::builder().add_source(parse(DEFAULTS, "the defaults")?);
+    if let Some(path) = &args.config {
+        builder = builder.add_source(read(path)?);
+    }
+    for (name, text) in environment {
+        if let Some(path) = environment_path(&name) {
+            builder = builder.add_source(Layer::of_field(&path, Json::from(text), &name));
+        }
+    }
+    for (path, leaf, flag) in args.overrides() {
+        builder = builder.add_source(Layer::of_field(path, leaf, flag));
+    }
+    // Not `get`, which would lose the origins.
+    let mut merged = builder.build().and_then(|merged| merged.collect()).map_err(failed)?;
+    Ok(merged.remove(ROOT).unwrap_or_default())
+}
+
+fn read(path: &Path) -> Result<Layer, Problem> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Problem::whole(&name, format!("the configuration file cannot be read: {error}")))?;
+    parse(&text, &name)
+}
+
+fn parse(text: &str, origin: &str) -> Result<Layer, Problem> {
+    let tree: Json = serde_saphyr::from_str(text)
+        .map_err(|error| Problem::whole(origin, format!("the configuration is no YAML: {error}")))?;
+    match tree {
+        Json::Object(_) | Json::Null => Ok(Layer::of_tree(tree, origin)),
+        _ => Err(Problem::whole(origin, "the configuration must be a mapping of sections".to_owned())),
+    }
+}
+
+/// The field that a variable names: `SCALEGATE__LISTEN__MAX_CONNECTIONS` is `listen.maxConnections`.
+fn environment_path(name: &str) -> Option<String> {
+    let names: Vec<String> = name.strip_prefix(PREFIX)?.split("__").map(camel_case).collect();
+    Some(names.join("."))
+}
+
+fn camel_case(words: &str) -> String {
+    let mut name = String::new();
+    for word in words.split('_') {
+        let word = word.to_ascii_lowercase();
+        match word.chars().next() {
+            Some(first) if !name.is_empty() => {
+                name.push(first.to_ascii_uppercase());
+                name.extend(word.chars().skip(1));
+            }
+            _ => name.push_str(&word),
+        }
+    }
+    name
+}

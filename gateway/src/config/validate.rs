@@ -1,0 +1,208 @@
+//! From the merged tree to a [`Config`], field by field.
+
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+
+use super::reader::Reader;
+use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
+use crate::identity::CommonName;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+/// Repeats the whole object, with whatever secrets are in it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// What the process's surroundings tell about it.
+pub(super) struct Host {
+    /// The pod's namespace, or a conventional one.
+    namespace: String,
+    /// A name that no other gateway has.
+    identity: String,
+}
+
+impl Host {
+    pub(super) fn of(environment: &[(String, String)]) -> Self {
+        let variable = |name: &str| {
+            let found = environment.iter().find(|(key, value)| key == name && !value.is_empty());
+            found.map(|(_, value)| value.clone())
+        };
+        // Two processes on one host must not take each other for themselves.
+        let unique = || format!("{}_{}", variable("HOSTNAME").unwrap_or("scalegate".to_owned()), uuid::Uuid::now_v7());
+        Self {
+            namespace: variable("POD_NAMESPACE").unwrap_or("scalegate".to_owned()),
+            identity: variable("POD_NAME").unwrap_or_else(unique),
+        }
+    }
+}
+
+pub(super) fn config(tree: Value, host: &Host) -> Result<Config, Vec<Problem>> {
+    let mut reader = Reader::new(tree);
+    let config = Config {
+        listen: listen(&mut reader),
+        tls: tls(&mut reader),
+        admin: Admin { address: reader.address("admin.address") },
+        policies: Policies {
+            directory: reader.path("policies.directory"),
+            reload_interval: reader.duration("policies.reloadInterval", &(ms(100)..=HOUR)),
+        },
+        kubernetes: kubernetes(&mut reader),
+        lease: lease(&mut reader, host),
+        log: log(&mut reader),
+    };
+    let problems = reader.finish();
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+fn listen(reader: &mut Reader) -> Listen {
+    Listen {
+        address: reader.address("listen.address"),
+        max_connections: reader.count("listen.maxConnections", &(1..=1_000_000)),
+        handshake_timeout: reader.duration("listen.handshakeTimeout", &(ms(100)..=MINUTE)),
+        header_timeout: reader.duration("listen.headerTimeout", &(ms(100)..=5 * MINUTE)),
+        idle_timeout: reader.duration("listen.idleTimeout", &(ms(100)..=HOUR)),
+        request_timeout: reader.duration("listen.requestTimeout", &(ms(1000)..=10 * MINUTE)),
+        max_body_bytes: reader.count("listen.maxBodyBytes", &(256..=1_048_576)),
+        drain: drain(reader),
+    }
+}
+
+fn drain(reader: &mut Reader) -> Drain {
+    let drain = Drain {
+        grace: reader.duration("listen.drain.grace", &(Duration::ZERO..=5 * MINUTE)),
+        deadline: reader.duration("listen.drain.deadline", &(ms(1)..=HOUR)),
+    };
+    // A deadline of zero stands for one that was refused already.
+    if !drain.deadline.is_zero() && drain.deadline <= drain.grace {
+        reader.reject("listen.drain.deadline", text(drain.deadline), "must be longer than listen.drain.grace");
+    }
+    drain
+}
+
+fn tls(reader: &mut Reader) -> Tls {
+    Tls {
+        certificate: reader.path("tls.certificate"),
+        key: reader.path("tls.key"),
+        client_cas: client_cas(reader),
+        crls: reader.list("tls.crls", "must be a list of files").into_iter().map(Into::into).collect(),
+        common_name: reader.choice("tls.commonName", &[("refuse", CommonName::Refuse), ("allow", CommonName::Allow)]),
+    }
+}
+
+fn client_cas(reader: &mut Reader) -> Vec<ClientCa> {
+    const ALLOWED: &str = "must be a list of CAs, each with `file` and `trustDomain` (or FILE=TRUST-DOMAIN)";
+    let Some(values) = reader.values("tls.clientCas", ALLOWED) else { return Vec::new() };
+    let mut cas = Vec::new();
+    for (field, value) in &values {
+        let Some((file, domain)) = ca_parts(value) else {
+            reader.wrong(field, value, "must have `file` and `trustDomain`, and nothing else (or FILE=TRUST-DOMAIN)");
+            continue;
+        };
+        match domain.parse() {
+            Ok(trust_domain) => cas.push(ClientCa { file: file.into(), trust_domain }),
+            Err(error) => reader.reject(&format!("{field}.trustDomain"), format!("{domain:?}"), format!("{error}")),
+        }
+    }
+    if values.is_empty() {
+        reader.reject("tls.clientCas", "none", "must name one CA at least, or nobody could connect");
+    }
+    cas
+}
+
+/// The file and the trust domain of one CA.
+fn ca_parts(value: &Value) -> Option<(String, String)> {
+    match &value.kind {
+        ValueKind::String(text) => text.rsplit_once('=').map(|(file, domain)| (file.to_owned(), domain.to_owned())),
+        ValueKind::Table(fields) if fields.len() == 2 => {
+            let field = |name: &str| match &fields.get(name)?.kind {
+                ValueKind::String(text) => Some(text.clone()),
+                _ => None,
+            };
+            Some((field("file")?, field("trustDomain")?))
+        }
+        _ => None,
+    }
+    .filter(|(file, _)| !file.is_empty())
+}
+
+fn kubernetes(reader: &mut Reader) -> Kubernetes {
+    const FIELD: &str = "kubernetes.annotations";
+    let annotations = reader.list(FIELD, "must be a list of annotation keys, or of prefixes that end in *");
+    for pattern in &annotations {
+        let prefix = pattern.strip_suffix('*');
+        if prefix.unwrap_or(pattern).contains('*') {
+            reader.reject(FIELD, format!("{pattern:?}"), "must have its only * at the end");
+        } else if prefix.map_or(LAST_APPLIED == pattern, |prefix| LAST_APPLIED.starts_with(prefix)) {
+            reader.reject(
+                FIELD,
+                format!("{pattern:?}"),
+                format!("must not cover {LAST_APPLIED}, which may hold secrets"),
+            );
+        }
+    }
+    Kubernetes {
+        kubeconfig: reader.optional_path("kubernetes.kubeconfig"),
+        context: reader.optional_text("kubernetes.context", "must be the name of a context"),
+        annotations,
+    }
+}
+
+fn lease(reader: &mut Reader, host: &Host) -> Lease {
+    let lease = Lease {
+        namespace: if reader.is_set("lease.namespace") {
+            name(reader, "lease.namespace", 63)
+        } else {
+            host.namespace.clone()
+        },
+        name: name(reader, "lease.name", 253),
+        identity: reader
+            .optional_text("lease.identity", "must be a name that no other gateway has")
+            .unwrap_or_else(|| host.identity.clone()),
+        duration: reader.duration("lease.duration", &(ms(1000)..=10 * MINUTE)),
+        renew_deadline: reader.duration("lease.renewDeadline", &(ms(500)..=10 * MINUTE)),
+        retry_period: reader.duration("lease.retryPeriod", &(ms(100)..=10 * MINUTE)),
+    };
+    if lease.duration.subsec_nanos() != 0 {
+        reader.reject("lease.duration", text(lease.duration), "must be whole seconds, as a Lease counts them");
+    }
+    let ordered = |longer: Duration, shorter: Duration| longer.is_zero() || shorter.is_zero() || longer > shorter;
+    if !ordered(lease.duration, lease.renew_deadline) {
+        reader.reject("lease.duration", text(lease.duration), "must be longer than lease.renewDeadline");
+    }
+    if !ordered(lease.renew_deadline, lease.retry_period) {
+        reader.reject("lease.renewDeadline", text(lease.renew_deadline), "must be longer than lease.retryPeriod");
+    }
+    lease
+}
+
+/// A Kubernetes name: a DNS label where `max` is 63, else a DNS subdomain.
+fn name(reader: &mut Reader, field: &str, max: usize) -> String {
+    let allowed = format!("must be 1 to {max} lower-case letters, digits and inner dashes");
+    let name = reader.text(field, &allowed).unwrap_or_default();
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if !name.is_empty() && (name.len() > max || !name.split('.').all(label) || (max == 63 && name.contains('.'))) {
+        reader.reject(field, format!("{name:?}"), allowed);
+    }
+    name
+}
+
+fn log(reader: &mut Reader) -> Log {
+    let format = reader.choice("log.format", &[("json", LogFormat::Json), ("human", LogFormat::Human)]);
+    let filter = reader.text("log.filter", "must be a level or levels by module").unwrap_or_default();
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+        let allowed = format!("must be a level or levels by module, such as scalegate=debug,info: {error}");
+        reader.reject("log.filter", format!("{filter:?}"), allowed);
+    }
+    Log { format, filter }
+}
+
+fn text(duration: Duration) -> impl std::fmt::Display {
+    humantime::format_duration(duration)
+}

@@ -1,0 +1,110 @@
+//! The names in a certificate, and which of them counts.
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::error::X509Error;
+use x509_parser::extensions::GeneralName;
+use x509_parser::x509::AttributeTypeAndValue;
+
+use super::text::{excerpt, plain};
+use super::{CommonName, IdentityError, IdentityRules, InvalidText, MAX_GROUPS, spiffe};
+
+/// Refuses a certificate whose extended key usage does not name client authentication.
+///
+/// webpki lets a certificate without the extension pass; here it must be present, so that a certificate that was
+/// issued for any use is not taken for a client's.
+pub(super) fn require_client_auth(certificate: &X509Certificate<'_>) -> Result<(), IdentityError> {
+    match certificate.extended_key_usage().map_err(malformed)? {
+        Some(usage) if usage.value.client_auth => Ok(()),
+        _ => Err(IdentityError::NotForClients),
+    }
+}
+
+/// The one typed id that the certificate stands for.
+pub(super) fn client_id(certificate: &X509Certificate<'_>, rules: &IdentityRules) -> Result<String, IdentityError> {
+    let names = AlternativeNames::of(certificate)?;
+    match (names.uris.as_slice(), names.dns.as_slice()) {
+        ([uri], _) => spiffe_id(uri, rules),
+        ([], [name]) => dns_id(name),
+        ([], []) => common_name_id(certificate, rules),
+        ([], names) => Err(IdentityError::ManyDnsNames(names.len())),
+        (uris, _) => Err(IdentityError::ManyUris(uris.len())),
+    }
+}
+
+/// The subject's organizations.
+pub(super) fn groups(certificate: &X509Certificate<'_>) -> Result<Vec<String>, IdentityError> {
+    let count = certificate.subject().iter_organization().count();
+    if count > MAX_GROUPS {
+        return Err(IdentityError::ManyGroups(count));
+    }
+    let organizations = certificate.subject().iter_organization();
+    organizations.map(|organization| text("organization (O)", organization).map(str::to_owned)).collect()
+}
+
+/// The subject alternative names that can identify a client; addresses cannot.
+#[derive(Default)]
+struct AlternativeNames<'a> {
+    uris: Vec<&'a str>,
+    dns: Vec<&'a str>,
+}
+
+impl<'a> AlternativeNames<'a> {
+    fn of(certificate: &'a X509Certificate<'_>) -> Result<Self, IdentityError> {
+        let mut names = Self::default();
+        let Some(extension) = certificate.subject_alternative_name().map_err(malformed)? else { return Ok(names) };
+        for name in &extension.value.general_names {
+            match name {
+                GeneralName::URI(uri) => names.uris.push(uri),
+                GeneralName::DNSName(name) => names.dns.push(name),
+                // A name that cannot be read could be a second one of those that count.
+                GeneralName::Invalid(..) => {
+                    return Err(IdentityError::Malformed("a subject alternative name cannot be read".to_owned()));
+                }
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+}
+
+fn spiffe_id(uri: &str, rules: &IdentityRules) -> Result<String, IdentityError> {
+    let domain = spiffe::trust_domain_of(uri).map_err(|cause| IdentityError::NotSpiffe { uri: excerpt(uri), cause })?;
+    if !rules.trust_domains.contains(&domain) {
+        return Err(IdentityError::ForeignTrustDomain { found: domain, allowed: rules.trust_domains.clone() });
+    }
+    Ok(format!("uri:{uri}"))
+}
+
+fn dns_id(name: &str) -> Result<String, IdentityError> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > 253 || !name.split('.').all(is_label) {
+        return Err(IdentityError::InvalidDnsName(excerpt(name)));
+    }
+    Ok(format!("dns:{}", name.to_ascii_lowercase()))
+}
+
+fn common_name_id(certificate: &X509Certificate<'_>, rules: &IdentityRules) -> Result<String, IdentityError> {
+    if rules.common_name == CommonName::Refuse {
+        return Err(IdentityError::NoName);
+    }
+    let names: Vec<_> = certificate.subject().iter_common_name().collect();
+    match names.as_slice() {
+        [name] => Ok(format!("cn:{}", text("common name (CN)", name)?)),
+        names => Err(IdentityError::CommonNames(names.len())),
+    }
+}
+
+fn text<'a>(part: &'static str, attribute: &AttributeTypeAndValue<'a>) -> Result<&'a str, IdentityError> {
+    let invalid = |cause| IdentityError::InvalidText { part, cause };
+    attribute.as_str().map_err(|_| invalid(InvalidText::Encoding)).and_then(|text| plain(text).map_err(invalid))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
+fn malformed(error: X509Error) -> IdentityError {
+    IdentityError::Malformed(error.to_string())
+}
