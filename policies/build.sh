@@ -4,6 +4,8 @@
 #   policies/build.sh          target/policies/scalegate.wasm and, for `make dev`, a directory per variant
 #                              of the development policy: target/policies/{normal,freeze}/policies.yaml
 #   policies/build.sh --test   formatting, strict checks, tests, and the examples' verdicts
+#   policies/build.sh --write-verdicts
+#                              the verdicts of rego/examples anew; read the difference before you commit it
 #
 # OPA is built once into ${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/opa; $OPA names another one.
 set -euo pipefail
@@ -79,13 +81,14 @@ build() {
   say "target/policies/normal, target/policies/freeze: ready to serve"
 }
 
-opa="${OPA:-$(opa_path)}"
+# shellcheck source=policies/test.sh
+source "$here/test.sh"
+
+opa="${OPA:-}"
+[ -n "$opa" ] || opa=$(opa_path)
 case "${1:-}" in
 "") build ;;
---test)
-  # shellcheck source=policies/test.sh
-  source "$here/test.sh"
-  run_tests
-  ;;
-*) die "usage: policies/build.sh [--test]" ;;
+--test) run_tests ;;
+--write-verdicts) write_verdicts ;;
+*) die "usage: policies/build.sh [--test | --write-verdicts]" ;;
 esac

@@ -11,16 +11,22 @@ max_annotation := "scalegate.dev/max-replicas"
 most_replicas := 2147483647
 
 within_limits if {
-	is_count(input.request.replicas)
 	input.current == null # There is no such Deployment: the gateway answers "not found" to those who may set.
+	wanted
 }
 
 within_limits if {
-	is_count(input.request.replicas)
-	input.request.replicas >= minimum
-	input.request.replicas <= maximum
-	input.request.replicas <= reach
+	wanted >= minimum
+	wanted <= maximum
+	wanted <= reach
 }
+
+# Undefined where the document holds no count there, as are all rules that are made of them.
+wanted := input.request.replicas if is_count(input.request.replicas)
+
+present := input.current.replicas if is_count(input.current.replicas)
+
+annotations := input.target.annotations if is_object(input.target.annotations)
 
 is_count(n) if {
 	is_number(n)
@@ -41,17 +47,17 @@ maximum := bound(max_annotation, "maxReplicas", 50)
 
 bound(annotation, _, _) := n if {
 	annotated(annotation)
-	n := parsed(input.target.annotations[annotation])
+	n := parsed(annotations[annotation])
 }
 
 bound(annotation, setting, fallback) := n if {
-	is_object(input.target.annotations)
+	annotations
 	not annotated(annotation)
 	n := object.get(data.settings, setting, fallback)
 	is_count(n)
 }
 
-annotated(annotation) if annotation in object.keys(input.target.annotations)
+annotated(annotation) if annotation in object.keys(annotations)
 
 # Only the plain decimal form: "3", not "03", "+3", "3.0", "3e0" or " 3".
 parsed(text) := n if {
@@ -65,12 +71,9 @@ parsed(text) := n if {
 # The most replicas that one step may lead to. The minimum can always be reached, or a Deployment far below it could
 # never be set at all. Twice nothing is nothing, so `fromZero` says how a Deployment that was off comes back: with a few
 # replicas that can prove themselves, before the load of the whole fleet.
-reach := max([2 * input.current.replicas, minimum]) if {
-	is_count(input.current.replicas)
-	input.current.replicas > 0
-}
+reach := max([2 * present, minimum]) if present > 0
 
-reach := max([from_zero, minimum]) if input.current.replicas == 0
+reach := max([from_zero, minimum]) if present == 0
 
 from_zero := n if {
 	n := object.get(data.settings, "fromZero", 2)
@@ -86,35 +89,35 @@ setting if {
 
 reasons contains sprintf("replicas must be a whole number from 0 to %d", [most_replicas]) if {
 	setting
-	not is_count(input.request.replicas)
+	not wanted
 }
 
 reasons contains "the document does not tell the Deployment's current replicas" if {
 	setting
 	not input.current == null
-	not is_count(input.current.replicas)
+	not present
 }
 
 # The Deployment exists and the request is a count: its limits apply.
 measured if {
 	setting
-	is_count(input.request.replicas)
-	is_count(input.current.replicas)
+	wanted
+	present
 }
 
 reasons contains "the document does not tell the Deployment's annotations" if {
 	measured
-	not is_object(input.target.annotations)
+	not annotations
 }
 
 reasons contains sprintf(
 	"annotation %s of %s is %v, which is no count of replicas; correct the annotation",
-	[annotation, input.target.name, input.target.annotations[annotation]],
+	[annotation, input.target.name, annotations[annotation]],
 ) if {
 	measured
 	some annotation in [min_annotation, max_annotation]
 	annotated(annotation)
-	not parsed(input.target.annotations[annotation])
+	not parsed(annotations[annotation])
 }
 
 reasons contains sprintf("the policy's setting %s is no count of replicas; ask the platform team", [field]) if {
@@ -135,33 +138,33 @@ reasons contains sprintf(
 reasons contains outside(min_annotation) if {
 	measured
 	minimum <= maximum
-	input.request.replicas < minimum
+	wanted < minimum
 }
 
 reasons contains outside(max_annotation) if {
 	measured
 	minimum <= maximum
-	input.request.replicas > maximum
+	wanted > maximum
 }
 
 reasons contains sprintf(
 	"%d is more than twice the current %d; ask for at most %d",
-	[input.request.replicas, input.current.replicas, min([reach, maximum])],
+	[wanted, present, min([reach, maximum])],
 ) if {
 	measured
 	minimum <= maximum
-	input.current.replicas > 0
-	input.request.replicas > reach
+	present > 0
+	wanted > reach
 }
 
 reasons contains sprintf(
 	"%d is too many at once for %s, which has none now; ask for at most %d",
-	[input.request.replicas, input.target.name, min([reach, maximum])],
+	[wanted, input.target.name, min([reach, maximum])],
 ) if {
 	measured
 	minimum <= maximum
-	input.current.replicas == 0
-	input.request.replicas > reach
+	present == 0
+	wanted > reach
 }
 
 outside(annotation) := sprintf(
