@@ -42,7 +42,7 @@ impl Replicas {
     pub(crate) fn put(&self, object: Object) {
         match object {
             Object::Deployment(deployment) => {
-                self.0.put::<DeploymentKind>(deployment.name.clone(), Some(deployment));
+                self.0.put::<DeploymentKind>(&deployment.name.clone(), Some(deployment));
             }
             Object::Target(target) => {
                 let metadata = &target.metadata;
@@ -50,27 +50,27 @@ impl Replicas {
                     metadata.namespace.clone().unwrap_or_default(),
                     metadata.name.clone().unwrap_or_default(),
                 );
-                self.0.put::<TargetKind>(name, Some(*target));
+                self.0.put::<TargetKind>(&name, Some(*target));
             }
             Object::Autoscaler { of, autoscaler } => {
                 let name = ObjectName::new(of.namespace.as_str(), autoscaler.name.as_str());
                 let scaling = Scaling { deployment: of, autoscaler: Arc::new(autoscaler) };
-                self.0.put::<AutoscalerKind>(name, Some(scaling));
+                self.0.put::<AutoscalerKind>(&name, Some(scaling));
             }
             Object::Namespace { name, labels } => {
-                self.0.put::<NamespaceKind>(ObjectName::new("", name), Some(labels));
+                self.0.put::<NamespaceKind>(&ObjectName::new("", name), Some(labels));
             }
         }
     }
 
     /// As when a watch tells that a Deployment was deleted.
     pub(crate) fn delete_deployment(&self, name: &DeploymentName) {
-        self.0.put::<DeploymentKind>(name.clone(), None);
+        self.0.put::<DeploymentKind>(name, None);
     }
 
     /// As when a watch tells that a target was deleted.
     pub(crate) fn delete_target(&self, name: &DeploymentName) {
-        self.0.put::<TargetKind>(name.clone(), None);
+        self.0.put::<TargetKind>(name, None);
     }
 
     /// As when every stream breaks.

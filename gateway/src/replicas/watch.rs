@@ -184,12 +184,10 @@ impl Watch {
                     Decoded::OfNoInterest(_) => {}
                 }
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => {
-                    self.cache.replace::<K>(items, &undecodable);
-                    return Ok(page.metadata.resource_version.unwrap_or_default());
-                }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.cache.replace::<K>(items, &undecodable);
+                return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
     }
@@ -239,8 +237,8 @@ impl Watch {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 advance(position, &object);
                 match self.decode::<K>(object) {
-                    Decoded::Item(name, item) => self.cache.put::<K>(name, Some(item)),
-                    Decoded::OfNoInterest(name) => self.cache.put::<K>(name, None),
+                    Decoded::Item(name, item) => self.cache.put::<K>(&name, Some(item)),
+                    Decoded::OfNoInterest(name) => self.cache.put::<K>(&name, None),
                     // What was known of it before serves on, fenced by its old resourceVersion.
                     Decoded::Undecodable(_) => {}
                 }
@@ -248,7 +246,7 @@ impl Watch {
             WatchEvent::Deleted(object) => {
                 advance(position, &object);
                 if let Some(name) = name_of(&object) {
-                    self.cache.put::<K>(name, None);
+                    self.cache.put::<K>(&name, None);
                 }
             }
             WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),
