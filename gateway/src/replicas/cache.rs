@@ -206,7 +206,7 @@ impl Cache {
             }
             let before = std::mem::replace(K::table(&mut state), table);
             K::reindex(&mut state, None);
-            state.link(K::WATCHED).listed();
+            state.link(K::WATCHED).listed(Instant::now());
             before
         };
         // Freeing a large table takes a while: not under the lock.

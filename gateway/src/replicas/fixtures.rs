@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::targets::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
 
 use super::cache::Cache;
-use super::contact::Watched;
+use super::contact::{Break, Watched};
 use super::decode::Scaling;
 use super::kind::{AutoscalerKind, DeploymentKind, NamespaceKind, ObjectName, TargetKind};
 use super::{Autoscaler, Deployment, DeploymentName, Replicas, Rollout};
@@ -29,7 +29,7 @@ impl Replicas {
         let cache = Arc::new(Cache::default());
         for watched in Watched::ALL {
             cache.link(watched, |link| {
-                link.listed();
+                link.listed(Instant::now());
                 link.opened(Instant::now());
             });
         }
@@ -76,7 +76,7 @@ impl Replicas {
     /// As when every stream breaks.
     pub(crate) fn lose_contact(&self) {
         for watched in Watched::ALL {
-            self.0.link(watched, |link| link.broke(Instant::now(), false));
+            self.0.link(watched, |link| link.broke(Instant::now(), Break::Seen));
         }
     }
 }
