@@ -5,7 +5,9 @@
 //! changes": a list's resourceVersion is where its watch begins; 410 Gone means to list again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
@@ -20,6 +22,7 @@ use tracing::{debug, info, warn};
 use super::ReplicasSettings;
 use super::backoff::Backoff;
 use super::cache::Cache;
+use super::contact::Break;
 use super::decode::AllowedAnnotations;
 use super::kind::{Kind, ObjectName};
 use super::metrics::{ReplicasMetrics, Restart};
@@ -42,14 +45,16 @@ type Position = String;
 enum End {
     #[error("the API server closed the stream")]
     Closed,
+    #[error("the API server closed the stream as soon as it was open")]
+    ClosedAtOnce,
     #[error("the API server no longer knows the position: {0}")]
     Gone(String),
     #[error("no sign of life for {0:?}")]
-    Idle(std::time::Duration),
+    Idle(Duration),
     #[error("forbidden: {0}")]
     Forbidden(String),
     #[error("no answer within {0:?}")]
-    NoAnswer(std::time::Duration),
+    NoAnswer(Duration),
     #[error("{}", .0.message)]
     Status(Box<Status>),
     #[error(transparent)]
@@ -86,12 +91,31 @@ impl From<Box<Status>> for End {
 impl End {
     fn reason(&self) -> Restart {
         match self {
-            Self::Closed => Restart::Closed,
+            Self::Closed | Self::ClosedAtOnce => Restart::Closed,
             Self::Gone(_) => Restart::Gone,
             Self::Idle(_) => Restart::Idle,
             Self::Forbidden(_) => Restart::Forbidden,
             Self::NoAnswer(_) | Self::Status(_) | Self::Client(_) | Self::NotAList(_) => Restart::Error,
         }
+    }
+
+    fn how(&self) -> Break {
+        match self {
+            Self::Gone(_) => Break::Missed,
+            Self::Idle(_) => Break::Silent,
+            _ => Break::Seen,
+        }
+    }
+
+    /// With all causes: the client says what failed only in the innermost one.
+    fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
     }
 }
 
@@ -106,9 +130,46 @@ struct ListPage {
 /// Where a watch stands.
 struct Progress {
     position: Option<Position>,
+    /// The position comes from a list and no stream has gone on from it yet.
+    just_listed: bool,
     backoff: Backoff,
     /// The trouble was told; the next good news is told too.
     troubled: bool,
+}
+
+/// A stream that ends sooner, without a word, is trouble: it must not be asked for again in a tight loop.
+const SHORT_LIVED: Duration = Duration::from_secs(5);
+
+impl Progress {
+    /// How long to wait before the next attempt, after `end`.
+    fn after<K: Kind>(&mut self, end: &End) -> Option<Duration> {
+        let resource = K::WATCHED.as_str();
+        match end {
+            End::Closed => {
+                debug!(resource, "watch closed, going on");
+                return None;
+            }
+            End::Gone(told) => {
+                info!(resource, told, "watch fell behind, listing again");
+                // At once, unless a list or its very position was refused: then something is wrong with the server.
+                if self.position.take().is_some() && !self.just_listed {
+                    return None;
+                }
+            }
+            trouble if self.troubled => debug!(resource, error = trouble.in_full(), "watch still in trouble"),
+            trouble => {
+                warn!(resource, error = trouble.in_full(), "watch in trouble, trying again until it works");
+                self.troubled = true;
+            }
+        }
+        Some(self.backoff.next())
+    }
+
+    /// The stream is good: it said something, or lasted.
+    fn is_alive(&mut self) {
+        self.just_listed = false;
+        self.backoff.reset();
+    }
 }
 
 impl Watch {
@@ -124,46 +185,34 @@ impl Watch {
 
     /// Keeps the cache's objects of one kind fresh, for ever.
     pub(super) async fn run<K: Kind>(self) {
-        let mut progress = Progress { position: None, backoff: Backoff::new(), troubled: false };
+        let mut progress = Progress { position: None, just_listed: false, backoff: Backoff::new(), troubled: false };
         loop {
             let end = self.attempt::<K>(&mut progress).await;
             self.cache.link(K::WATCHED, |link| match end {
                 End::Forbidden(_) if K::WATCHED.is_optional() => link.forbidden(),
-                _ => link.broke(Instant::now(), matches!(end, End::Idle(_))),
+                _ => link.broke(Instant::now(), end.how()),
             });
             self.metrics.restarted(K::WATCHED, end.reason());
-            self.before_the_next::<K>(&mut progress, &end).await;
-        }
-    }
-
-    async fn before_the_next<K: Kind>(&self, progress: &mut Progress, end: &End) {
-        let resource = K::WATCHED.as_str();
-        match end {
-            // The ordinary end of a watch's time.
-            End::Closed if !progress.troubled => return debug!(resource, "watch closed, going on"),
-            End::Gone(message) => {
-                info!(resource, message, "watch fell behind, listing again");
-                progress.position = None;
+            if let Some(wait) = progress.after::<K>(&end) {
+                tokio::time::sleep(wait).await;
             }
-            trouble if !progress.troubled => {
-                warn!(resource, error = %trouble, "watch in trouble, trying again until it works");
-                progress.troubled = true;
-            }
-            trouble => debug!(resource, error = %trouble, "watch still in trouble"),
         }
-        tokio::time::sleep(progress.backoff.next()).await;
     }
 
     /// Lists if need be, then follows the changes until something ends that.
     async fn attempt<K: Kind>(&self, progress: &mut Progress) -> End {
-        let position = match progress.position.take() {
-            Some(position) => position,
-            None => match self.list::<K>().await {
-                Ok(position) => position,
+        let position = if let Some(position) = &progress.position {
+            progress.just_listed = false;
+            position.clone()
+        } else {
+            match self.list::<K>().await {
+                Ok(position) => {
+                    progress.just_listed = true;
+                    progress.position.insert(position).clone()
+                }
                 Err(end) => return end,
-            },
+            }
         };
-        let position = progress.position.insert(position).clone();
         match self.follow::<K>(position, progress).await {
             Ok(()) => End::Closed,
             Err(end) => end,
@@ -184,12 +233,10 @@ impl Watch {
                     Decoded::OfNoInterest(_) => {}
                 }
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => {
-                    self.cache.replace::<K>(items, &undecodable);
-                    return Ok(page.metadata.resource_version.unwrap_or_default());
-                }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.cache.replace::<K>(items, &undecodable);
+                return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
     }
@@ -212,25 +259,23 @@ impl Watch {
         let opening = self.client.request_events::<Value>(request);
         let mut events = timeout(deadline, opening).await.map_err(|_| End::NoAnswer(deadline))??.boxed();
 
-        self.cache.link(K::WATCHED, |link| link.opened(Instant::now()));
-        if progress.troubled {
+        let opened = Instant::now();
+        self.cache.link(K::WATCHED, |link| link.opened(opened));
+        if std::mem::take(&mut progress.troubled) {
             info!(resource = K::WATCHED.as_str(), "watch is in contact again");
         }
-        let mut alive = false;
+        let mut silent = true;
         let idle = self.settings.idle;
         while let Some(event) = timeout(idle, events.next()).await.map_err(|_| End::Idle(idle))? {
             self.take::<K>(event?, &mut progress.position)?;
             self.cache.link(K::WATCHED, |link| link.sign_of_life(Instant::now()));
-            if !alive {
-                // Only now: a server that opens streams and closes them at once must not be asked in a tight loop.
-                alive = true;
-                progress.troubled = false;
-                progress.backoff.reset();
-            }
+            silent = false;
+            progress.is_alive();
         }
-        if !alive {
-            progress.troubled = true;
+        if silent && opened.elapsed() < SHORT_LIVED {
+            return Err(End::ClosedAtOnce);
         }
+        progress.is_alive();
         Ok(())
     }
 
@@ -239,8 +284,8 @@ impl Watch {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 advance(position, &object);
                 match self.decode::<K>(object) {
-                    Decoded::Item(name, item) => self.cache.put::<K>(name, Some(item)),
-                    Decoded::OfNoInterest(name) => self.cache.put::<K>(name, None),
+                    Decoded::Item(name, item) => self.cache.put::<K>(&name, Some(item)),
+                    Decoded::OfNoInterest(name) => self.cache.put::<K>(&name, None),
                     // What was known of it before serves on, fenced by its old resourceVersion.
                     Decoded::Undecodable(_) => {}
                 }
@@ -248,7 +293,7 @@ impl Watch {
             WatchEvent::Deleted(object) => {
                 advance(position, &object);
                 if let Some(name) = name_of(&object) {
-                    self.cache.put::<K>(name, None);
+                    self.cache.put::<K>(&name, None);
                 }
             }
             WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),

@@ -52,9 +52,9 @@ pub const MAX_REASON_BYTES: usize = 512;
     printcolumn(name = "By", type_ = "string", json_path = ".spec.requestedBy", description = "Who asked"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason", description = "Why"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name == self.spec.scaleTargetRef.name").message(
-        "metadata.name must equal spec.scaleTargetRef.name: a Deployment has one target, which bears its name"
-    )
+    validation = Rule::new("self.metadata.name == self.spec.scaleTargetRef.name")
+        .message("metadata.name must equal spec.scaleTargetRef.name: a Deployment has one target, which bears its name")
+        .field_path(".spec.scaleTargetRef.name")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaTargetSpec {

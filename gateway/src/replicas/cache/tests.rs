@@ -156,9 +156,19 @@ async fn an_autoscaler_that_turns_to_another_deployment_changes_both() {
     assert_eq!(replicas.observe(&web).autoscalers.len(), 0);
     assert_eq!(replicas.observe(&api).autoscalers.len(), 1);
 
-    replicas.0.put::<AutoscalerKind>(name("demo", "scaler"), None);
+    replicas.0.put::<AutoscalerKind>(&name("demo", "scaler"), None);
     assert_eq!(changes.next().await, Change::One(api.clone()));
     assert_eq!(replicas.observe(&api).autoscalers.len(), 0);
+}
+
+#[tokio::test]
+async fn a_deleted_target_is_forgotten_and_told() {
+    let web = name("demo", "web");
+    let replicas = Replicas::from_objects([Object::Target(Box::new(target("demo", "web", 4)))]);
+    let mut changes = replicas.subscribe();
+    replicas.delete_target(&web);
+    assert_eq!(changes.next().await, Change::One(web.clone()));
+    assert!(replicas.observe(&web).target.is_none() && replicas.targets().is_empty());
 }
 
 #[test]

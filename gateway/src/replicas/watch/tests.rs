@@ -231,6 +231,41 @@ async fn an_outage_ages_the_cache_from_its_first_instant_until_a_stream_is_open_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_in_which_changes_were_missed_ages_the_cache_until_the_list_is_complete() {
+    let mut fixture = watching::<DeploymentKind>();
+    let stream = fixture.listed(&[deployment("web", "2", 2)]).await;
+    stream.event("ADDED", &deployment("api", "11", 1));
+    fixture.changed("api").await;
+    let broke = Instant::now();
+    stream.cut();
+    drop(fixture.api.next().await);
+
+    let stream = fixture.watch_from("11").await;
+    let reopened = Instant::now();
+    stream.event("ERROR", &json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}));
+    let call = fixture.api.next().await;
+    assert!(is_a_list(&call), "{}", call.uri());
+    assert_eq!(Instant::now(), reopened, "without a wait");
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(fixture.contact().state, ContactState::Broken { since: broke });
+    assert_eq!(fixture.contact().age, broke.elapsed());
+
+    call.list("90", &[deployment("web", "80", 8)], None);
+    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.contact().age, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_expire_at_once_are_not_repeated_in_a_tight_loop() {
+    let mut fixture = watching::<DeploymentKind>();
+    let start = Instant::now();
+    for _ in 0..8 {
+        fixture.api.next().await.refuse(410, "Expired", "too old");
+    }
+    assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_given_up_and_its_age_counts_from_the_last_sign_of_life() {
     let mut fixture = watching::<DeploymentKind>();
     let stream = fixture.listed(&[]).await;
@@ -272,7 +307,7 @@ async fn streams_that_close_at_once_are_not_reopened_in_a_tight_loop() {
 async fn a_forbidden_watch_on_namespaces_is_done_without() {
     let mut fixture = watching::<NamespaceKind>();
     for watched in [Watched::Deployments, Watched::Targets, Watched::Autoscalers] {
-        fixture.replicas.0.link(watched, super::super::contact::Link::listed);
+        fixture.replicas.0.link(watched, |link| link.listed(Instant::now()));
     }
     let replicas = fixture.replicas.clone();
     assert!(!replicas.contact().synced());
