@@ -7,12 +7,15 @@
 #   policies/build.sh --write-verdicts
 #                              the verdicts of rego/examples anew; read the difference before you commit it
 #
+#   policies/build.sh --opa    prints the path of the pinned OPA, for commands of your own
+#
 # OPA is built once into ${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/opa; $OPA names another one.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out="$here/../target/policies"
 cache="${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/opa"
+build_flags=(-trimpath -ldflags "-s -w" -tags opa_wasm)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -32,13 +35,13 @@ sha256() {
 opa_path() {
   command -v go >/dev/null || die "go is needed once, to build OPA (https://go.dev/doc/install), or set OPA to an opa binary"
   local key binary
-  key=$( (cat "$here/tools/go.mod" "$here/tools/go.sum" && go env GOOS GOARCH) | sha256 | cut -c 1-16)
+  key=$( (cat "$here/tools/go.mod" "$here/tools/go.sum" && go env GOOS GOARCH && echo "${build_flags[@]}") | sha256 | cut -c 1-16)
   binary="$cache/$key/opa"
   if [ ! -x "$binary" ]; then
     say "building OPA into $binary (once; about two minutes)"
     mkdir -p "$cache/$key"
     local made="$cache/$key/opa.$$"
-    CGO_ENABLED=0 go build -C "$here/tools" -trimpath -ldflags "-s -w" -tags opa_wasm -o "$made" \
+    CGO_ENABLED=0 go build -C "$here/tools" "${build_flags[@]}" -o "$made" \
       github.com/open-policy-agent/opa
     mv "$made" "$binary"
     say "built OPA"
@@ -90,5 +93,6 @@ case "${1:-}" in
 "") build ;;
 --test) run_tests ;;
 --write-verdicts) write_verdicts ;;
-*) die "usage: policies/build.sh [--test | --write-verdicts]" ;;
+--opa) echo "$opa" ;;
+*) die "usage: policies/build.sh [--test | --write-verdicts | --opa]" ;;
 esac

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # policies/build.sh sets opa, here and work
 # The checks of the policy sources; policies/build.sh reads this file and calls run_tests.
 
 run_tests() {
@@ -24,7 +24,7 @@ check_examples() {
     for target in rego wasm; do
       decide "$name" "$target" >"$work/verdict.json"
       if ! diff -u "$here/rego/examples/$name.verdict.json" "$work/verdict.json" >&2; then
-        say "example $name: the verdict by target $target is another one (wanted: run policies/build.sh --write-verdicts)"
+        say "example $name: the verdict by target $target is another one (if it should be: policies/build.sh --write-verdicts)"
         failed=1
       fi
     done
