@@ -143,8 +143,12 @@ impl Link {
         }
     }
 
+    /// The watch is forbidden and can be done without. One that has listed is merely broken: what it brought serves on
+    /// and grows old, and an API server that starts says 403 before it has read its own roles.
     pub(super) fn forbidden(&mut self) {
-        self.state = ContactState::Forbidden;
+        if !self.listed {
+            self.state = ContactState::Forbidden;
+        }
     }
 
     pub(super) fn is_synced(&self) -> bool {
@@ -215,5 +219,16 @@ mod tests {
         link.forbidden();
         assert!(link.is_synced());
         assert_eq!(link.age(|| start + SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_watch_that_is_forbidden_after_it_has_listed_grows_old() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        link.listed(start);
+        link.opened(start);
+        link.broke(start, Break::Seen);
+        link.forbidden();
+        assert_eq!(link.age(|| start + SECOND), SECOND);
     }
 }

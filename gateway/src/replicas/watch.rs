@@ -188,9 +188,11 @@ impl Watch {
         let mut progress = Progress { position: None, just_listed: false, backoff: Backoff::new(), troubled: false };
         loop {
             let end = self.attempt::<K>(&mut progress).await;
-            self.cache.link(K::WATCHED, |link| match end {
-                End::Forbidden(_) if K::WATCHED.is_optional() => link.forbidden(),
-                _ => link.broke(Instant::now(), end.how()),
+            self.cache.link(K::WATCHED, |link| {
+                link.broke(Instant::now(), end.how());
+                if matches!(end, End::Forbidden(_)) && K::WATCHED.is_optional() {
+                    link.forbidden();
+                }
             });
             self.metrics.restarted(K::WATCHED, end.reason());
             if let Some(wait) = progress.after::<K>(&end) {
