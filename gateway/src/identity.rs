@@ -7,7 +7,7 @@ mod names;
 pub mod spiffe;
 mod text;
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -209,7 +209,12 @@ fn serial(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {
     if serial.is_empty() || serial.len() > MAX_SERIAL_BYTES {
         return Err(IdentityError::InvalidSerial);
     }
-    Ok(serial.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut hexadecimal = String::with_capacity(2 * serial.len());
+    for byte in serial {
+        // Writing to a string does not fail.
+        let _ = write!(hexadecimal, "{byte:02x}");
+    }
+    Ok(hexadecimal)
 }
 
 fn fingerprint(der: &CertificateDer<'_>) -> [u8; 32] {

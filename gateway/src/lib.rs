@@ -24,9 +24,12 @@
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
 
+pub mod admin;
 pub mod config;
 pub mod identity;
+pub mod listener;
 pub mod policy;
 pub mod replicas;
 pub mod shutdown;
 pub mod targets;
+pub mod telemetry;

@@ -76,6 +76,8 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[tokio::test]
@@ -87,6 +89,18 @@ mod tests {
         shutdown.recv().await;
         other.recv().await;
         assert!(other.is_triggered());
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_asks_to_stop_and_the_second_aborts() {
+        use rustix::process::{Signal, getpid, kill_process};
+
+        let (trigger, shutdown) = Shutdown::new();
+        let watch = tokio::spawn(Signals::install().unwrap().watch(trigger));
+        kill_process(getpid(), Signal::TERM).unwrap();
+        shutdown.recv().await;
+        kill_process(getpid(), Signal::INT).unwrap();
+        assert_eq!(watch.await.unwrap(), 130);
     }
 
     #[tokio::test]

@@ -1,0 +1,212 @@
+//! TCP connections become TLS 1.3 connections with a client certificate, and these become requests.
+//!
+//! What a client can hold is bounded: connections, the handshake, a request's head, streams, idleness, and the life of
+//! its certificate. An error of one connection never ends the server.
+
+mod activity;
+mod authorities;
+mod connection;
+mod handshake;
+mod metrics;
+mod pem;
+mod tls;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::config;
+use crate::identity::{ClientIdentity, IdentityError};
+use crate::shutdown::Shutdown;
+
+pub use metrics::ListenerMetrics;
+pub use pem::PemError;
+pub use tls::{Expiry, Tls, TlsError};
+
+/// The first pause after an error of `accept` that is not one connection's own, and the longest.
+const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request of `peer`. It is dropped, unfinished, when the client leaves or the drain's deadline passes.
+    fn handle(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// The other side of a connection, whose certificate the handshake verified.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whom its certificate names; an error if that is not clear.
+    pub identity: Result<Arc<ClientIdentity>, IdentityError>,
+}
+
+/// Why the gateway cannot listen.
+#[derive(Debug, Error)]
+#[error("listen.address: cannot listen on {address}: {source}")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// How far the end of the server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// New connections are still served, but clients are told to go elsewhere.
+    Draining,
+    /// No new connections; each ends with the requests that it has begun.
+    Closing,
+}
+
+/// What every connection needs.
+struct Context<H> {
+    handler: Arc<H>,
+    tls: Tls,
+    limits: config::Listen,
+    metrics: ListenerMetrics,
+    phase: watch::Receiver<Phase>,
+    /// Closed when the last connection and the last request have let go of the context.
+    _alive: mpsc::Sender<Infallible>,
+}
+
+/// The bound port for clients.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    limits: config::Listen,
+    tls: Tls,
+    metrics: ListenerMetrics,
+    permits: Arc<Semaphore>,
+}
+
+impl Listener {
+    /// Binds the port. Connections wait in the kernel's queue until [`Listener::serve`].
+    pub async fn bind(limits: &config::Listen, tls: Tls, metrics: ListenerMetrics) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { address: limits.address, source };
+        let socket = TcpListener::bind(limits.address).await.map_err(failed)?;
+        metrics.set_expiry(&tls.expiry());
+        Ok(Self {
+            address: socket.local_addr().map_err(failed)?,
+            socket,
+            limits: limits.clone(),
+            tls,
+            metrics,
+            permits: Arc::new(Semaphore::new(limits.max_connections)),
+        })
+    }
+
+    /// The address that it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then drains. Returns when no connection and no request is left.
+    pub async fn serve<H: Handler>(self, handler: Arc<H>, shutdown: Shutdown) {
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let (alive, mut gone) = mpsc::channel(1);
+        let context = Arc::new(Context {
+            handler,
+            tls: self.tls.clone(),
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            phase: phases,
+            _alive: alive,
+        });
+        let mut connections = JoinSet::new();
+        self.accept_until(shutdown.recv(), &context, &mut connections).await;
+
+        let drain = self.limits.drain;
+        let deadline = Instant::now() + drain.deadline;
+        phase.send_replace(Phase::Draining);
+        self.accept_until(sleep(drain.grace), &context, &mut connections).await;
+
+        drop((self, context));
+        phase.send_replace(Phase::Closing);
+        let all = async { while connections.join_next().await.as_ref().map(report).is_some() {} };
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!(connections = connections.len(), "the drain's deadline has passed: cutting connections");
+            connections.shutdown().await;
+        }
+        // Requests on HTTP/2 are tasks of their own, which notice a moment later that their connection is gone.
+        gone.recv().await;
+    }
+
+    async fn accept_until<H: Handler>(
+        &self,
+        stop: impl Future<Output = ()>,
+        context: &Arc<Context<H>>,
+        connections: &mut JoinSet<()>,
+    ) {
+        let mut stop = pin!(stop);
+        let mut pause = ACCEPT_PAUSE.0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                Some(ended) = connections.join_next() => report(&ended),
+                (permit, stream, address) = self.accept(&mut pause) => {
+                    let context = context.clone();
+                    connections.spawn(async move {
+                        connection::run(context, stream, address).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+    }
+
+    /// The next connection, once there is room for it.
+    async fn accept(&self, pause: &mut Duration) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+        loop {
+            // The semaphore is never closed, so there always is a permit.
+            let permit = self.permits.clone().acquire_owned().await.ok();
+            match self.socket.accept().await {
+                Ok((stream, address)) => {
+                    *pause = ACCEPT_PAUSE.0;
+                    return (permit, stream, address);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    self.metrics.accept_error();
+                    tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept connections");
+                    // Most likely the process is out of file descriptors or memory: only time and the end of other
+                    // connections help.
+                    let wait = *pause;
+                    *pause = (wait * 2).min(ACCEPT_PAUSE.1);
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the client of a connection caused the error before the connection was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn report(ended: &Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests;

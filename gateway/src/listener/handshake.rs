@@ -1,0 +1,81 @@
+//! The TLS handshake, and what became of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::{Error, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::ListenerMetrics;
+
+/// What became of a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ok,
+    /// It took too long.
+    Timeout,
+    /// The client left; port scans and TCP health checks do that.
+    Closed,
+    /// The client showed no certificate.
+    NoCertificate,
+    /// The client's certificate was refused.
+    BadCertificate,
+    /// The two had no common ground.
+    TlsError,
+}
+
+impl Outcome {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Ok, Self::Timeout, Self::Closed, Self::NoCertificate, Self::BadCertificate, Self::TlsError];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::NoCertificate => "no_certificate",
+            Self::BadCertificate => "bad_certificate",
+            Self::TlsError => "tls_error",
+        }
+    }
+
+    fn of(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::NoCertificatesPresented) => Self::NoCertificate,
+            Some(Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_)) => Self::BadCertificate,
+            Some(_) => Self::TlsError,
+            None => Self::Closed,
+        }
+    }
+}
+
+/// Does the handshake; `None` if it failed, which is then counted and logged.
+pub(super) async fn accept(
+    config: Arc<ServerConfig>,
+    limit: Duration,
+    stream: TcpStream,
+    peer: SocketAddr,
+    metrics: &ListenerMetrics,
+) -> Option<TlsStream<TcpStream>> {
+    let result = timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
+    let (outcome, cause) = match result {
+        Ok(Ok(stream)) => {
+            metrics.handshake(Outcome::Ok);
+            return Some(stream);
+        }
+        Ok(Err(error)) => (Outcome::of(&error), error.to_string()),
+        Err(_) => (Outcome::Timeout, format!("not done after {limit:?}")),
+    };
+    metrics.handshake(outcome);
+    // Health checks and scans leave at once, and often.
+    if outcome == Outcome::Closed {
+        tracing::debug!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
+    } else {
+        tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
+    }
+    None
+}

@@ -1,0 +1,7 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod certificates;
+mod files;
+mod lifecycle;
+mod pki;
+mod server;

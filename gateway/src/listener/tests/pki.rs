@@ -1,0 +1,173 @@
+//! Certificates for the tests of this module, on disk where the listener reads them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+};
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+
+use crate::config;
+use crate::identity::CommonName;
+
+/// A CA.
+pub(super) struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate with its key.
+#[derive(Clone)]
+pub(super) struct Credentials {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+impl Ca {
+    pub(super) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(super) fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Credentials {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.serial_number = Some(SerialNumber::from(1_u64));
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
+        Credentials { certificate, key: key.serialize_pem() }
+    }
+
+    pub(super) fn server(&self) -> Credentials {
+        self.issue(|params| {
+            params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        })
+    }
+
+    /// A client with one URI each, and what `change` makes of it.
+    pub(super) fn client(&self, uris: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Credentials {
+        self.issue(|params| {
+            params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            change(params);
+        })
+    }
+
+    /// A revocation list of `serials` that is good until the year `until`.
+    pub(super) fn revocation_list(&self, serials: &[u64], until: i32) -> String {
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2000, 1, 1),
+            next_update: rcgen::date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: serials
+                .iter()
+                .map(|serial| RevokedCertParams {
+                    serial_number: SerialNumber::from(*serial),
+                    revocation_time: rcgen::date_time_ymd(2000, 1, 1),
+                    reason_code: None,
+                    invalidity_date: None,
+                })
+                .collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
+    }
+}
+
+/// The gateway's files and the CA that signed all of them.
+pub(super) struct Pki {
+    pub(super) ca: Ca,
+    directory: TempDir,
+    pub(super) settings: config::Tls,
+}
+
+impl Pki {
+    pub(super) fn new() -> Self {
+        let ca = Ca::new("test CA");
+        let server = ca.server();
+        let settings = config::Tls {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            client_cas: Vec::new(),
+            crls: Vec::new(),
+            common_name: CommonName::Refuse,
+        };
+        let mut pki = Self { ca, directory: TempDir::new().unwrap(), settings };
+        pki.settings.certificate = pki.write("server.pem", &server.certificate);
+        pki.settings.key = pki.write("server-key.pem", &server.key);
+        let own = pki.ca.pem();
+        pki.trust("ca.pem", &own, "example.org");
+        pki
+    }
+
+    pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub(super) fn trust(&mut self, name: &str, pem: &str, trust_domain: &str) {
+        let file = self.write(name, pem);
+        self.settings.client_cas.push(config::ClientCa { file, trust_domain: trust_domain.parse().unwrap() });
+    }
+
+    pub(super) fn revoke(&mut self, name: &str, list: &str) {
+        let file = self.write(name, list);
+        self.settings.crls.push(file);
+    }
+
+    /// The client that every test but those about certificates uses.
+    pub(super) fn ci(&self) -> Credentials {
+        self.ca.client(&["spiffe://example.org/ci"], |_| {})
+    }
+
+    /// The TLS side of a client that shows `credentials`, or no certificate.
+    pub(super) fn client(&self, credentials: Option<&Credentials>, alpn: &str) -> Arc<ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match credentials {
+            None => builder.with_no_client_auth(),
+            Some(credentials) => {
+                let chain = CertificateDer::pem_slice_iter(credentials.certificate.as_bytes());
+                let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+        Arc::new(config)
+    }
+}
+
+/// Limits that no test meets by accident.
+pub(super) fn limits() -> config::Listen {
+    const LONG: Duration = Duration::from_mins(5);
+    config::Listen {
+        address: ([127, 0, 0, 1], 0).into(),
+        max_connections: 100,
+        handshake_timeout: LONG,
+        header_timeout: LONG,
+        idle_timeout: LONG,
+        request_timeout: LONG,
+        max_body_bytes: 65_536,
+        drain: config::Drain { grace: Duration::ZERO, deadline: LONG },
+    }
+}

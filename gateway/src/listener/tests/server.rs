@@ -1,0 +1,149 @@
+//! A listener that runs, and clients of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prometheus_client::registry::Registry;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::super::*;
+use super::pki::{Credentials, Pki};
+use crate::shutdown::Trigger;
+
+/// `/` answers whom the certificate names, `/wait` the same once released, `/panic` panics.
+#[derive(Default)]
+pub(super) struct Script {
+    pub(super) entered: Notify,
+    pub(super) released: Notify,
+    pub(super) running: AtomicUsize,
+}
+
+struct Running<'a>(&'a AtomicUsize);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Handler for Script {
+    async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.running.fetch_add(1, SeqCst);
+        let _running = Running(&self.running);
+        match request.uri().path() {
+            "/wait" => {
+                self.entered.notify_one();
+                self.released.notified().await;
+            }
+            "/panic" => panic!("as the test asked"),
+            _ => {}
+        }
+        let text = match &peer.identity {
+            Ok(identity) => identity.id().to_string(),
+            Err(error) => format!("nobody: {error}"),
+        };
+        Response::new(Full::new(text.into()))
+    }
+}
+
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) script: Arc<Script>,
+    pub(super) trigger: Trigger,
+    pub(super) task: JoinHandle<()>,
+    registry: Registry,
+}
+
+impl Server {
+    pub(super) async fn start(pki: &Pki, limits: config::Listen) -> Self {
+        let mut registry = Registry::default();
+        let metrics = ListenerMetrics::register(&mut registry);
+        let listener = Listener::bind(&limits, Tls::load(&pki.settings).unwrap(), metrics).await.unwrap();
+        let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
+        let (trigger, shutdown) = Shutdown::new();
+        let task = tokio::spawn(listener.serve(script.clone(), shutdown));
+        Self { address, script, trigger, task, registry }
+    }
+
+    /// The value of a metric, by its name and labels as they are written.
+    pub(super) fn metric(&self, name: &str) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).to_owned()
+    }
+
+    pub(super) async fn connect(&self, pki: &Pki, credentials: Option<&Credentials>) -> io::Result<Http1> {
+        Ok(Http1(tls(self.address, pki, credentials, "http/1.1").await?))
+    }
+
+    /// The answer to one request by a client with `credentials`.
+    pub(super) async fn ask(&self, pki: &Pki, credentials: &Credentials) -> io::Result<String> {
+        self.connect(pki, Some(credentials)).await?.ask("/").await
+    }
+
+    pub(super) async fn connect_http2(&self, pki: &Pki, credentials: &Credentials) -> SendRequest<Full<Bytes>> {
+        let stream = TokioIo::new(tls(self.address, pki, Some(credentials), "h2").await.unwrap());
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+pub(super) fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("https://localhost{path}")).body(Full::default()).unwrap()
+}
+
+async fn tls(
+    address: SocketAddr,
+    pki: &Pki,
+    credentials: Option<&Credentials>,
+    alpn: &str,
+) -> io::Result<TlsStream<TcpStream>> {
+    let connector = TlsConnector::from(pki.client(credentials, alpn));
+    connector.connect(ServerName::try_from("localhost").unwrap(), TcpStream::connect(address).await?).await
+}
+
+/// An HTTP/1.1 connection.
+pub(super) struct Http1(TlsStream<TcpStream>);
+
+impl Http1 {
+    pub(super) async fn send(&mut self, bytes: &str) -> io::Result<()> {
+        self.0.write_all(bytes.as_bytes()).await?;
+        self.0.flush().await
+    }
+
+    /// The body of the answer to a GET; an error if the connection ends before.
+    pub(super) async fn ask(&mut self, path: &str) -> io::Result<String> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await?;
+        let answer = self.answer().await?;
+        Ok(answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    /// Head and body of the next answer, in lower case.
+    pub(super) async fn answer(&mut self) -> io::Result<String> {
+        let mut text = String::new();
+        loop {
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+                if body.len() == length.parse::<usize>().unwrap() {
+                    return Ok(text);
+                }
+            }
+            text.push(char::from(self.0.read_u8().await?).to_ascii_lowercase());
+        }
+    }
+
+    /// Reads until the server ends the connection.
+    pub(super) async fn ended(mut self) {
+        let mut rest = Vec::new();
+        // With or without TLS's own goodbye.
+        let _ = self.0.read_to_end(&mut rest).await;
+    }
+}
