@@ -26,5 +26,6 @@
 
 pub mod identity;
 pub mod policy;
+pub mod reconciler;
 pub mod replicas;
 pub mod targets;
