@@ -29,6 +29,7 @@ pub mod config;
 pub mod identity;
 pub mod listener;
 pub mod policy;
+pub mod reconciler;
 pub mod replicas;
 pub mod shutdown;
 pub mod targets;

@@ -1,0 +1,121 @@
+//! The conditions of a target: `Ready`, `TargetFound`, `Synced`, `Contended`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::replicas::{Deployment, Rollout};
+
+use super::contention::Corrections;
+use super::ownership;
+use super::plan::{Seen, Situation};
+
+/// The wanted count runs, and all of it is ready.
+pub(super) const READY: &str = "Ready";
+/// The Deployment exists, and is the one that the target was made for.
+pub(super) const TARGET_FOUND: &str = "TargetFound";
+/// The Deployment's `spec.replicas` is the wanted count.
+pub(super) const SYNCED: &str = "Synced";
+/// Somebody else sets the Deployment's count too.
+pub(super) const CONTENDED: &str = "Contended";
+
+pub(super) const DEPLOYMENT_NOT_FOUND: &str = "DeploymentNotFound";
+pub(super) const UID_MISMATCH: &str = "UidMismatch";
+pub(super) const AUTOSCALER_PRESENT: &str = "AutoscalerPresent";
+pub(super) const SCALE_REJECTED: &str = "ScaleRejected";
+
+/// Reason, and message for a human.
+type Why = (&'static str, String);
+
+/// Whether `Synced` being false for `reason` means that the target's own change has yet to be applied.
+pub(super) fn is_blocked(reason: &str) -> bool {
+    [DEPLOYMENT_NOT_FOUND, UID_MISMATCH, AUTOSCALER_PRESENT, SCALE_REJECTED].contains(&reason)
+}
+
+/// The status of the condition `kind`, if it is there.
+pub(super) fn status<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// All four conditions, in a fixed order. A condition whose status stays keeps its time.
+pub(super) fn of(seen: &Seen<'_>, situation: Situation<'_>, corrections: &Corrections) -> Vec<Condition> {
+    let judged = [
+        (READY, ready(situation)),
+        (TARGET_FOUND, target_found(situation)),
+        (SYNCED, synced(seen, situation)),
+        (CONTENDED, contended(seen, situation, corrections)),
+    ];
+    let old = seen.target.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    judged.into_iter().map(|(kind, judged)| condition(seen, old, kind, judged)).collect()
+}
+
+fn condition(seen: &Seen<'_>, old: &[Condition], kind: &str, (holds, (reason, message)): (bool, Why)) -> Condition {
+    let holds = if holds { "True" } else { "False" };
+    let before = status(old, kind).filter(|before| before.status == holds);
+    Condition {
+        last_transition_time: before.map_or(Time(seen.second()), |before| before.last_transition_time.clone()),
+        message,
+        observed_generation: seen.target.metadata.generation,
+        reason: reason.to_owned(),
+        status: holds.to_owned(),
+        type_: kind.to_owned(),
+    }
+}
+
+fn target_found(situation: Situation<'_>) -> (bool, Why) {
+    match situation {
+        Situation::Missing => (false, (DEPLOYMENT_NOT_FOUND, "there is no Deployment of this name".to_owned())),
+        Situation::Replaced { expected, found } => (
+            false,
+            (UID_MISMATCH, format!("made for the Deployment with uid {expected}; the one of this name has {found}")),
+        ),
+        _ => (true, ("Found", "the Deployment exists".to_owned())),
+    }
+}
+
+fn synced(seen: &Seen<'_>, situation: Situation<'_>) -> (bool, Why) {
+    let wanted = seen.wanted();
+    let message = match situation {
+        Situation::Missing | Situation::Replaced { .. } => "there is no Deployment to scale".to_owned(),
+        Situation::Autoscaled { by, .. } => format!("{} {} drives the Deployment", by.kind, by.name),
+        Situation::Fought { deployment } => {
+            format!("spec.replicas is {}, wanted {wanted}; the next correction waits", deployment.replicas)
+        }
+        Situation::Rejected { deployment, message } => {
+            let message: String = message.chars().take(512).collect();
+            format!("spec.replicas is {}, wanted {wanted}: {message}", deployment.replicas)
+        }
+        Situation::Driven { .. } => format!("spec.replicas is {wanted}"),
+    };
+    match situation.obstacle() {
+        Some(reason) => (false, (reason, message)),
+        None => (true, ("Synced", message)),
+    }
+}
+
+fn ready(situation: Situation<'_>) -> (bool, Why) {
+    match situation {
+        Situation::Driven { deployment } => rolled_out(deployment),
+        _ => (false, ("NotSynced", "the Deployment does not follow this target".to_owned())),
+    }
+}
+
+fn rolled_out(deployment: &Deployment) -> (bool, Why) {
+    let message = format!("{} of {} replicas are ready", deployment.ready, deployment.replicas);
+    match deployment.rollout {
+        Rollout::Complete if deployment.ready == deployment.replicas => (true, ("Ready", message)),
+        Rollout::Complete | Rollout::Progressing => (false, ("Progressing", message)),
+        Rollout::Failed => (false, ("ProgressDeadlineExceeded", message)),
+        Rollout::Paused => (false, ("Paused", message)),
+    }
+}
+
+fn contended(seen: &Seen<'_>, situation: Situation<'_>, corrections: &Corrections) -> (bool, Why) {
+    if let Situation::Autoscaled { by, .. } = situation {
+        let bounds = format!("between {} and {} replicas", by.min, by.max);
+        return (true, (AUTOSCALER_PRESENT, format!("{} {} drives the Deployment, {bounds}", by.kind, by.name)));
+    }
+    if corrections.is_fight(seen.now) {
+        let manager = ownership::in_words(corrections.manager());
+        return (true, (CONTENDED, format!("{manager} keeps setting another count; corrections are slowed down")));
+    }
+    (false, ("Uncontended", "nobody else sets the count".to_owned()))
+}

@@ -1,0 +1,54 @@
+//! The changes that a target's status remembers.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::targets::{Change, ReplicaTargetSpec};
+
+use super::ownership;
+
+/// How many changes a status keeps.
+const KEPT: usize = 10;
+
+/// The change that `spec` asked for.
+pub(super) fn change(spec: &ReplicaTargetSpec, from: i32, to: i32, at: Timestamp) -> Change {
+    Change {
+        at: Time(at),
+        from,
+        to,
+        requested_by: spec.requested_by.clone(),
+        reason: spec.reason.clone(),
+        decision_id: spec.decision_id.clone(),
+    }
+}
+
+/// The correction of what `manager` had set: nobody requested it, and no decision permitted it.
+pub(super) fn correction(manager: Option<&str>, from: i32, to: i32, at: Timestamp) -> Change {
+    let reason = Some(format!("drift corrected, set by {}", ownership::in_words(manager)));
+    Change { at: Time(at), from, to, requested_by: None, reason, decision_id: None }
+}
+
+/// Whether the change that `spec` asks for is among `history`.
+pub(super) fn holds(history: &[Change], spec: &ReplicaTargetSpec) -> bool {
+    history.iter().any(|change| change.decision_id == spec.decision_id && change.to == spec.effective_replicas())
+}
+
+/// `history` with `changes` after it, of which the last ten are kept.
+///
+/// A correction that repeats the one before it takes its place: a fight would push out who asked for what.
+pub(super) fn with<'a>(history: &[Change], changes: impl Iterator<Item = &'a Change>) -> Vec<Change> {
+    let mut history = history.to_vec();
+    for change in changes {
+        match history.last_mut() {
+            Some(last) if is_repeated(last, change) => last.at = change.at.clone(),
+            _ => history.push(change.clone()),
+        }
+    }
+    history.drain(..history.len().saturating_sub(KEPT));
+    history
+}
+
+fn is_repeated(last: &Change, change: &Change) -> bool {
+    let correction = change.requested_by.is_none() && change.decision_id.is_none();
+    correction && *last == Change { at: last.at.clone(), ..change.clone() }
+}

@@ -1,0 +1,323 @@
+//! Leader election on a `coordination.k8s.io/v1` Lease.
+//!
+//! Every write names the resourceVersion that it replaces, so of two candidates one loses at the API server. Whether a
+//! holder is gone is judged by how long its record has stayed the same on *this* process's monotonic clock: times inside
+//! the record are written for people and never compared with a clock. A holder counts its deadline from before it sent
+//! the renewal, a candidate from after it saw it, so the holder always stops first.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Api;
+use kube::api::PostParams;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{info, warn};
+
+use super::FIELD_MANAGER;
+
+#[cfg(test)]
+mod tests;
+
+/// Which Lease is contested, as whom, and how patiently.
+#[derive(Debug, Clone)]
+pub struct LeaseSettings {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The Lease's name.
+    pub name: String,
+    /// Who holds it: unique for each process, so that a restarted pod is another candidate.
+    pub identity: String,
+    /// How long a record must stay unchanged before another candidate takes it. Default 15 s; whole seconds.
+    pub lease_duration: Duration,
+    /// How long a leader leads on after the last renewal that succeeded. Default 10 s; less than `lease_duration`.
+    pub renew_deadline: Duration,
+    /// The pause between two attempts to acquire or renew. Default 2 s; less than `renew_deadline`.
+    pub retry_period: Duration,
+}
+
+impl LeaseSettings {
+    /// The default patience (15 s, 10 s, 2 s) and an identity made of the pod's name and a random suffix.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>, pod: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            identity: format!("{pod}_{}", uuid::Uuid::now_v7().simple()),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+
+    /// The durations must be ordered, else two could lead at once.
+    pub(super) fn validate(&self) -> Result<(), LeaseError> {
+        let ordered = Duration::ZERO < self.retry_period
+            && self.retry_period < self.renew_deadline
+            && self.renew_deadline < self.lease_duration
+            && self.lease_duration >= Duration::from_secs(1);
+        if ordered { Ok(()) } else { Err(LeaseError::Durations) }
+    }
+
+    /// Two calls in a row fit into the renew deadline.
+    fn call_timeout(&self) -> Duration {
+        self.renew_deadline / 2
+    }
+}
+
+/// Whether this process leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leadership {
+    /// It does.
+    Leader {
+        /// How often the Lease had changed hands when this process got it.
+        epoch: i32,
+    },
+    /// It does not.
+    Follower {
+        /// Who does, when known.
+        holder: Option<String>,
+    },
+}
+
+impl Leadership {
+    /// Whether this process leads.
+    pub fn is_leader(&self) -> bool {
+        matches!(self, Self::Leader { .. })
+    }
+}
+
+/// Why one attempt on the Lease failed.
+#[derive(Debug, Error)]
+pub enum LeaseError {
+    /// The settings would let two processes lead at once.
+    #[error("the lease needs 0 < retry period < renew deadline < lease duration, and a lease of at least 1 s")]
+    Durations,
+    /// The API server did not answer in time.
+    #[error("no answer from the API server within {0:?}")]
+    Timeout(Duration),
+    /// The API server refused, or could not be reached.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// The record of a Lease as it was last seen to change, and when that was here.
+struct Observed {
+    resource_version: Option<String>,
+    holder: Option<String>,
+    renew_time: Option<MicroTime>,
+    since: Instant,
+}
+
+/// A Lease that this process holds.
+struct Term {
+    lease: Lease,
+    ends: Instant,
+}
+
+/// One candidate.
+pub(super) struct Elector {
+    api: Api<Lease>,
+    settings: LeaseSettings,
+    leadership: watch::Sender<Leadership>,
+    observed: Option<Observed>,
+}
+
+impl Elector {
+    /// A candidate that tells `leadership` how it fares.
+    pub(super) fn new(client: kube::Client, settings: LeaseSettings, leadership: watch::Sender<Leadership>) -> Self {
+        Self { api: Api::namespaced(client, &settings.namespace), settings, leadership, observed: None }
+    }
+
+    /// Takes part in the election until `stop`, then gives the Lease back.
+    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        loop {
+            let term = tokio::select! {
+                () = &mut stop => break,
+                term = self.acquire() => term,
+            };
+            let epoch = transitions(&term.lease);
+            info!(identity = self.settings.identity, epoch, "leading");
+            self.leadership.send_replace(Leadership::Leader { epoch });
+            let stopped = tokio::select! {
+                () = &mut stop => true,
+                () = self.lead(term) => false,
+            };
+            self.follow(None);
+            if stopped {
+                break;
+            }
+            warn!(identity = self.settings.identity, epoch, "no longer leading");
+        }
+        if let Err(error) = self.release().await {
+            warn!(%error, "the lease was not released; others wait until it expires");
+        }
+    }
+
+    async fn acquire(&mut self) -> Term {
+        loop {
+            match self.try_acquire().await {
+                Ok(Some(term)) => return term,
+                Ok(None) => {}
+                Err(error) => warn!(%error, "cannot tell who holds the lease"),
+            }
+            sleep(self.settings.retry_period).await;
+        }
+    }
+
+    async fn try_acquire(&mut self) -> Result<Option<Term>, LeaseError> {
+        let Some(lease) = self.get().await? else {
+            return self.create().await;
+        };
+        if !self.is_free(&lease) {
+            self.follow(holder(&lease).map(str::to_owned));
+            return Ok(None);
+        }
+        self.replace(self.taken(lease)).await
+    }
+
+    /// Renews until the Lease is lost, or could not be renewed by the deadline.
+    async fn lead(&mut self, mut term: Term) {
+        loop {
+            let renewal = async {
+                sleep(self.settings.retry_period).await;
+                self.renew(term.lease.clone()).await
+            };
+            match timeout_at(term.ends, renewal).await {
+                Ok(Ok(Some(renewed))) => term = renewed,
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => warn!(%error, "the lease was not renewed"),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// `None` when another holds the Lease, or it is gone.
+    async fn renew(&self, lease: Lease) -> Result<Option<Term>, LeaseError> {
+        if let Some(term) = self.replace(self.taken(lease)).await? {
+            return Ok(Some(term));
+        }
+        // The answer to an earlier renewal may have been lost, or somebody annotated the Lease: it is still ours then.
+        match self.get().await? {
+            Some(lease) if self.is_mine(&lease) => self.replace(self.taken(lease)).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn release(&self) -> Result<(), LeaseError> {
+        let Some(mut lease) = self.get().await? else { return Ok(()) };
+        if !self.is_mine(&lease) {
+            return Ok(());
+        }
+        if let Some(spec) = lease.spec.as_mut() {
+            spec.holder_identity = Some(String::new());
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            spec.lease_duration_seconds = Some(1);
+        }
+        self.replace(lease).await.map(drop)
+    }
+
+    /// Whether this candidate may take `lease`. Called with each answer, it keeps the time since the last change.
+    fn is_free(&mut self, lease: &Lease) -> bool {
+        let now = Instant::now();
+        let seen = Observed {
+            resource_version: lease.metadata.resource_version.clone(),
+            holder: holder(lease).map(str::to_owned),
+            renew_time: lease.spec.as_ref().and_then(|spec| spec.renew_time.clone()),
+            since: now,
+        };
+        let unchanged = |last: &&Observed| {
+            (&last.resource_version, &last.holder, &last.renew_time)
+                == (&seen.resource_version, &seen.holder, &seen.renew_time)
+        };
+        let since = self.observed.as_ref().filter(unchanged).map_or(now, |last| last.since);
+        let free = seen.holder.is_none() || self.is_mine(lease) || now - since >= self.patience(lease);
+        self.observed = Some(Observed { since, ..seen });
+        free
+    }
+
+    /// The holder may have been configured to be slower than this candidate.
+    fn patience(&self, lease: &Lease) -> Duration {
+        let stated = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
+        self.settings.lease_duration.max(Duration::from_secs(u64::try_from(stated).unwrap_or_default()))
+    }
+
+    fn is_mine(&self, lease: &Lease) -> bool {
+        holder(lease) == Some(&self.settings.identity)
+    }
+
+    /// `lease` as this candidate wants to write it: renewed if it is its own, else taken over.
+    fn taken(&self, mut lease: Lease) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let mine = self.is_mine(&lease);
+        let old = lease.spec.take();
+        let acquired = old.as_ref().filter(|_| mine).and_then(|spec| spec.acquire_time.clone());
+        let transitions = old.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
+        lease.spec = Some(LeaseSpec {
+            acquire_time: acquired.or_else(|| Some(now.clone())),
+            holder_identity: Some(self.settings.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.settings.lease_duration.as_secs()).ok(),
+            lease_transitions: Some(if old.is_none() || mine { transitions } else { transitions.saturating_add(1) }),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        });
+        lease.metadata.managed_fields = None;
+        lease
+    }
+
+    async fn get(&self) -> Result<Option<Lease>, LeaseError> {
+        self.bounded(self.api.get_opt(&self.settings.name)).await
+    }
+
+    async fn create(&self) -> Result<Option<Term>, LeaseError> {
+        let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
+        let lease = self.taken(Lease { metadata, spec: None });
+        self.write(self.api.create(&params(), &lease)).await
+    }
+
+    async fn replace(&self, lease: Lease) -> Result<Option<Term>, LeaseError> {
+        self.write(self.api.replace(&self.settings.name, &params(), &lease)).await
+    }
+
+    /// `None` when another candidate was first. The term counts from before the write was sent.
+    async fn write(&self, call: impl Future<Output = kube::Result<Lease>>) -> Result<Option<Term>, LeaseError> {
+        let ends = Instant::now() + self.settings.renew_deadline;
+        match self.bounded(call).await {
+            Ok(lease) => Ok(Some(Term { lease, ends })),
+            Err(LeaseError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn bounded<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
+        let limit = self.settings.call_timeout();
+        Ok(timeout(limit, call).await.map_err(|_| LeaseError::Timeout(limit))??)
+    }
+
+    fn follow(&self, holder: Option<String>) {
+        let follower = Leadership::Follower { holder };
+        self.leadership.send_if_modified(|now| {
+            let changed = *now != follower;
+            *now = follower;
+            changed
+        });
+    }
+}
+
+fn params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// The holder; a released Lease has none.
+fn holder(lease: &Lease) -> Option<&str> {
+    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+}
+
+fn transitions(lease: &Lease) -> i32 {
+    lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default()
+}

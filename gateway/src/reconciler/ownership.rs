@@ -1,0 +1,46 @@
+//! Which of those that could set a Deployment's count has the say.
+
+use std::sync::Arc;
+
+use crate::replicas::{Autoscaler, Deployment};
+use crate::targets::ReplicaTarget;
+
+/// Who drives a Deployment's count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// An autoscaler. Two that set one field would fight, so a target beside it stands back.
+    Autoscaler(&'a Autoscaler),
+    /// A `ReplicaTarget`.
+    Target,
+    /// Whoever sets it last.
+    Nobody,
+}
+
+impl<'a> Owner<'a> {
+    /// The owner, given the target and the autoscalers of one Deployment. Of several autoscalers the first is named.
+    pub fn of(target: Option<&ReplicaTarget>, autoscalers: &'a [Arc<Autoscaler>]) -> Self {
+        match (autoscalers.first(), target) {
+            (Some(autoscaler), _) => Self::Autoscaler(autoscaler),
+            (None, Some(_)) => Self::Target,
+            (None, None) => Self::Nobody,
+        }
+    }
+}
+
+/// The uid of the Deployment that `target` was made for, if it differs from that of `deployment`.
+///
+/// A Deployment that was deleted and made anew is another one: what was decided for the first does not hold for it. A
+/// target without an owner reference, made by hand, takes any Deployment of its name.
+pub(super) fn other_uid<'a>(target: &'a ReplicaTarget, deployment: &Deployment) -> Option<&'a str> {
+    let owners = target.metadata.owner_references.as_deref().unwrap_or_default();
+    let owner = owners.iter().find(|owner| owner.kind == "Deployment" && owner.name == deployment.name.name)?;
+    (owner.uid != deployment.uid).then_some(owner.uid.as_str())
+}
+
+/// A field manager, in words.
+pub(super) fn in_words(manager: Option<&str>) -> String {
+    match manager {
+        Some(manager) => format!("`{}`", manager.chars().take(128).collect::<String>()),
+        None => "an unknown manager".to_owned(),
+    }
+}

@@ -1,0 +1,466 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+
+use crate::replicas::fixtures;
+
+use super::*;
+
+/// A small cluster: one Deployment, one target, and what the leader remembers.
+#[derive(Debug, Clone)]
+struct World {
+    target: ReplicaTarget,
+    deployment: Option<Deployment>,
+    autoscalers: Vec<Arc<Autoscaler>>,
+    corrections: Corrections,
+    unrecorded: Vec<Change>,
+    now: Timestamp,
+}
+
+impl World {
+    /// A Deployment that runs `replicas`, and a target made just now that wants `wanted`.
+    fn new(replicas: i32, wanted: i32) -> Self {
+        let mut target = fixtures::target("demo", "web", wanted);
+        target.spec.requested_by = Some("uri:spiffe://example.org/ci".to_owned());
+        target.spec.reason = Some("launch".to_owned());
+        target.spec.decision_id = Some("d-1".to_owned());
+        let deployment = fixtures::deployment("demo", "web", replicas);
+        Self {
+            target,
+            deployment: Some(deployment),
+            autoscalers: Vec::new(),
+            corrections: Corrections::default(),
+            unrecorded: Vec::new(),
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+        }
+    }
+
+    /// One in which the target was applied.
+    fn settled(replicas: i32) -> Self {
+        let mut world = Self::new(1, replicas);
+        world.act();
+        world.roll_out();
+        world.act();
+        world
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&Seen {
+            target: &self.target,
+            deployment: self.deployment.as_ref(),
+            autoscalers: &self.autoscalers,
+            corrections: &self.corrections,
+            unrecorded: &self.unrecorded,
+            now: self.now,
+        })
+    }
+
+    /// Plans, and does to the world what executing the plan does.
+    fn act(&mut self) -> Plan {
+        let plan = self.plan();
+        if let (Some(scale), Some(deployment)) = (&plan.scale, &mut self.deployment) {
+            if scale.cause == Cause::Drift {
+                self.corrections.record(self.now, deployment.replicas_manager.as_deref());
+            }
+            deployment.replicas = scale.change.to;
+            deployment.rollout = after_scale(deployment.rollout);
+            deployment.replicas_manager = Some("scalegate".to_owned());
+        }
+        if let Some(status) = &plan.status {
+            self.target.status = Some(status.clone());
+            self.unrecorded.clear();
+        }
+        plan
+    }
+
+    fn roll_out(&mut self) {
+        let deployment = self.deployment.as_mut().unwrap();
+        deployment.ready = deployment.replicas;
+        deployment.rollout = Rollout::Complete;
+    }
+
+    fn drift(&mut self, replicas: i32, manager: &str) {
+        let deployment = self.deployment.as_mut().unwrap();
+        deployment.replicas = replicas;
+        deployment.replicas_manager = Some(manager.to_owned());
+    }
+
+    fn request(&mut self, replicas: i32, decision: &str) {
+        self.target.spec.replicas = replicas;
+        self.target.spec.decision_id = Some(decision.to_owned());
+        *self.target.metadata.generation.as_mut().unwrap() += 1;
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now += jiff::SignedDuration::from_secs(seconds);
+    }
+
+    fn autoscale(&mut self) {
+        let autoscaler =
+            Autoscaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned(), min: 2, max: 9 };
+        self.autoscalers = vec![Arc::new(autoscaler)];
+    }
+
+    fn condition(&self, kind: &str) -> Condition {
+        let status = self.target.status.as_ref().unwrap();
+        conditions::status(&status.conditions, kind).unwrap().clone()
+    }
+
+    /// Status and reason of `Ready`, `TargetFound`, `Synced` and `Contended`.
+    fn conditions(&self) -> [(bool, String); 4] {
+        ["Ready", "TargetFound", "Synced", "Contended"].map(|kind| {
+            let condition = self.condition(kind);
+            assert_eq!(condition.observed_generation, self.target.metadata.generation, "{kind}");
+            (condition.status == "True", condition.reason)
+        })
+    }
+
+    fn history(&self) -> Vec<(i32, i32, Option<&str>, Option<&str>)> {
+        let history = &self.target.status.as_ref().unwrap().history;
+        history
+            .iter()
+            .map(|change| (change.from, change.to, change.decision_id.as_deref(), change.reason.as_deref()))
+            .collect()
+    }
+}
+
+fn are(expected: [(bool, &str); 4]) -> [(bool, String); 4] {
+    expected.map(|(holds, reason)| (holds, reason.to_owned()))
+}
+
+#[test]
+fn a_new_target_is_applied_with_the_version_that_was_decided_on() {
+    let mut world = World::new(3, 6);
+    let scale = world.act().scale.unwrap();
+    let deployment = world.deployment.as_ref().unwrap();
+    assert_eq!((scale.resource_version, scale.uid), (deployment.resource_version.clone(), deployment.uid.clone()));
+    assert_eq!((scale.cause, scale.change.from, scale.change.to), (Cause::Change, 3, 6));
+    assert_eq!(world.history(), [(3, 6, Some("d-1"), Some("launch"))]);
+    assert_eq!(
+        world.conditions(),
+        are([(false, "Progressing"), (true, "Found"), (true, "Synced"), (false, "Uncontended")])
+    );
+    let status = world.target.status.as_ref().unwrap();
+    assert_eq!((status.observed_generation, status.replicas, status.ready_replicas), (Some(1), Some(6), Some(3)));
+    assert_eq!(status.selector.as_deref(), Some("app=web"));
+}
+
+#[test]
+fn the_event_of_a_change_names_who_from_to_and_why() {
+    let event = World::new(3, 6).plan().event.unwrap();
+    assert_eq!((event.kind, event.reason), ("Normal", "Scaled"));
+    for part in ["from 3 to 6", "uri:spiffe://example.org/ci", "launch", "d-1"] {
+        assert!(event.message.contains(part), "{part}: {}", event.message);
+    }
+}
+
+#[test]
+fn ready_is_told_apart_from_applied() {
+    for (rollout, ready, expected) in [
+        (Rollout::Complete, 6, (true, "Ready")),
+        (Rollout::Complete, 5, (false, "Progressing")),
+        (Rollout::Progressing, 6, (false, "Progressing")),
+        (Rollout::Failed, 6, (false, "ProgressDeadlineExceeded")),
+        (Rollout::Paused, 6, (false, "Paused")),
+    ] {
+        let mut world = World::settled(6);
+        let deployment = world.deployment.as_mut().unwrap();
+        (deployment.rollout, deployment.ready) = (rollout, ready);
+        assert_eq!(world.act().scale, None);
+        let [(holds, reason), _, (synced, _), _] = world.conditions();
+        assert_eq!(((holds, reason.as_str()), synced), (expected, true), "{rollout:?} {ready}");
+    }
+}
+
+#[test]
+fn a_target_of_the_present_count_writes_no_scale_and_no_history() {
+    let mut world = World::new(6, 6);
+    let plan = world.act();
+    assert_eq!((plan.scale, plan.event), (None, None));
+    assert_eq!(world.history(), []);
+    assert_eq!(world.conditions(), are([(true, "Ready"), (true, "Found"), (true, "Synced"), (false, "Uncontended")]));
+}
+
+#[test]
+fn zero_is_a_count_like_others() {
+    let mut world = World::settled(0);
+    assert_eq!(world.condition("Ready").status, "True");
+    world.request(2, "d-2");
+    assert_eq!(world.act().scale.unwrap().change.to, 2);
+}
+
+#[test]
+fn without_the_deployment_nothing_is_written_but_the_status() {
+    let mut world = World::new(3, 6);
+    world.deployment = None;
+    let plan = world.act();
+    assert_eq!((plan.scale, plan.event), (None, None));
+    assert_eq!(
+        world.conditions(),
+        are([
+            (false, "NotSynced"),
+            (false, "DeploymentNotFound"),
+            (false, "DeploymentNotFound"),
+            (false, "Uncontended")
+        ])
+    );
+    assert_eq!(world.target.status.as_ref().unwrap().replicas, None);
+}
+
+#[test]
+fn a_deployment_that_was_made_anew_is_refused() {
+    let mut world = World::new(3, 6);
+    let owner = |uid: &str| OwnerReference {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: "web".to_owned(),
+        uid: uid.to_owned(),
+        ..OwnerReference::default()
+    };
+    world.target.metadata.owner_references = Some(vec![owner("gone")]);
+    assert_eq!(world.act().scale, None);
+    let found = world.condition("TargetFound");
+    assert_eq!((found.status.as_str(), found.reason.as_str()), ("False", "UidMismatch"));
+
+    let uid = world.deployment.as_ref().unwrap().uid.clone();
+    world.target.metadata.owner_references = Some(vec![owner(&uid)]);
+    let scale = world.act().scale.unwrap();
+    assert_eq!(scale.cause, Cause::Change, "the decision was never applied before");
+}
+
+#[test]
+fn an_autoscaler_is_never_fought() {
+    for (replicas, wanted) in [(3, 6), (6, 6), (0, 1)] {
+        let mut world = World::new(replicas, wanted);
+        world.autoscale();
+        let plan = world.act();
+        assert_eq!(plan.scale, None);
+        assert_eq!(plan.event.unwrap().reason, "Contended");
+        assert_eq!(
+            world.conditions(),
+            are([(false, "NotSynced"), (true, "Found"), (false, "AutoscalerPresent"), (true, "AutoscalerPresent")])
+        );
+        world.pass(1);
+        assert_eq!(world.plan(), Plan::default(), "the event is told once");
+    }
+}
+
+#[test]
+fn a_change_made_beside_an_autoscaler_is_applied_once_that_is_gone() {
+    let mut world = World::new(3, 6);
+    world.autoscale();
+    world.act();
+    world.autoscalers.clear();
+    assert_eq!(world.act().scale.unwrap().cause, Cause::Change);
+    assert_eq!(world.history(), [(3, 6, Some("d-1"), Some("launch"))]);
+}
+
+#[test]
+fn drift_is_corrected_and_its_manager_named_but_never_put_down_to_the_requester() {
+    let mut world = World::settled(6);
+    world.drift(2, "kubectl-scale");
+    let plan = world.act();
+    assert_eq!(plan.scale.unwrap().cause, Cause::Drift);
+    let event = plan.event.unwrap();
+    assert_eq!((event.kind, event.reason), ("Warning", "DriftCorrected"));
+    assert!(event.message.contains("from 2 back to 6") && event.message.contains("kubectl-scale"), "{}", event.message);
+    let status = world.target.status.as_ref().unwrap();
+    let last = status.history.last().unwrap();
+    assert_eq!((last.from, last.to, &last.requested_by, &last.decision_id), (2, 6, &None, &None));
+    assert_eq!(last.reason.as_deref(), Some("drift corrected, set by `kubectl-scale`"));
+    assert_eq!(world.condition("Contended").status, "False");
+}
+
+#[test]
+fn drift_by_nobody_known_is_corrected_too() {
+    let mut world = World::settled(6);
+    world.deployment.as_mut().unwrap().replicas = 7;
+    world.deployment.as_mut().unwrap().replicas_manager = None;
+    world.act();
+    assert_eq!(world.history().last().unwrap().3, Some("drift corrected, set by an unknown manager"));
+}
+
+#[test]
+fn a_fight_is_named_slowed_down_and_forgotten_once_it_is_over() {
+    let mut world = World::settled(6);
+    for _ in 0..3 {
+        assert_eq!(world.condition("Contended").status, "False");
+        world.pass(1);
+        world.drift(2, "helm");
+        assert!(world.act().scale.is_some(), "the first three are corrected at once");
+    }
+    let contended = world.condition("Contended");
+    assert_eq!((contended.status.as_str(), contended.reason.as_str()), ("True", "Contended"));
+    assert!(contended.message.contains("`helm`"));
+    assert_eq!(world.history().len(), 2, "what repeats does not push out who asked for what");
+
+    world.drift(2, "helm");
+    let plan = world.act();
+    assert_eq!((plan.scale, plan.requeue_after), (None, Some(Duration::from_secs(2))));
+    let synced = world.condition("Synced");
+    assert_eq!((synced.status.as_str(), synced.reason.as_str()), ("False", "Contended"));
+    world.pass(2);
+    assert_eq!(world.act().scale.unwrap().cause, Cause::Drift);
+
+    world.roll_out();
+    world.pass(119);
+    world.act();
+    assert_eq!(world.condition("Contended").status, "True");
+    assert_eq!(world.plan().requeue_after, Some(Duration::from_secs(1)));
+    world.pass(1);
+    let plan = world.act();
+    assert_eq!((plan.scale, plan.requeue_after), (None, None));
+    assert_eq!(world.condition("Contended").status, "False");
+    assert_eq!(world.condition("Ready").status, "True");
+}
+
+#[test]
+fn a_request_is_applied_at_once_even_in_a_fight() {
+    let mut world = World::settled(6);
+    for _ in 0..3 {
+        world.drift(2, "helm");
+        world.act();
+    }
+    world.drift(2, "helm");
+    assert_eq!(world.plan().scale, None);
+    world.request(8, "d-2");
+    assert_eq!(world.act().scale.unwrap().cause, Cause::Change);
+}
+
+#[test]
+fn a_condition_keeps_its_time_until_its_status_flips() {
+    let mut world = World::settled(6);
+    let before = world.condition("Ready").last_transition_time;
+    world.pass(10);
+    world.request(6, "d-2");
+    world.act();
+    assert_eq!(world.condition("Ready").last_transition_time, before);
+    world.request(7, "d-3");
+    world.act();
+    assert_eq!(world.condition("Ready").last_transition_time.0, world.now);
+    assert_eq!(world.condition("Synced").last_transition_time.0, before.0);
+}
+
+#[test]
+fn the_history_keeps_the_last_ten_changes() {
+    let mut world = World::settled(1);
+    for n in 2..20 {
+        world.request(n, &format!("d-{n}"));
+        world.act();
+    }
+    let to: Vec<i32> = world.history().iter().map(|change| change.1).collect();
+    assert_eq!(to, (10..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_change_whose_status_could_not_be_written_is_recorded_with_the_next_one() {
+    let mut world = World::settled(3);
+    world.request(6, "d-2");
+    let lost = world.plan().scale.unwrap().change;
+    world.drift(6, "scalegate");
+    world.unrecorded.push(lost);
+    world.request(8, "d-3");
+    world.act();
+    let decisions: Vec<_> = world.history().iter().map(|change| (change.0, change.1, change.2)).collect();
+    assert_eq!(decisions[1..], [(3, 6, Some("d-2")), (6, 8, Some("d-3"))]);
+}
+
+#[test]
+fn a_change_whose_leader_died_before_the_status_is_recorded_by_the_next_leader() {
+    let mut world = World::settled(3);
+    world.request(6, "d-2");
+    world.drift(6, "scalegate");
+    assert_eq!(world.act().scale, None);
+    assert_eq!(world.history()[1..], [(3, 6, Some("d-2"), Some("launch"))]);
+}
+
+#[test]
+fn a_refusal_is_told_once_and_the_change_stays_a_change() {
+    let mut world = World::new(3, 6);
+    let told = |world: &World| {
+        let seen = Seen {
+            target: &world.target,
+            deployment: world.deployment.as_ref(),
+            autoscalers: &[],
+            corrections: &world.corrections,
+            unrecorded: &[],
+            now: world.now,
+        };
+        rejected(&seen, "exceeded quota")
+    };
+    world.target.status = Some(told(&world).unwrap());
+    let synced = world.condition("Synced");
+    assert_eq!((synced.status.as_str(), synced.reason.as_str()), ("False", "ScaleRejected"));
+    assert!(synced.message.contains("exceeded quota"));
+    assert_eq!(told(&world), None);
+    assert_eq!(world.act().scale.unwrap().cause, Cause::Change);
+    assert_eq!(world.condition("Synced").status, "True");
+}
+
+/// Every combination of small ranges, each also with a past.
+fn worlds() -> Vec<World> {
+    let mut worlds = Vec::new();
+    for (replicas, wanted) in (0..4).flat_map(|replicas| (0..4).map(move |wanted| (replicas, wanted))) {
+        for rollout in [Rollout::Complete, Rollout::Progressing, Rollout::Failed, Rollout::Paused] {
+            for ready in 0..3 {
+                for past in 0..7 {
+                    let mut world = World::new(replicas, wanted);
+                    let deployment = world.deployment.as_mut().unwrap();
+                    (deployment.rollout, deployment.ready) = (rollout, ready);
+                    put_past(&mut world, past);
+                    worlds.push(world);
+                }
+            }
+        }
+    }
+    worlds
+}
+
+fn put_past(world: &mut World, past: u8) {
+    match past {
+        0 => {}
+        1 => world.deployment = None,
+        2 => world.autoscale(),
+        3 => drop(world.act()),
+        4 => {
+            world.act();
+            world.drift(9, "kubectl");
+        }
+        5 => {
+            for _ in 0..4 {
+                world.drift(9, "helm");
+                world.act();
+                world.pass(1);
+            }
+            world.drift(9, "helm");
+        }
+        _ => {
+            world.act();
+            world.unrecorded.push(history::change(&world.target.spec, 1, 2, world.now));
+            world.request(3, "d-9");
+        }
+    }
+}
+
+#[test]
+fn planning_again_on_what_a_plan_made_yields_nothing() {
+    let worlds = worlds();
+    assert_eq!(worlds.len(), 4 * 4 * 4 * 3 * 7);
+    for mut world in worlds {
+        let before = world.clone();
+        let first = world.act();
+        let again = world.plan();
+        let requeue_after = again.requeue_after;
+        assert_eq!(again, Plan { requeue_after, ..Plan::default() }, "after {first:#?} on {before:#?}");
+    }
+}
+
+#[test]
+fn no_plan_ever_scales_beside_an_autoscaler_or_to_another_count_than_the_wanted() {
+    for mut world in worlds() {
+        let wanted = world.target.spec.replicas;
+        assert!(world.plan().scale.is_none_or(|scale| scale.change.to == wanted));
+        world.autoscale();
+        assert_eq!(world.plan().scale, None);
+    }
+}

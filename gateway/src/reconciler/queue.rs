@@ -1,0 +1,161 @@
+//! Which names to work on next: each waits at most once and is worked on by one worker at a time.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::time::Instant;
+
+use crate::replicas::DeploymentName;
+
+/// Where a name stands.
+#[derive(Debug)]
+enum Place {
+    /// It is to be worked on at `due`.
+    Waiting {
+        due: Instant,
+        /// No request brings it forward: it failed before.
+        held: bool,
+    },
+    /// It is being worked on; `again` when it was requested meanwhile.
+    Running { again: Option<Instant> },
+}
+
+/// A queue of names, by due time.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    places: HashMap<DeploymentName, Place>,
+    waiting: BTreeSet<(Instant, DeploymentName)>,
+}
+
+impl Queue {
+    /// Requests work on `name` at `due`. Of several requests the earliest counts.
+    pub(super) fn push(&mut self, name: DeploymentName, due: Instant) {
+        match self.places.get_mut(&name) {
+            None => self.wait(name, due, false),
+            Some(Place::Running { again }) => *again = Some(again.map_or(due, |earlier| earlier.min(due))),
+            Some(Place::Waiting { due: old, held: false }) if due < *old => {
+                self.waiting.remove(&(*old, name.clone()));
+                self.wait(name, due, false);
+            }
+            Some(Place::Waiting { .. }) => {}
+        }
+    }
+
+    /// The next name that is due, which runs from now until it is [`done`](Self::done).
+    pub(super) fn pop(&mut self, now: Instant) -> Option<DeploymentName> {
+        if self.waiting.first()?.0 > now {
+            return None;
+        }
+        let (_, name) = self.waiting.pop_first()?;
+        self.places.insert(name.clone(), Place::Running { again: None });
+        Some(name)
+    }
+
+    /// `name` was worked on, and is worked on again at `next`, or sooner if that was requested.
+    pub(super) fn done(&mut self, name: DeploymentName, next: Option<Instant>) {
+        let requested = self.requested_while_running(&name);
+        if let Some(due) = [requested, next].into_iter().flatten().min() {
+            self.wait(name, due, false);
+        }
+    }
+
+    /// `name` failed and must rest until `retry`, whoever requests it.
+    pub(super) fn failed(&mut self, name: DeploymentName, retry: Instant) {
+        self.requested_while_running(&name);
+        self.wait(name, retry, true);
+    }
+
+    /// When the next name is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.first().map(|(due, _)| *due)
+    }
+
+    /// How many names are due and have no worker.
+    pub(super) fn depth(&self, now: Instant) -> usize {
+        self.waiting.iter().take_while(|(due, _)| *due <= now).count()
+    }
+
+    fn requested_while_running(&mut self, name: &DeploymentName) -> Option<Instant> {
+        match self.places.remove(name) {
+            Some(Place::Running { again }) => again,
+            _ => None,
+        }
+    }
+
+    fn wait(&mut self, name: DeploymentName, due: Instant, held: bool) {
+        self.waiting.insert((due, name.clone()));
+        self.places.insert(name, Place::Waiting { due, held });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn name(name: &str) -> DeploymentName {
+        DeploymentName::new("demo", name)
+    }
+
+    fn later(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_name_waits_once_at_its_earliest_time() {
+        let (start, mut queue) = (Instant::now(), Queue::default());
+        queue.push(name("web"), later(start, 9));
+        queue.push(name("web"), later(start, 2));
+        queue.push(name("web"), later(start, 5));
+        assert_eq!(queue.next_due(), Some(later(start, 2)));
+        assert_eq!(queue.pop(later(start, 1)), None);
+        assert_eq!(queue.pop(later(start, 2)), Some(name("web")));
+        assert_eq!(queue.pop(later(start, 99)), None);
+    }
+
+    #[test]
+    fn names_come_in_the_order_of_their_times() {
+        let (start, mut queue) = (Instant::now(), Queue::default());
+        queue.push(name("late"), later(start, 3));
+        queue.push(name("early"), later(start, 1));
+        assert_eq!(queue.depth(later(start, 1)), 1);
+        assert_eq!(queue.depth(later(start, 3)), 2);
+        assert_eq!(queue.pop(later(start, 9)), Some(name("early")));
+        assert_eq!(queue.pop(later(start, 9)), Some(name("late")));
+    }
+
+    #[test]
+    fn a_name_that_runs_is_not_handed_out_but_runs_again_afterwards() {
+        let (start, mut queue) = (Instant::now(), Queue::default());
+        queue.push(name("web"), start);
+        assert_eq!(queue.pop(start), Some(name("web")));
+        queue.push(name("web"), start);
+        assert_eq!(queue.pop(start), None);
+        queue.done(name("web"), None);
+        assert_eq!(queue.pop(start), Some(name("web")));
+        queue.done(name("web"), None);
+        assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn a_wished_time_is_brought_forward_by_a_request() {
+        let (start, mut queue) = (Instant::now(), Queue::default());
+        queue.push(name("web"), start);
+        assert_eq!(queue.pop(start), Some(name("web")));
+        queue.done(name("web"), Some(later(start, 60)));
+        queue.push(name("web"), later(start, 1));
+        assert_eq!(queue.next_due(), Some(later(start, 1)));
+    }
+
+    #[test]
+    fn a_name_that_failed_rests_whoever_requests_it() {
+        let (start, mut queue) = (Instant::now(), Queue::default());
+        queue.push(name("web"), start);
+        assert_eq!(queue.pop(start), Some(name("web")));
+        queue.push(name("web"), start);
+        queue.failed(name("web"), later(start, 30));
+        queue.push(name("web"), start);
+        assert_eq!(queue.pop(later(start, 29)), None);
+        assert_eq!(queue.pop(later(start, 30)), Some(name("web")));
+    }
+}

@@ -1,0 +1,164 @@
+//! The leader's loop: from changes in the cache to executed plans.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tracing::{debug, warn};
+
+use crate::replicas::{Change, DeploymentName, Replicas};
+
+use super::lease::Leadership;
+use super::metrics::ReconcilerMetrics;
+use super::queue::Queue;
+use super::reconcile::{Memory, Next, Reconcile};
+
+/// How often every target is looked at though nothing changed.
+const RESYNC: Duration = Duration::from_secs(300);
+/// How many targets are worked on at once.
+const WORKERS: usize = 8;
+/// How long started work may take to end after the shutdown began, while the Lease is still held.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The rest after a failure, doubled with each further one.
+const FIRST_REST: Duration = Duration::from_millis(200);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// Works on targets whenever this process leads.
+pub(super) struct Worker {
+    pub(super) reconcile: Reconcile,
+    pub(super) replicas: Replicas,
+    pub(super) metrics: ReconcilerMetrics,
+    pub(super) leadership: watch::Receiver<Leadership>,
+}
+
+impl Worker {
+    /// Works until `stop`, then ends what it has begun. Ends early only when the leadership's sender is gone.
+    pub(super) async fn run(self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut leadership = self.leadership.clone();
+        tokio::select! {
+            () = &mut stop => return,
+            () = self.replicas.synced() => {}
+        }
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                leads = leadership.wait_for(Leadership::is_leader) => if leads.is_err() { return },
+            }
+            // Leaving the select drops all work in flight: another may lead from now on.
+            self.metrics.leads(true);
+            let stopped = tokio::select! {
+                _ = leadership.wait_for(|now| !now.is_leader()) => false,
+                () = self.lead(stop.as_mut()) => true,
+            };
+            self.metrics.leads(false);
+            self.metrics.queued(0);
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Works on what changes, beginning with everything, until `stop`.
+    async fn lead(&self, mut stop: impl Future<Output = ()> + Unpin) {
+        let mut changes = self.replicas.subscribe();
+        let mut resync = interval(RESYNC);
+        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut desk = Desk::default();
+        loop {
+            desk.start_due(&self.reconcile);
+            self.metrics.queued(desk.queue.depth(Instant::now()));
+            let due = desk.queue.next_due().filter(|_| desk.has_room());
+            tokio::select! {
+                () = &mut stop => break,
+                _ = resync.tick() => desk.request_all(&self.replicas),
+                change = changes.next() => match change {
+                    Change::All => desk.request_all(&self.replicas),
+                    Change::One(name) => desk.queue.push(name, Instant::now()),
+                },
+                Some(done) = desk.running.next() => desk.finish(done),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+        let drained = timeout(DRAIN, desk.running.for_each(|_| std::future::ready(()))).await;
+        if drained.is_err() {
+            warn!("work was abandoned at shutdown; the next leader finds the rest");
+        }
+    }
+}
+
+/// A name that was worked on.
+struct Done {
+    name: DeploymentName,
+    memory: Memory,
+    next: Next,
+}
+
+/// What waits, what runs, and what is remembered of each target during one term.
+#[derive(Default)]
+struct Desk {
+    queue: Queue,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    memories: HashMap<DeploymentName, Memory>,
+}
+
+impl Desk {
+    fn has_room(&self) -> bool {
+        self.running.len() < WORKERS
+    }
+
+    fn request_all(&mut self, replicas: &Replicas) {
+        let now = Instant::now();
+        replicas.targets().into_iter().for_each(|name| self.queue.push(name, now));
+    }
+
+    fn start_due(&mut self, reconcile: &Reconcile) {
+        while self.has_room() {
+            let Some(name) = self.queue.pop(Instant::now()) else { return };
+            let mut memory = self.memories.remove(&name).unwrap_or_default();
+            let reconcile = reconcile.clone();
+            self.running.push(Box::pin(async move {
+                let next = reconcile.once(&name, &mut memory).await;
+                Done { name, memory, next }
+            }));
+        }
+    }
+
+    fn finish(&mut self, Done { name, mut memory, next }: Done) {
+        debug!(deployment = %name, ?next, "reconciled");
+        memory.failures = if next == Next::Rest { memory.failures.saturating_add(1) } else { 0 };
+        let rest = rest_after(memory.failures);
+        if next != Next::Forget {
+            self.memories.insert(name.clone(), memory);
+        }
+        match next {
+            Next::Forget | Next::Wait => self.queue.done(name, None),
+            Next::Within(delay) => self.queue.done(name, Some(Instant::now() + delay)),
+            Next::Rest => self.queue.failed(name, Instant::now() + rest),
+        }
+    }
+}
+
+/// The rest after `failures` in a row, at least one.
+fn rest_after(failures: u32) -> Duration {
+    FIRST_REST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_doubles_up_to_half_a_minute() {
+        let rests: Vec<u64> =
+            (1..=10).map(|failures| rest_after(failures).as_millis().try_into().unwrap_or(0)).collect();
+        assert_eq!(rests, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+        assert_eq!(rest_after(u32::MAX), LONGEST_REST);
+    }
+}

@@ -1,0 +1,162 @@
+//! The reconciler's writes, all that there are.
+//!
+//! Each names the resourceVersion that it was decided on: of a state that has moved on, or of a leader that woke too
+//! late, the API server takes none. Nothing is applied or patched on a Deployment, so nothing is owned there.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::replicas::DeploymentName;
+use crate::targets::{ReplicaTarget, ReplicaTargetStatus};
+
+use super::FIELD_MANAGER;
+use super::notice::Notice;
+use super::plan::ScaleTo;
+
+/// How long the API server may take to answer one write.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a write did not happen.
+#[derive(Debug, Error)]
+pub(super) enum WriteError {
+    /// The object is not at the version any more that the write was decided on, or is gone; the watch tells.
+    #[error("the object has changed since")]
+    Outdated,
+    /// The API server understood the write and refused it.
+    #[error("the API server refused: {0}")]
+    Refused(String),
+    /// The API server did not answer in time. The write may have happened.
+    #[error("no answer within {CALL_TIMEOUT:?}")]
+    Timeout,
+    /// The API server failed, or could not be reached. The write may have happened.
+    #[error("the API server could not be asked: {0}")]
+    Unavailable(#[source] kube::Error),
+    /// The status has no JSON form.
+    #[error("the status cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl WriteError {
+    /// A bounded word for metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Outdated => "outdated",
+            Self::Refused(_) => "refused",
+            Self::Timeout => "timeout",
+            Self::Unavailable(_) => "unavailable",
+            Self::Json(_) => "json",
+        }
+    }
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if matches!(status.code, 404 | 409) => Self::Outdated,
+            // Too many requests: the API server did not look at it yet.
+            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+                Self::Refused(status.message)
+            }
+            error => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Writes as one process.
+#[derive(Clone)]
+pub(super) struct Writer {
+    client: kube::Client,
+    instance: String,
+}
+
+impl Writer {
+    /// A writer whose events name `instance`.
+    pub(super) fn new(client: kube::Client, instance: String) -> Self {
+        Self { client, instance }
+    }
+
+    /// Sets a Deployment's count; answers with the version that the Deployment has since.
+    pub(super) async fn scale(&self, name: &DeploymentName, to: &ScaleTo) -> Result<Option<String>, WriteError> {
+        let scale = Scale {
+            metadata: ObjectMeta {
+                name: Some(name.name.clone()),
+                namespace: Some(name.namespace.clone()),
+                resource_version: Some(to.resource_version.clone()),
+                uid: Some(to.uid.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(ScaleSpec { replicas: Some(to.change.to) }),
+            status: None,
+        };
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &name.namespace);
+        let written = bounded(api.replace_scale(&name.name, &post(), &scale)).await?;
+        Ok(written.metadata.resource_version)
+    }
+
+    /// Replaces the whole status of `target`; answers with the version that the target has since.
+    pub(super) async fn status(
+        &self,
+        target: &ReplicaTarget,
+        status: &ReplicaTargetStatus,
+    ) -> Result<Option<String>, WriteError> {
+        let name = target.metadata.name.as_deref().unwrap_or_default();
+        let namespace = target.metadata.namespace.as_deref().unwrap_or_default();
+        let patch = json!({
+            "metadata": { "resourceVersion": target.metadata.resource_version },
+            "status": replacement(target.status.as_ref(), status)?,
+        });
+        let api: Api<ReplicaTarget> = Api::namespaced(self.client.clone(), namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let written = bounded(api.patch_status(name, &params, &Patch::Merge(&patch))).await?;
+        Ok(written.metadata.resource_version)
+    }
+
+    /// Tells `notice` on the Deployment with `uid`.
+    pub(super) async fn event(&self, name: &DeploymentName, uid: &str, notice: Notice) -> Result<(), WriteError> {
+        let event = notice.event(name, uid, &self.instance, Timestamp::now());
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &name.namespace);
+        bounded(api.create(&post(), &event)).await.map(drop)
+    }
+}
+
+/// The merge patch that makes `new` of `old`: a field that `new` lacks has to be named to go away.
+fn replacement(old: Option<&ReplicaTargetStatus>, new: &ReplicaTargetStatus) -> Result<Value, serde_json::Error> {
+    let mut patch = serde_json::to_value(new)?;
+    if let (Value::Object(old), Some(patch)) = (serde_json::to_value(old)?, patch.as_object_mut()) {
+        for field in old.into_iter().map(|(field, _)| field) {
+            patch.entry(field).or_insert(Value::Null);
+        }
+    }
+    Ok(patch)
+}
+
+fn post() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+    Ok(timeout(CALL_TIMEOUT, call).await.map_err(|_| WriteError::Timeout)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_the_new_status_lacks_is_removed() {
+        let old = ReplicaTargetStatus { replicas: Some(3), ready_replicas: Some(3), ..ReplicaTargetStatus::default() };
+        let new = ReplicaTargetStatus { replicas: Some(4), ..ReplicaTargetStatus::default() };
+        let patch = replacement(Some(&old), &new).unwrap_or_default();
+        assert_eq!(patch, json!({ "replicas": 4, "readyReplicas": null }));
+    }
+}
