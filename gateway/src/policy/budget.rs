@@ -1,0 +1,30 @@
+//! What one evaluation of a module may use.
+
+use std::time::Duration;
+
+use super::engine::TICK;
+
+/// The limits of one evaluation. Whoever exceeds one has given no verdict, and the next evaluation starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Wall-clock time for instantiation and evaluation together, from 1 ms to 1 s in steps of 1 ms. Default 5 ms.
+    pub deadline: Duration,
+    /// The module's linear memory, from 1 MiB to 256 MiB. Default 16 MiB.
+    pub memory_bytes: usize,
+    /// Its answer, and each value that it hands to a host builtin or gets from one, from 1 byte to 1 MiB. Default 64 KiB.
+    pub output_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(5), memory_bytes: 16 << 20, output_bytes: 64 << 10 }
+    }
+}
+
+impl Budget {
+    /// The deadline in epochs. The epoch under way is partly over, so one more keeps the promise.
+    pub(super) fn epochs(&self) -> u64 {
+        let ticks = self.deadline.as_nanos().div_ceil(TICK.as_nanos());
+        u64::try_from(ticks).unwrap_or(u64::MAX - 1).saturating_add(1)
+    }
+}

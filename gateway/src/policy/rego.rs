@@ -1,0 +1,191 @@
+//! Rego policies, compiled by `opa build -t wasm`, over OPA's WebAssembly ABI 1.2.
+//!
+//! Every evaluation gets a store, an instance and a memory of its own, so a module keeps nothing from one request to
+//! the next. See <https://www.openpolicyagent.org/docs/wasm> for the ABI.
+
+mod abi;
+mod builtins;
+mod host;
+mod sprintf;
+mod term;
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use thiserror::Error;
+
+use self::abi::Guest;
+use self::builtins::Builtin;
+use self::host::Imports;
+use super::budget::Budget;
+use super::document::Verdict;
+use super::engine::Engine;
+
+/// The rule that a module answers with.
+const ENTRYPOINT: &str = "scalegate/verdict";
+
+/// Why a module cannot be used.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The bytes are no WebAssembly module, or one with features that the gateway does not run.
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    /// It asks the host for something else than OPA's ABI has.
+    #[error("it imports {0}, which is not in OPA's ABI; build it with `opa build -t wasm`")]
+    Import(String),
+    /// It cannot even be asked what it is.
+    #[error("it does not start: {0}")]
+    Start(#[source] EvalError),
+    /// It is of another version of the ABI.
+    #[error("it is of version {major}.{minor} of OPA's ABI, not of 1.2 or a later 1.x; build it with a newer opa")]
+    Version {
+        /// The major version.
+        major: i32,
+        /// The minor version.
+        minor: i32,
+    },
+    /// It has no rule to ask.
+    #[error("it has no entrypoint {ENTRYPOINT}, only {}; build it with `-e {ENTRYPOINT}`", listed(available))]
+    Entrypoint {
+        /// The entrypoints that it has.
+        available: Vec<String>,
+    },
+    /// It calls functions that the host does not have.
+    #[error("it calls builtins that the gateway does not have: {}", .0.join(", "))]
+    Builtins(Vec<String>),
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none at all".to_owned() } else { names.join(", ") }
+}
+
+/// Why an evaluation gave no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EvalError {
+    /// It took too long.
+    #[error("it took longer than its deadline of {0:?}")]
+    Deadline(Duration),
+    /// It wanted too much memory.
+    #[error("it wanted more memory than its {0} bytes")]
+    Memory(usize),
+    /// Its answer, or a value that passed between it and a builtin, was too long.
+    #[error("it gave or was given more than its {0} bytes of output")]
+    Output(usize),
+    /// It did what WebAssembly forbids.
+    #[error("it trapped: {0}")]
+    Trap(String),
+    /// It gave up.
+    #[error("it aborted: {0}")]
+    Abort(String),
+    /// It does not speak OPA's ABI.
+    #[error("it breaks OPA's ABI: {0}")]
+    Abi(String),
+    /// It asked a builtin for something that the gateway's form of it cannot do.
+    #[error("it used what the gateway does not have: {0}")]
+    Unsupported(String),
+    /// The rule has no value for this input.
+    #[error("{ENTRYPOINT} is undefined for this input")]
+    Undefined,
+    /// The rule's value is no verdict.
+    #[error("its answer is no verdict: {0}")]
+    Malformed(String),
+}
+
+/// A verdict, and how it came about.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// What the module said.
+    pub verdict: Verdict,
+    /// Whether it asked for the time. If not, the verdict is a function of the input alone.
+    pub asked_time: bool,
+}
+
+/// A compiled and checked module with its data.
+pub struct Module {
+    wasm: wasmtime::Module,
+    imports: Imports,
+    builtins: Arc<BTreeMap<i32, Builtin>>,
+    entrypoint: i32,
+    budget: Budget,
+    data: Vec<u8>,
+}
+
+impl Module {
+    /// Compiles `wasm` and asks the module what it needs and what it has, within `budget`. `data` is the JSON document
+    /// that it will see as `data`.
+    ///
+    /// Compiling takes some hundred milliseconds: call it off the request path.
+    pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+        let wasm = wasmtime::Module::from_binary(engine.wasm(), wasm)
+            .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        let imports = Imports::of(engine, &wasm)?;
+        let start = || Guest::start(&wasm, &imports, Arc::default(), budget, Timestamp::UNIX_EPOCH);
+        let mut guest = start().map_err(LoadError::Start)?;
+        let (major, minor) = guest.version().map_err(LoadError::Start)?;
+        if major != 1 || minor < 2 {
+            return Err(LoadError::Version { major, minor });
+        }
+        let builtins = resolve(guest.builtins().map_err(LoadError::Start)?)?;
+        let entrypoint = choose(guest.entrypoints().map_err(LoadError::Start)?)?;
+        drop(guest);
+        Ok(Self { wasm, imports, builtins: Arc::new(builtins), entrypoint, budget, data })
+    }
+
+    /// Asks the module about `input`, a JSON document, as of `now`.
+    pub fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
+        let mut guest = Guest::start(&self.wasm, &self.imports, self.builtins.clone(), self.budget, now)?;
+        let data = guest.parse(&self.data)?;
+        let results = guest.evaluate(self.entrypoint, data, input)?;
+        Ok(Evaluation { verdict: verdict(&results)?, asked_time: guest.asked_time() })
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("builtins", &self.builtins).field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+fn resolve(wanted: BTreeMap<String, i32>) -> Result<BTreeMap<i32, Builtin>, LoadError> {
+    let mut known = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for (name, id) in wanted {
+        match Builtin::named(&name) {
+            Some(builtin) => drop(known.insert(id, builtin)),
+            None => unknown.push(name),
+        }
+    }
+    if unknown.is_empty() { Ok(known) } else { Err(LoadError::Builtins(unknown)) }
+}
+
+fn choose(available: BTreeMap<String, i32>) -> Result<i32, LoadError> {
+    match available.get(ENTRYPOINT) {
+        Some(id) => Ok(*id),
+        None => Err(LoadError::Entrypoint { available: available.into_keys().collect() }),
+    }
+}
+
+/// An element of the result set.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResultElement {
+    result: Verdict,
+}
+
+fn verdict(results: &[u8]) -> Result<Verdict, EvalError> {
+    let mut results: Vec<ResultElement> =
+        serde_json::from_slice(results).map_err(|error| EvalError::Malformed(error.to_string()))?;
+    match (results.pop(), results.len()) {
+        (None, _) => Err(EvalError::Undefined),
+        (Some(only), 0) => Ok(only.result),
+        (Some(_), more) => Err(EvalError::Malformed(format!("{} results instead of one", more + 1))),
+    }
+}

@@ -1,0 +1,266 @@
+//! Modules that keep to the ABI and modules that do not.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::thread;
+
+use super::testing::{Fake, LOOP, RESULT, results};
+use super::*;
+
+const NOW: i64 = 1_795_374_943;
+
+fn load(fake: &Fake) -> Result<Module, LoadError> {
+    Module::load(&Engine::new().unwrap(), &fake.wasm(), Budget::default(), b"{}".to_vec())
+}
+
+/// Evaluates with a deadline that a busy machine keeps too; what must meet its deadline sets its own.
+fn evaluate(fake: &Fake) -> Result<Evaluation, EvalError> {
+    evaluate_within(fake, Budget { deadline: Duration::from_secs(1), ..Budget::default() })
+}
+
+fn evaluate_within(fake: &Fake, budget: Budget) -> Result<Evaluation, EvalError> {
+    let engine = Engine::new().unwrap();
+    let module = Module::load(&engine, &fake.wasm(), budget, b"{}".to_vec()).unwrap();
+    module.evaluate(b"{}", Timestamp::from_second(NOW).unwrap())
+}
+
+fn said(fake: &Fake) -> String {
+    match evaluate(fake) {
+        Ok(evaluation) => format!("{:?}", evaluation.verdict),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn refused_at_load(fake: &Fake) -> String {
+    load(fake).unwrap_err().to_string()
+}
+
+#[test]
+fn a_verdict_is_read_with_all_its_fields() {
+    let fake = Fake::giving(r#"{"allow":false,"reasons":["no"],"maxSeconds":60,"tags":{"role":"ci"}}"#);
+    let Evaluation { verdict, asked_time } = evaluate(&fake).unwrap();
+    let tags = BTreeMap::from([("role".to_owned(), "ci".to_owned())]);
+    assert_eq!(verdict, Verdict { allow: false, reasons: vec!["no".to_owned()], max_seconds: Some(60), tags });
+    assert!(!asked_time);
+}
+
+#[test]
+fn an_answer_of_another_shape_is_no_verdict() {
+    for result in [
+        "no JSON",
+        "",
+        "{}",
+        r#"[{"result":true}]"#,
+        &results(r#"{"allow":true}"#),
+        &results(r#"{"allow":"true","reasons":[]}"#),
+        &results(r#"{"allow":true,"reasons":[],"alow":false}"#),
+        &results(r#"{"allow":true,"allow":false,"reasons":[]}"#),
+        &results(r#"{"allow":true,"reasons":[],"maxSeconds":-1}"#),
+        r#"[{"result":{"allow":true,"reasons":[]}},{"result":{"allow":true,"reasons":[]}}]"#,
+    ] {
+        let error = evaluate(&Fake { result: result.to_owned(), ..Fake::default() }).unwrap_err();
+        assert!(matches!(error, EvalError::Malformed(_)), "{result}: {error}");
+    }
+}
+
+#[test]
+fn an_undefined_rule_gives_no_verdict() {
+    assert_eq!(evaluate(&Fake { result: "[]".to_owned(), ..Fake::default() }).unwrap_err(), EvalError::Undefined);
+}
+
+#[test]
+fn a_module_that_loops_meets_its_deadline() {
+    let deadline = Duration::from_millis(3);
+    let error = evaluate_within(&Fake::evaluating(LOOP), Budget { deadline, ..Budget::default() }).unwrap_err();
+    assert_eq!(error, EvalError::Deadline(deadline));
+}
+
+#[test]
+fn a_module_that_loops_in_its_start_is_refused_at_load() {
+    let fake = Fake { start: LOOP.to_owned(), ..Fake::default() };
+    assert_eq!(refused_at_load(&fake), "it does not start: it took longer than its deadline of 5ms");
+}
+
+#[test]
+fn a_module_that_traps_in_its_start_is_refused_at_load() {
+    let fake = Fake { start: "unreachable".to_owned(), ..Fake::default() };
+    let refusal = refused_at_load(&fake);
+    assert!(refusal.starts_with("it does not start: it trapped: ") && refusal.contains("unreachable"), "{refusal}");
+}
+
+#[test]
+fn a_module_that_allocates_without_end_meets_its_limit() {
+    let body = "(loop $more (drop (memory.grow $memory (i32.const 16))) (br $more)) unreachable";
+    assert_eq!(evaluate(&Fake::evaluating(body)).unwrap_err(), EvalError::Memory(16 << 20));
+}
+
+#[test]
+fn an_input_larger_than_the_memory_is_an_error() {
+    let module = load(&Fake::default()).unwrap();
+    let error = module.evaluate(&vec![b' '; 1 << 20], Timestamp::UNIX_EPOCH).unwrap_err();
+    assert!(matches!(error, EvalError::Abi(_)), "{error}");
+}
+
+#[test]
+fn an_answer_of_ten_megabytes_is_cut_short() {
+    let body = format!(
+        "(drop (memory.grow $memory (i32.const 160)))
+         (memory.fill (i32.const {RESULT}) (i32.const 97) (i32.const 10000000))
+         (i32.const {RESULT})"
+    );
+    assert_eq!(evaluate(&Fake::evaluating(body)).unwrap_err(), EvalError::Output(64 << 10));
+}
+
+#[test]
+fn an_answer_outside_of_the_memory_is_an_error() {
+    let endless = "(memory.fill (i32.const 131000) (i32.const 97) (i32.const 72)) (i32.const 131000)";
+    for body in ["(i32.const -1)", "(i32.const 131072)", endless] {
+        let error = evaluate(&Fake::evaluating(body)).unwrap_err();
+        assert!(matches!(error, EvalError::Abi(_)), "{body}: {error}");
+    }
+}
+
+#[test]
+fn a_trap_and_an_abort_say_why() {
+    let trap = said(&Fake::evaluating("unreachable"));
+    assert!(trap.starts_with("it trapped: ") && trap.contains("unreachable"), "{trap}");
+    let body = format!("(call $abort (i32.const {RESULT})) unreachable");
+    let abort = Fake { result: "out of luck".to_owned(), ..Fake::evaluating(body) };
+    assert_eq!(said(&abort), "it aborted: out of luck");
+}
+
+#[test]
+fn endless_recursion_is_a_trap() {
+    let body = "(call $opa_eval (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))";
+    let error = evaluate(&Fake::evaluating(body)).unwrap_err();
+    assert!(matches!(&error, EvalError::Trap(trap) if trap.contains("stack")), "{error}");
+}
+
+#[test]
+fn a_missing_entrypoint_names_those_that_exist() {
+    let fake = Fake { entrypoints: r#"{"other/rule":0,"a/b":1}"#.to_owned(), ..Fake::default() };
+    let expected = "it has no entrypoint scalegate/verdict, only a/b, other/rule; build it with `-e scalegate/verdict`";
+    assert_eq!(refused_at_load(&fake), expected);
+}
+
+#[test]
+fn an_unknown_builtin_is_named_at_load() {
+    let fake = Fake { builtins: r#"{"http.send":0,"sprintf":1,"uuid.rfc4122":2}"#.to_owned(), ..Fake::default() };
+    assert_eq!(refused_at_load(&fake), "it calls builtins that the gateway does not have: http.send, uuid.rfc4122");
+}
+
+#[test]
+fn what_is_no_opa_module_is_refused_at_load() {
+    let engine = Engine::new().unwrap();
+    let whole = Fake::default().wasm();
+    let refused = |bytes: &[u8]| Module::load(&engine, bytes, Budget::default(), Vec::new()).unwrap_err().to_string();
+    assert!(refused(&whole[..whole.len() / 2]).starts_with("it does not compile: "));
+    assert!(refused(b"").starts_with("it does not compile: "));
+    assert!(refused(&wat::parse_str("(module)").unwrap()).contains("breaks OPA's ABI: it exports no memory"));
+    let wasi = r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#;
+    let refusal = refused_at_load(&Fake { imports: wasi.to_owned(), ..Fake::default() });
+    assert!(refusal.starts_with("it imports wasi_snapshot_preview1.fd_write"), "{refusal}");
+    let refusal = refused_at_load(&Fake { minor: 1, ..Fake::default() });
+    assert!(refusal.starts_with("it is of version 1.1 of OPA's ABI"), "{refusal}");
+    let refusal = refused_at_load(&Fake { builtins: "[]".to_owned(), ..Fake::default() });
+    assert!(refusal.contains("builtins() gives"), "{refusal}");
+}
+
+#[test]
+fn a_builtin_gets_its_arguments_and_gives_its_value() {
+    let fake = Fake {
+        builtins: r#"{"sprintf":7}"#.to_owned(),
+        result: r#""%v of %d""#.to_owned(),
+        imports: r#"(data (i32.const 8192) "[{\"a\": {1,2}}, 5]\00")"#.to_owned(),
+        eval: format!("(call $builtin2 (i32.const 7) (i32.const 0) (i32.const {RESULT}) (i32.const 8192))"),
+        ..Fake::default()
+    };
+    // Its value becomes the module's answer: a string, which is no verdict and is quoted in the error.
+    let error = said(&fake);
+    assert!(error.contains(r#"string "{\"a\": {1, 2}} of 5""#), "{error}");
+}
+
+#[test]
+fn the_time_that_a_module_gets_is_the_decisions() {
+    let fake = Fake {
+        builtins: r#"{"time.now_ns":7}"#.to_owned(),
+        ..Fake::evaluating("(call $builtin0 (i32.const 7) (i32.const 0))")
+    };
+    let error = said(&fake);
+    assert!(error.contains("1795374943000000000"), "{error}");
+}
+
+#[test]
+fn that_a_module_asked_for_the_time_is_noted() {
+    let body = format!("(drop (call $builtin0 (i32.const 7) (i32.const 0))) (i32.const {RESULT})");
+    let fake = Fake { builtins: r#"{"time.now_ns":7}"#.to_owned(), ..Fake::evaluating(body) };
+    assert!(evaluate(&fake).unwrap().asked_time);
+}
+
+#[test]
+fn garbage_for_a_builtin_is_undefined_and_no_trap() {
+    let verdict = results(r#"{"allow":false,"reasons":["undefined"]}"#).replace('"', "\\\"");
+    let fake = Fake {
+        builtins: r#"{"time.parse_rfc3339_ns":7}"#.to_owned(),
+        result: r#""garbage""#.to_owned(),
+        imports: format!(r#"(data (i32.const 8192) "{verdict}\00")"#),
+        eval: format!(
+            "(call $builtin1 (i32.const 7) (i32.const 0) (i32.const {RESULT}))
+             (if (result i32) (then (i32.const 0)) (else (i32.const 8192)))"
+        ),
+        ..Fake::default()
+    };
+    assert_eq!(evaluate(&fake).unwrap().verdict.reasons, ["undefined"]);
+}
+
+#[test]
+fn a_builtin_that_was_not_listed_is_an_error() {
+    let error = evaluate(&Fake::evaluating("(call $builtin0 (i32.const 7) (i32.const 0))")).unwrap_err();
+    assert!(matches!(error, EvalError::Abi(_)), "{error}");
+}
+
+#[test]
+fn a_loop_of_builtins_meets_the_deadline() {
+    let deadline = Duration::from_millis(3);
+    let fake = Fake {
+        builtins: r#"{"time.now_ns":7}"#.to_owned(),
+        ..Fake::evaluating(
+            "(loop $again
+               (drop (call $builtin0 (i32.const 7) (i32.const 0)))
+               (global.set $heap (i32.const 65536))
+               (br $again))
+             unreachable",
+        )
+    };
+    let error = evaluate_within(&fake, Budget { deadline, ..Budget::default() }).unwrap_err();
+    assert_eq!(error, EvalError::Deadline(deadline));
+}
+
+#[test]
+fn one_evaluation_leaves_nothing_to_the_next() {
+    // It answers with what the memory held before it wrote there.
+    let body = format!(
+        "(if (i32.load (i32.const 100)) (then (call $abort (i32.const {RESULT}))))
+         (i32.store (i32.const 100) (i32.const 1))
+         (i32.const {RESULT})"
+    );
+    let module = load(&Fake::evaluating(body)).unwrap();
+    for _ in 0..3 {
+        assert!(module.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
+    }
+}
+
+#[test]
+fn a_module_that_failed_harms_no_other() {
+    let engine = Engine::new().unwrap();
+    let budget = Budget { deadline: Duration::from_secs(1), ..Budget::default() };
+    let short = Budget { deadline: Duration::from_millis(20), ..Budget::default() };
+    let good = Module::load(&engine, &Fake::default().wasm(), budget, b"{}".to_vec()).unwrap();
+    let bad = Module::load(&engine, &Fake::evaluating(LOOP).wasm(), short, b"{}".to_vec()).unwrap();
+    thread::scope(|scope| {
+        let failing = scope.spawn(|| bad.evaluate(b"{}", Timestamp::UNIX_EPOCH).map(drop));
+        assert!(good.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
+        assert_eq!(failing.join().unwrap(), Err(EvalError::Deadline(short.deadline)));
+    });
+    assert!(good.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
+}

@@ -1,0 +1,261 @@
+//! `policies.yaml`: which modules decide about what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::matcher::{Matcher, NamespacePattern};
+use crate::policy::budget::Budget;
+use crate::policy::document::Action;
+
+/// The file's name in a directory of policies.
+pub(super) const FILE: &str = "policies.yaml";
+
+/// Why `policies.yaml` cannot be used.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// It is no YAML, or not of the expected shape.
+    #[error("policies.yaml: {0}")]
+    Yaml(String),
+    /// It binds nothing.
+    #[error("policies.yaml: a set without modules would deny everything")]
+    Empty,
+    /// Values are out of bounds; all of them are told.
+    #[error("policies.yaml: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+/// One checked entry.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// The module's file name within the directory.
+    pub(super) file: String,
+    pub(super) sha256: String,
+    pub(super) matcher: Matcher,
+    pub(super) settings: serde_json::Map<String, serde_json::Value>,
+    pub(super) budget: Budget,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawManifest {
+    modules: Vec<RawModule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawModule {
+    name: String,
+    module: String,
+    sha256: String,
+    #[serde(default, rename = "match")]
+    matching: RawMatch,
+    mode: RawMode,
+    #[serde(default)]
+    settings: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    budget: RawBudget,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawMatch {
+    actions: Option<Vec<Action>>,
+    namespaces: Option<Vec<String>>,
+    namespace_labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum RawMode {
+    Enforce,
+    Shadow,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawBudget {
+    deadline: Option<String>,
+    memory_bytes: Option<u64>,
+    output_bytes: Option<u64>,
+}
+
+/// Reads and checks the whole file; what is wrong in several modules is told at once.
+pub(super) fn parse(yaml: &str) -> Result<Vec<Entry>, ManifestError> {
+    let raw: RawManifest = serde_saphyr::from_str(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
+    if raw.modules.is_empty() {
+        return Err(ManifestError::Empty);
+    }
+    let mut problems = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut entries = Vec::new();
+    for module in raw.modules {
+        if !names.insert(module.name.clone()) {
+            problems.push(format!("the name {:?} is taken twice", module.name));
+        }
+        entries.push(check(module, &mut problems));
+    }
+    if problems.is_empty() { Ok(entries) } else { Err(ManifestError::Invalid(problems)) }
+}
+
+/// The entry, to be used only if no problem was added.
+fn check(raw: RawModule, problems: &mut Vec<String>) -> Entry {
+    let mut problem = |field: &str, text: String| problems.push(format!("module {:?}: {field} {text}", raw.name));
+    if !is_dns_label(&raw.name) {
+        problem("name", "must be a DNS label: 1 to 63 of a-z, 0-9 and -, no - at its ends".to_owned());
+    }
+    if !is_plain_file_name(&raw.module) {
+        problem("module", format!("must be the name of a file in the directory, not {:?}", raw.module));
+    }
+    if raw.sha256.len() != 64 || !raw.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        problem("sha256", "must be 64 hexadecimal digits".to_owned());
+    }
+    if matches!(raw.mode, RawMode::Shadow) {
+        // TODO: evaluate, log and count shadow modules without obeying them.
+        problem("mode", "shadow is not supported yet".to_owned());
+    }
+    let matcher = check_match(raw.matching, &mut problem);
+    let budget = check_budget(&raw.budget, &mut problem);
+    let sha256 = raw.sha256.to_ascii_lowercase();
+    Entry { name: raw.name, file: raw.module, sha256, matcher, settings: raw.settings, budget }
+}
+
+fn check_match(raw: RawMatch, problem: &mut impl FnMut(&str, String)) -> Matcher {
+    if raw.actions.as_ref().is_some_and(Vec::is_empty) {
+        problem("match.actions", "must name one or be absent, which is all of them".to_owned());
+    }
+    if raw.namespaces.as_ref().is_some_and(Vec::is_empty) {
+        problem("match.namespaces", "must name one or be absent, which is all of them".to_owned());
+    }
+    let namespaces = raw.namespaces.map(|patterns| {
+        let mut parsed = Vec::new();
+        for pattern in patterns {
+            match NamespacePattern::parse(&pattern) {
+                Some(pattern) => parsed.push(pattern),
+                None => problem("match.namespaces", format!("has {pattern:?}; write a name, team-*, or *")),
+            }
+        }
+        parsed
+    });
+    Matcher { actions: raw.actions, namespaces, namespace_labels: raw.namespace_labels.unwrap_or_default() }
+}
+
+fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budget {
+    let default = Budget::default();
+    let deadline = match raw.deadline.as_deref().map(humantime::parse_duration) {
+        None => default.deadline,
+        Some(Ok(deadline)) if (Duration::from_millis(1)..=Duration::from_secs(1)).contains(&deadline) => deadline,
+        Some(_) => {
+            problem("budget.deadline", "must be a time from 1ms to 1s, such as 5ms".to_owned());
+            default.deadline
+        }
+    };
+    let mut bytes = |field: &str, value: Option<u64>, default: usize, least: usize, most: usize| match value {
+        None => default,
+        Some(value) => match usize::try_from(value) {
+            Ok(value) if (least..=most).contains(&value) => value,
+            _ => {
+                problem(field, format!("must be from {least} to {most}"));
+                default
+            }
+        },
+    };
+    let memory_bytes = bytes("budget.memoryBytes", raw.memory_bytes, default.memory_bytes, 1 << 20, 256 << 20);
+    let output_bytes = bytes("budget.outputBytes", raw.output_bytes, default.output_bytes, 1, 1 << 20);
+    Budget { deadline, memory_bytes, output_bytes }
+}
+
+pub(super) fn is_dns_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_plain_file_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 255 && !text.starts_with('.') && !text.contains(['/', '\\', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn module(changes: &str) -> String {
+        let digest = "0".repeat(64);
+        format!("modules:\n- {{name: a, module: a.wasm, sha256: \"{digest}\", mode: enforce{changes}}}\n")
+    }
+
+    fn refusal(yaml: &str) -> String {
+        parse(yaml).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn defaults_stand_in_for_what_is_absent() {
+        let entries = parse(&module("")).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].budget, Budget::default());
+        assert!(entries[0].settings.is_empty());
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let yaml = module(
+            ", match: {actions: [get, set], namespaces: [\"team-*\"], namespaceLabels: {tier: web}}, \
+             settings: {max: 3, deep: {list: [1, two]}}, budget: {deadline: 20ms, memoryBytes: 1048576, outputBytes: 10}",
+        );
+        let entry = parse(&yaml).unwrap().remove(0);
+        assert_eq!(serde_json::Value::from(entry.settings), serde_json::json!({"max": 3, "deep": {"list": [1, "two"]}}));
+        let deadline = Duration::from_millis(20);
+        assert_eq!(entry.budget, Budget { deadline, memory_bytes: 1 << 20, output_bytes: 10 });
+        assert_eq!(entry.matcher.actions, Some(vec![Action::Get, Action::Set]));
+        assert_eq!(entry.matcher.namespace_labels, BTreeMap::from([("tier".to_owned(), "web".to_owned())]));
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_told_all_at_once() {
+        let yaml = "modules:\n\
+            - {name: A, module: ../a.wasm, sha256: abc, mode: shadow, budget: {deadline: 2s, memoryBytes: 1, outputBytes: 0}}\n\
+            - {name: b, module: b/c.wasm, sha256: abc, mode: enforce, match: {actions: [], namespaces: [\"a*b\"]}}\n\
+            - {name: b, module: b.wasm, sha256: abc, mode: enforce, match: {namespaces: []}}\n";
+        let refusal = refusal(yaml);
+        for part in [
+            "module \"A\": name must",
+            "module \"A\": module must",
+            "module \"A\": sha256 must",
+            "module \"A\": mode shadow is not supported yet",
+            "module \"A\": budget.deadline must",
+            "module \"A\": budget.memoryBytes must be from 1048576 to 268435456",
+            "module \"A\": budget.outputBytes must be from 1 to 1048576",
+            "module \"b\": module must",
+            "module \"b\": match.actions must",
+            "module \"b\": match.namespaces has \"a*b\"",
+            "module \"b\": match.namespaces must",
+            "the name \"b\" is taken twice",
+        ] {
+            assert!(refusal.contains(part), "{part} is not in {refusal}");
+        }
+    }
+
+    #[test]
+    fn another_shape_is_refused() {
+        for yaml in [
+            "",
+            "modules",
+            "{}",
+            "modules: {}",
+            "modules: []\nmore: 1",
+            &module(", settings: 3"),
+            &module(", Budget: {}"),
+            &module(", match: {actions: [got]}"),
+            &module(", match: {labels: {}}"),
+            &module(", budget: {memoryBytes: -1}"),
+            &module(", budget: {fuel: 1}"),
+        ] {
+            assert!(refusal(yaml).starts_with("policies.yaml: "), "{yaml}");
+        }
+        assert_eq!(refusal("modules: []"), "policies.yaml: a set without modules would deny everything");
+    }
+}

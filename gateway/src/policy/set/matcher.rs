@@ -1,0 +1,124 @@
+//! Which questions a module is asked.
+
+use std::collections::BTreeMap;
+
+use super::manifest::is_dns_label;
+use crate::policy::document::{Action, Input};
+
+/// The actions and namespaces that a module decides about.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    /// `None` is all of them.
+    pub(super) actions: Option<Vec<Action>>,
+    /// `None` is all of them.
+    pub(super) namespaces: Option<Vec<NamespacePattern>>,
+    /// Labels that the namespace must have: the platform team's, never the Deployment's own, which its owner may edit.
+    pub(super) namespace_labels: BTreeMap<String, String>,
+}
+
+/// Whether a module decides about a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) enum Matching {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// That depends on the namespace's labels, and they are not known. To take it for "no" would lift the module's rules.
+    Unknown,
+}
+
+impl Matcher {
+    pub(super) fn matches(&self, input: &Input) -> Matching {
+        let namespace = &input.target.namespace;
+        let action = self.actions.as_ref().is_none_or(|actions| actions.contains(&input.action));
+        let named = self.namespaces.as_ref().is_none_or(|patterns| patterns.iter().any(|p| p.matches(namespace)));
+        if !(action && named) {
+            return Matching::No;
+        }
+        if self.namespace_labels.is_empty() {
+            return Matching::Yes;
+        }
+        let Some(labels) = &input.target.namespace_labels else { return Matching::Unknown };
+        let labelled = self.namespace_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        if labelled { Matching::Yes } else { Matching::No }
+    }
+}
+
+/// A namespace's name, or the beginning of one followed by `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NamespacePattern {
+    Exact(String),
+    Prefix(String),
+}
+
+impl NamespacePattern {
+    /// `*`, `team-*` or `team-a`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('*') {
+            // Any beginning of a label is a label once something is put after it.
+            Some(prefix) if is_dns_label(&format!("{prefix}x")) => Some(Self::Prefix(prefix.to_owned())),
+            None if is_dns_label(text) => Some(Self::Exact(text.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn matches(&self, namespace: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == namespace,
+            Self::Prefix(prefix) => namespace.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::policy::testing::{input, labelled};
+
+    fn matcher(actions: &[Action], namespaces: &[&str], labels: &[(&str, &str)]) -> Matcher {
+        let namespaces: Vec<_> = namespaces.iter().map(|text| NamespacePattern::parse(text).unwrap()).collect();
+        Matcher {
+            actions: (!actions.is_empty()).then(|| actions.to_vec()),
+            namespaces: (!namespaces.is_empty()).then_some(namespaces),
+            namespace_labels: labelled(labels),
+        }
+    }
+
+    #[test]
+    fn actions_and_namespaces_narrow_what_a_module_decides() {
+        let question = input(Action::Set, "team-a");
+        for (matcher, expected) in [
+            (matcher(&[], &[], &[]), Matching::Yes),
+            (matcher(&[Action::Get], &[], &[]), Matching::No),
+            (matcher(&[Action::Get, Action::Set], &["other", "team-*"], &[]), Matching::Yes),
+            (matcher(&[], &["team-"].map(|_| "team"), &[]), Matching::No),
+            (matcher(&[], &["team-a"], &[]), Matching::Yes),
+            (matcher(&[], &["*"], &[]), Matching::Yes),
+        ] {
+            assert_eq!(matcher.matches(&question), expected, "{matcher:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_labels_are_neither_a_match_nor_none() {
+        let by_label = matcher(&[], &["team-*"], &[("tier", "web")]);
+        let mut question = input(Action::Get, "team-a");
+        question.target.namespace_labels = Some(labelled(&[("tier", "web"), ("more", "x")]));
+        assert_eq!(by_label.matches(&question), Matching::Yes);
+        question.target.namespace_labels = Some(labelled(&[("tier", "db")]));
+        assert_eq!(by_label.matches(&question), Matching::No);
+        question.target.namespace_labels = None;
+        assert_eq!(by_label.matches(&question), Matching::Unknown);
+        question.target.namespace = "other".to_owned();
+        assert_eq!(by_label.matches(&question), Matching::No);
+    }
+
+    #[test]
+    fn other_patterns_are_refused() {
+        for text in ["", "a*b", "**", "A", "a.b", "-*", "a_*", " *"] {
+            assert_eq!(NamespacePattern::parse(text), None, "{text}");
+        }
+    }
+}
