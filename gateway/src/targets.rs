@@ -15,7 +15,7 @@ pub use resource::{Change, MAX_REASON_BYTES, ReplicaTarget, ReplicaTargetSpec, R
 use std::time::Duration;
 
 use kube::Api;
-use kube::api::{DeleteParams, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use tokio::time::timeout;
 
 use crate::policy::{Permit, Release, Set};
@@ -25,6 +25,9 @@ use self::order::{Order, Write};
 
 /// How long one request to the API server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a release goes on when the target's status was updated just then.
+const RELEASE_ATTEMPTS: usize = 5;
 
 /// The name under which the API server keeps who set which field.
 const FIELD_MANAGER: &str = "scalegate";
@@ -69,30 +72,38 @@ impl Targets {
     }
 
     async fn write(&self, seen: &Observation, order: Order) -> Result<ReplicaTarget, WriteError> {
-        let targets = self.in_namespace_of(seen);
         match order.write(seen)? {
             Write::Create(target) => {
                 let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-                bounded(targets.create(&params, &target)).await
+                bounded(self.in_namespace_of(seen).create(&params, &target)).await
             }
-            Write::Patch(patch) => {
-                let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-                bounded(targets.patch(&seen.name.name, &params, &patch)).await
-            }
+            Write::Patch(patch) => self.patch(seen, &patch).await,
         }
     }
 
+    async fn patch(&self, seen: &Observation, patch: &Patch<()>) -> Result<ReplicaTarget, WriteError> {
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        bounded(self.in_namespace_of(seen).patch(&seen.name.name, &params, patch)).await
+    }
+
+    /// The uid alone would let a release delete a count that was set after the decision, which no policy ever saw. But a
+    /// deletion can be bound to no generation, only to a resourceVersion, which every update of the status changes: so
+    /// where that moved, the API server is asked whether the generation did.
     async fn delete(&self, seen: &Observation) -> Result<(), WriteError> {
         let Some(target) = &seen.target else { return Ok(()) };
-        // The uid alone would let a release delete a count that was set after the decision, which no policy ever saw.
-        // A delete can be bound to nothing finer than the resourceVersion, so a mere status update also makes the caller
-        // decide again.
-        let preconditions = Preconditions {
-            uid: target.metadata.uid.clone(),
-            resource_version: target.metadata.resource_version.clone(),
-        };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        bounded(self.in_namespace_of(seen).delete(&seen.name.name, &params)).await.map(drop)
+        let targets = self.in_namespace_of(seen);
+        let mut resource_version = target.metadata.resource_version.clone();
+        for _ in 0..RELEASE_ATTEMPTS {
+            let preconditions = Preconditions { uid: target.metadata.uid.clone(), resource_version };
+            let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match bounded(targets.delete(&seen.name.name, &params)).await {
+                Err(WriteError::MovedOn) => {
+                    resource_version = self.patch(seen, &order::is_still(target)?).await?.metadata.resource_version;
+                }
+                done => return done.map(drop),
+            }
+        }
+        Err(WriteError::MovedOn)
     }
 
     fn in_namespace_of(&self, seen: &Observation) -> Api<ReplicaTarget> {

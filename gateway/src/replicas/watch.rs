@@ -4,28 +4,33 @@
 //! connection only after minutes; so the loop is here. It follows the Kubernetes API Concepts, "Efficient detection of
 //! changes": a list's resourceVersion is where its watch begins; 410 Gone means to list again.
 
+mod end;
+mod progress;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::{Request, Status};
+use kube::core::Request;
 use serde::Deserialize;
 use serde_json::Value;
-use thiserror::Error;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::ReplicasSettings;
-use super::backoff::Backoff;
 use super::cache::Cache;
-use super::contact::Break;
 use super::decode::AllowedAnnotations;
 use super::kind::{Kind, ObjectName};
-use super::metrics::{ReplicasMetrics, Restart};
+use super::metrics::ReplicasMetrics;
+
+use self::end::End;
+use self::progress::Progress;
+
+/// A stream that ends sooner, without a word, is trouble: it must not be asked for again in a tight loop.
+const SHORT_LIVED: Duration = Duration::from_secs(5);
 
 /// What a watch needs; one for each kind.
 #[derive(Clone)]
@@ -40,136 +45,12 @@ pub(super) struct Watch {
 /// The resourceVersion up to which the cache is complete.
 type Position = String;
 
-/// Why a list or a stream ended.
-#[derive(Debug, Error)]
-enum End {
-    #[error("the API server closed the stream")]
-    Closed,
-    #[error("the API server closed the stream as soon as it was open")]
-    ClosedAtOnce,
-    #[error("the API server no longer knows the position: {0}")]
-    Gone(String),
-    #[error("no sign of life for {0:?}")]
-    Idle(Duration),
-    #[error("forbidden: {0}")]
-    Forbidden(String),
-    #[error("no answer within {0:?}")]
-    NoAnswer(Duration),
-    #[error("{}", .0.message)]
-    Status(Box<Status>),
-    #[error(transparent)]
-    Client(kube::Error),
-    #[error("not a list: {0}")]
-    NotAList(#[from] serde_json::Error),
-}
-
-impl From<kube::Error> for End {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::from(status),
-            other => Self::Client(other),
-        }
-    }
-}
-
-impl From<Box<Status>> for End {
-    fn from(status: Box<Status>) -> Self {
-        // The second is how an API server answers whose storage was put back to an earlier state.
-        let too_large = |status: &Status| {
-            let causes = status.details.iter().flat_map(|details| &details.causes);
-            causes.into_iter().any(|cause| cause.reason == "ResourceVersionTooLarge")
-        };
-        match status.code {
-            410 => Self::Gone(status.message),
-            403 => Self::Forbidden(status.message),
-            _ if too_large(&status) => Self::Gone(status.message),
-            _ => Self::Status(status),
-        }
-    }
-}
-
-impl End {
-    fn reason(&self) -> Restart {
-        match self {
-            Self::Closed | Self::ClosedAtOnce => Restart::Closed,
-            Self::Gone(_) => Restart::Gone,
-            Self::Idle(_) => Restart::Idle,
-            Self::Forbidden(_) => Restart::Forbidden,
-            Self::NoAnswer(_) | Self::Status(_) | Self::Client(_) | Self::NotAList(_) => Restart::Error,
-        }
-    }
-
-    fn how(&self) -> Break {
-        match self {
-            Self::Gone(_) => Break::Missed,
-            Self::Idle(_) => Break::Silent,
-            _ => Break::Seen,
-        }
-    }
-
-    /// With all causes: the client says what failed only in the innermost one.
-    fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
-    }
-}
-
 /// A page of a list. Objects are decoded one by one: one that is not understood must not spoil the others.
 #[derive(Deserialize)]
 struct ListPage {
     metadata: ListMeta,
     #[serde(default)]
     items: Vec<Value>,
-}
-
-/// Where a watch stands.
-struct Progress {
-    position: Option<Position>,
-    /// The position comes from a list and no stream has gone on from it yet.
-    just_listed: bool,
-    backoff: Backoff,
-    /// The trouble was told; the next good news is told too.
-    troubled: bool,
-}
-
-/// A stream that ends sooner, without a word, is trouble: it must not be asked for again in a tight loop.
-const SHORT_LIVED: Duration = Duration::from_secs(5);
-
-impl Progress {
-    /// How long to wait before the next attempt, after `end`.
-    fn after<K: Kind>(&mut self, end: &End) -> Option<Duration> {
-        let resource = K::WATCHED.as_str();
-        match end {
-            End::Closed => {
-                debug!(resource, "watch closed, going on");
-                return None;
-            }
-            End::Gone(told) => {
-                info!(resource, told, "watch fell behind, listing again");
-                // At once, unless a list or its very position was refused: then something is wrong with the server.
-                if self.position.take().is_some() && !self.just_listed {
-                    return None;
-                }
-            }
-            trouble if self.troubled => debug!(resource, error = trouble.in_full(), "watch still in trouble"),
-            trouble => {
-                warn!(resource, error = trouble.in_full(), "watch in trouble, trying again until it works");
-                self.troubled = true;
-            }
-        }
-        Some(self.backoff.next())
-    }
-
-    /// The stream is good: it said something, or lasted.
-    fn is_alive(&mut self) {
-        self.just_listed = false;
-        self.backoff.reset();
-    }
 }
 
 impl Watch {
@@ -185,7 +66,7 @@ impl Watch {
 
     /// Keeps the cache's objects of one kind fresh, for ever.
     pub(super) async fn run<K: Kind>(self) {
-        let mut progress = Progress { position: None, just_listed: false, backoff: Backoff::new(), troubled: false };
+        let mut progress = Progress::new();
         loop {
             let end = self.attempt::<K>(&mut progress).await;
             self.cache.link(K::WATCHED, |link| {

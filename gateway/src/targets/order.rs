@@ -68,17 +68,30 @@ fn owner(deployment: &Deployment) -> OwnerReference {
 
 /// Replaces the spec if uid and generation are still the observed ones; updates of the status do not stand in its way.
 fn patch(target: &ReplicaTarget, spec: &ReplicaTargetSpec, deployment: &Deployment) -> Result<Patch<()>, WriteError> {
-    let metadata = &target.metadata;
-    let mut operations = vec![
-        json!({"op": "test", "path": "/metadata/uid", "value": metadata.uid}),
-        json!({"op": "test", "path": "/metadata/generation", "value": metadata.generation}),
-        json!({"op": "replace", "path": "/spec", "value": spec}),
-    ];
+    let mut operations = tests(target);
+    operations.push(json!({"op": "replace", "path": "/spec", "value": spec}));
     if let Some(owners) = owners_of_recreated(target, deployment) {
         // The list is written whole, so nobody may have changed it meanwhile.
-        operations.push(json!({"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version}));
+        let version = &target.metadata.resource_version;
+        operations.push(json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
         operations.push(json!({"op": "add", "path": "/metadata/ownerReferences", "value": owners}));
     }
+    json_patch(operations)
+}
+
+/// Changes nothing, and fails unless uid and generation are still the observed ones.
+pub(super) fn is_still(target: &ReplicaTarget) -> Result<Patch<()>, WriteError> {
+    json_patch(tests(target))
+}
+
+fn tests(target: &ReplicaTarget) -> Vec<Value> {
+    vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": target.metadata.uid}),
+        json!({"op": "test", "path": "/metadata/generation", "value": target.metadata.generation}),
+    ]
+}
+
+fn json_patch(operations: Vec<Value>) -> Result<Patch<()>, WriteError> {
     serde_json::from_value(Value::Array(operations))
         .map(Patch::Json)
         .map_err(|error| WriteError::Rejected { message: error.to_string() })

@@ -148,6 +148,46 @@ async fn a_release_deletes_the_target_that_was_seen() {
 }
 
 #[tokio::test]
+async fn a_release_goes_on_when_only_the_status_was_updated() {
+    let seen = seen([web(), target_of(&web_uid())]);
+    let mut current = seen.target.as_deref().cloned().unwrap();
+    current.metadata.resource_version = Some("2".to_owned());
+    against(
+        async |targets| targets.delete(&seen).await,
+        async |api| {
+            api.next().await.refuse(409, "Conflict", "the ResourceVersion in the precondition does not match");
+            let (body, call) = api.next().await.body().await;
+            assert_eq!(call.request.method(), "PATCH");
+            let expected = json!([
+                {"op": "test", "path": "/metadata/uid", "value": current.metadata.uid},
+                {"op": "test", "path": "/metadata/generation", "value": 1},
+            ]);
+            assert_eq!(body, expected, "nothing is changed");
+            call.reply(200, &serde_json::to_value(&current).unwrap());
+            let (body, call) = api.next().await.body().await;
+            assert_eq!(body["preconditions"]["resourceVersion"], "2");
+            call.reply(200, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
+        },
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_release_does_not_delete_a_count_that_was_set_after_the_decision() {
+    let seen = seen([web(), target_of(&web_uid())]);
+    let result = against(
+        async |targets| targets.delete(&seen).await,
+        async |api| {
+            api.next().await.refuse(409, "Conflict", "the ResourceVersion in the precondition does not match");
+            api.next().await.refuse(422, "Invalid", "the server rejected our request due to an error in our request");
+        },
+    )
+    .await;
+    assert!(matches!(result, Err(WriteError::MovedOn)), "{result:?}");
+}
+
+#[tokio::test]
 async fn a_release_without_a_target_writes_nothing() {
     let (client, mut api) = fake_api();
     let seen = seen([web()]);
