@@ -20,7 +20,7 @@ use super::queue::Queue;
 use super::reconcile::{Memory, Next, Reconcile};
 
 /// How often every target is looked at though nothing changed.
-const RESYNC: Duration = Duration::from_secs(300);
+const RESYNC: Duration = Duration::from_mins(5);
 /// How many targets are worked on at once.
 const WORKERS: usize = 8;
 /// How long started work may take to end after the shutdown began, while the Lease is still held.
