@@ -1,5 +1,123 @@
 //! The write of a permitted request: one `ReplicaTarget`.
+//!
+//! Each write is fenced by what the decision saw. If the cluster has moved on since, nothing is written, and the caller
+//! lets the cache catch up and asks the policies anew.
 
+mod crd;
+mod error;
+mod order;
 mod resource;
 
-pub use resource::{Change, ReplicaTarget, ReplicaTargetSpec, ReplicaTargetStatus, ScaleTargetRef};
+pub use crd::{CrdError, crd, crd_yaml};
+pub use error::WriteError;
+pub use resource::{Change, MAX_REASON_BYTES, ReplicaTarget, ReplicaTargetSpec, ReplicaTargetStatus, ScaleTargetRef};
+
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use tokio::time::timeout;
+
+use crate::policy::{Permit, Release, Set};
+use crate::replicas::Observation;
+
+use self::order::{Order, Write};
+
+/// How long one request to the API server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a release goes on when the target's status was updated just then.
+const RELEASE_ATTEMPTS: usize = 5;
+
+/// The name under which the API server keeps who set which field.
+const FIELD_MANAGER: &str = "scalegate";
+
+/// Writes `ReplicaTarget`s. Clones share one client.
+#[derive(Clone)]
+pub struct Targets {
+    client: kube::Client,
+}
+
+impl Targets {
+    /// Writes through `client`.
+    pub fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+
+    /// Sets the Deployment's baseline, and who asked for it and why: creates the target, or replaces the spec of the one
+    /// that the decision saw. Gives the target as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`]; only after [`WriteError::Unavailable`] may something have been written.
+    pub async fn set(&self, permit: &Permit<Set>) -> Result<ReplicaTarget, WriteError> {
+        let action = permit.action();
+        let order = Order {
+            replicas: action.replicas,
+            requested_by: permit.client().id().to_string(),
+            reason: action.reason.clone(),
+            decision_id: permit.decision().to_string(),
+        };
+        self.write(permit.observation(), order).await
+    }
+
+    /// Stops managing the Deployment: deletes the target that the decision saw. The Deployment's count stays. Where
+    /// there is no target, nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// See [`WriteError`]; only after [`WriteError::Unavailable`] may something have been written.
+    pub async fn release(&self, permit: &Permit<Release>) -> Result<(), WriteError> {
+        self.delete(permit.observation()).await
+    }
+
+    async fn write(&self, seen: &Observation, order: Order) -> Result<ReplicaTarget, WriteError> {
+        match order.write(seen)? {
+            Write::Create(target) => {
+                let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+                bounded(self.in_namespace_of(seen).create(&params, &target)).await
+            }
+            Write::Patch(patch) => self.patch(seen, &patch).await,
+        }
+    }
+
+    async fn patch(&self, seen: &Observation, patch: &Patch<()>) -> Result<ReplicaTarget, WriteError> {
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        bounded(self.in_namespace_of(seen).patch(&seen.name.name, &params, patch)).await
+    }
+
+    /// The uid alone would let a release delete a count that was set after the decision, which no policy ever saw. But a
+    /// deletion can be bound to no generation, only to a resourceVersion, which every update of the status changes: so
+    /// where that moved, the API server is asked whether the generation did.
+    async fn delete(&self, seen: &Observation) -> Result<(), WriteError> {
+        let Some(target) = &seen.target else { return Ok(()) };
+        let targets = self.in_namespace_of(seen);
+        let mut resource_version = target.metadata.resource_version.clone();
+        for _ in 0..RELEASE_ATTEMPTS {
+            let preconditions = Preconditions { uid: target.metadata.uid.clone(), resource_version };
+            let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match bounded(targets.delete(&seen.name.name, &params)).await {
+                Err(WriteError::MovedOn) => {
+                    resource_version = self.patch(seen, &order::is_still(target)?).await?.metadata.resource_version;
+                }
+                done => return done.map(drop),
+            }
+        }
+        Err(WriteError::MovedOn)
+    }
+
+    fn in_namespace_of(&self, seen: &Observation) -> Api<ReplicaTarget> {
+        Api::namespaced(self.client.clone(), &seen.name.namespace)
+    }
+}
+
+/// A stopped API server must make an error, not a hang.
+async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+    match timeout(DEADLINE, request).await {
+        Ok(answer) => answer.map_err(WriteError::from),
+        Err(elapsed) => Err(WriteError::Unavailable { source: elapsed.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -178,15 +178,15 @@ impl Cache {
 /// What the watches tell.
 impl Cache {
     /// Keeps `item` under `name`, or forgets what was there.
-    pub(super) fn put<K: Kind>(&self, name: ObjectName, item: Option<K::Item>) {
-        let mut touched: Vec<DeploymentName> = item.iter().filter_map(|item| K::concerns(&name, item)).collect();
+    pub(super) fn put<K: Kind>(&self, name: &ObjectName, item: Option<K::Item>) {
+        let mut touched: Vec<DeploymentName> = item.iter().filter_map(|item| K::concerns(name, item)).collect();
         {
             let mut state = self.write();
             let before = match item {
                 Some(item) => K::table(&mut state).insert(name.clone(), Arc::new(item)),
-                None => K::table(&mut state).remove(&name),
+                None => K::table(&mut state).remove(name),
             };
-            let before = before.and_then(|before| K::concerns(&name, &before));
+            let before = before.and_then(|before| K::concerns(name, &before));
             touched.extend(before.filter(|before| !touched.contains(before)));
             K::reindex(&mut state, Some(&touched));
         }
@@ -206,7 +206,7 @@ impl Cache {
             }
             let before = std::mem::replace(K::table(&mut state), table);
             K::reindex(&mut state, None);
-            state.link(K::WATCHED).listed();
+            state.link(K::WATCHED).listed(Instant::now());
             before
         };
         // Freeing a large table takes a while: not under the lock.
@@ -256,3 +256,6 @@ fn following<'a, T>(
     };
     table.range((start, Bound::Unbounded)).take_while(move |(name, _)| namespace.is_none_or(|ns| name.namespace == ns))
 }
+
+#[cfg(test)]
+mod tests;

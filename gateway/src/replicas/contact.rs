@@ -86,41 +86,69 @@ pub enum ContactState {
     Forbidden,
 }
 
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Break {
+    /// It was seen to end, so until then it told everything.
+    Seen,
+    /// It has been silent for too long, so it may have died right after its last sign of life.
+    Silent,
+    /// It told that something was missed, so the cache is only as fresh as what came before.
+    Missed,
+}
+
 /// What is known about one watch's stream.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     state: ContactState,
+    /// When the stream last said anything, and be it that it opens.
     last_sign: Instant,
+    /// When the cache was last known to be complete.
+    complete: Instant,
     listed: bool,
 }
 
 impl Link {
     pub(super) fn new(now: Instant) -> Self {
-        Self { state: ContactState::Broken { since: now }, last_sign: now, listed: false }
+        Self { state: ContactState::Broken { since: now }, last_sign: now, complete: now, listed: false }
+    }
+
+    /// Everything was listed; the stream is to follow.
+    pub(super) fn listed(&mut self, now: Instant) {
+        self.listed = true;
+        self.state = ContactState::Broken { since: now };
     }
 
     pub(super) fn opened(&mut self, now: Instant) {
+        if let ContactState::Broken { since } = self.state {
+            self.complete = since;
+        }
         self.last_sign = now;
         self.state = ContactState::Connected { since: now };
     }
 
     pub(super) fn sign_of_life(&mut self, now: Instant) {
         self.last_sign = now;
+        self.complete = now;
     }
 
-    pub(super) fn listed(&mut self) {
-        self.listed = true;
-    }
-
-    /// The stream ended: seen to end now, or found silent since its last sign of life.
-    pub(super) fn broke(&mut self, now: Instant, silent: bool) {
+    pub(super) fn broke(&mut self, now: Instant, how: Break) {
         if let ContactState::Connected { .. } = self.state {
-            self.state = ContactState::Broken { since: if silent { self.last_sign } else { now } };
+            let since = match how {
+                Break::Seen => now,
+                Break::Silent => self.last_sign,
+                Break::Missed => self.complete,
+            };
+            self.state = ContactState::Broken { since };
         }
     }
 
+    /// The watch is forbidden and can be done without. One that has listed is merely broken: what it brought serves on
+    /// and grows old, and an API server that starts says 403 before it has read its own roles.
     pub(super) fn forbidden(&mut self) {
-        self.state = ContactState::Forbidden;
+        if !self.listed {
+            self.state = ContactState::Forbidden;
+        }
     }
 
     pub(super) fn is_synced(&self) -> bool {
@@ -154,9 +182,9 @@ mod tests {
         link.opened(start + 3 * SECOND);
         assert_eq!(link.age(|| start + 50 * SECOND), Duration::ZERO);
 
-        link.broke(start + 60 * SECOND, false);
+        link.broke(start + 60 * SECOND, Break::Seen);
         assert_eq!(link.age(|| start + 64 * SECOND), 4 * SECOND);
-        link.broke(start + 70 * SECOND, false);
+        link.broke(start + 70 * SECOND, Break::Seen);
         assert_eq!(link.age(|| start + 74 * SECOND), 14 * SECOND, "a second failure does not rejuvenate");
     }
 
@@ -166,8 +194,21 @@ mod tests {
         let mut link = Link::new(start);
         link.opened(start);
         link.sign_of_life(start + 10 * SECOND);
-        link.broke(start + 100 * SECOND, true);
+        link.broke(start + 100 * SECOND, Break::Silent);
         assert_eq!(link.age(|| start + 100 * SECOND), 90 * SECOND);
+    }
+
+    #[test]
+    fn a_stream_that_tells_of_missed_changes_does_not_rejuvenate_the_cache() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        link.opened(start);
+        link.broke(start + 10 * SECOND, Break::Seen);
+        link.opened(start + 30 * SECOND);
+        link.broke(start + 30 * SECOND, Break::Missed);
+        assert_eq!(link.age(|| start + 32 * SECOND), 22 * SECOND);
+        link.listed(start + 33 * SECOND);
+        assert_eq!(link.age(|| start + 34 * SECOND), SECOND, "a list does");
     }
 
     #[test]
@@ -178,5 +219,16 @@ mod tests {
         link.forbidden();
         assert!(link.is_synced());
         assert_eq!(link.age(|| start + SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_watch_that_is_forbidden_after_it_has_listed_grows_old() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        link.listed(start);
+        link.opened(start);
+        link.broke(start, Break::Seen);
+        link.forbidden();
+        assert_eq!(link.age(|| start + SECOND), SECOND);
     }
 }

@@ -1,5 +1,7 @@
 //! A cache without a cluster, for unit tests of those who read it.
 
+pub(crate) mod fake_api;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use tokio::time::Instant;
 use crate::targets::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
 
 use super::cache::Cache;
-use super::contact::Watched;
+use super::contact::{Break, Watched};
 use super::decode::Scaling;
 use super::kind::{AutoscalerKind, DeploymentKind, NamespaceKind, ObjectName, TargetKind};
 use super::{Autoscaler, Deployment, DeploymentName, Replicas, Rollout};
@@ -27,7 +29,7 @@ impl Replicas {
         let cache = Arc::new(Cache::default());
         for watched in Watched::ALL {
             cache.link(watched, |link| {
-                link.listed();
+                link.listed(Instant::now());
                 link.opened(Instant::now());
             });
         }
@@ -40,7 +42,7 @@ impl Replicas {
     pub(crate) fn put(&self, object: Object) {
         match object {
             Object::Deployment(deployment) => {
-                self.0.put::<DeploymentKind>(deployment.name.clone(), Some(deployment));
+                self.0.put::<DeploymentKind>(&deployment.name.clone(), Some(deployment));
             }
             Object::Target(target) => {
                 let metadata = &target.metadata;
@@ -48,33 +50,33 @@ impl Replicas {
                     metadata.namespace.clone().unwrap_or_default(),
                     metadata.name.clone().unwrap_or_default(),
                 );
-                self.0.put::<TargetKind>(name, Some(*target));
+                self.0.put::<TargetKind>(&name, Some(*target));
             }
             Object::Autoscaler { of, autoscaler } => {
                 let name = ObjectName::new(of.namespace.as_str(), autoscaler.name.as_str());
                 let scaling = Scaling { deployment: of, autoscaler: Arc::new(autoscaler) };
-                self.0.put::<AutoscalerKind>(name, Some(scaling));
+                self.0.put::<AutoscalerKind>(&name, Some(scaling));
             }
             Object::Namespace { name, labels } => {
-                self.0.put::<NamespaceKind>(ObjectName::new("", name), Some(labels));
+                self.0.put::<NamespaceKind>(&ObjectName::new("", name), Some(labels));
             }
         }
     }
 
     /// As when a watch tells that a Deployment was deleted.
     pub(crate) fn delete_deployment(&self, name: &DeploymentName) {
-        self.0.put::<DeploymentKind>(name.clone(), None);
+        self.0.put::<DeploymentKind>(name, None);
     }
 
     /// As when a watch tells that a target was deleted.
     pub(crate) fn delete_target(&self, name: &DeploymentName) {
-        self.0.put::<TargetKind>(name.clone(), None);
+        self.0.put::<TargetKind>(name, None);
     }
 
     /// As when every stream breaks.
     pub(crate) fn lose_contact(&self) {
         for watched in Watched::ALL {
-            self.0.link(watched, |link| link.broke(Instant::now(), false));
+            self.0.link(watched, |link| link.broke(Instant::now(), Break::Seen));
         }
     }
 }

@@ -4,25 +4,33 @@
 //! connection only after minutes; so the loop is here. It follows the Kubernetes API Concepts, "Efficient detection of
 //! changes": a list's resourceVersion is where its watch begins; 410 Gone means to list again.
 
+mod end;
+mod progress;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::{Request, Status};
+use kube::core::Request;
 use serde::Deserialize;
 use serde_json::Value;
-use thiserror::Error;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::ReplicasSettings;
-use super::backoff::Backoff;
 use super::cache::Cache;
 use super::decode::AllowedAnnotations;
 use super::kind::{Kind, ObjectName};
-use super::metrics::{ReplicasMetrics, Restart};
+use super::metrics::ReplicasMetrics;
+
+use self::end::End;
+use self::progress::Progress;
+
+/// A stream that ends sooner, without a word, is trouble: it must not be asked for again in a tight loop.
+const SHORT_LIVED: Duration = Duration::from_secs(5);
 
 /// What a watch needs; one for each kind.
 #[derive(Clone)]
@@ -37,78 +45,12 @@ pub(super) struct Watch {
 /// The resourceVersion up to which the cache is complete.
 type Position = String;
 
-/// Why a list or a stream ended.
-#[derive(Debug, Error)]
-enum End {
-    #[error("the API server closed the stream")]
-    Closed,
-    #[error("the API server no longer knows the position: {0}")]
-    Gone(String),
-    #[error("no sign of life for {0:?}")]
-    Idle(std::time::Duration),
-    #[error("forbidden: {0}")]
-    Forbidden(String),
-    #[error("no answer within {0:?}")]
-    NoAnswer(std::time::Duration),
-    #[error("{}", .0.message)]
-    Status(Box<Status>),
-    #[error(transparent)]
-    Client(kube::Error),
-    #[error("not a list: {0}")]
-    NotAList(#[from] serde_json::Error),
-}
-
-impl From<kube::Error> for End {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::from(status),
-            other => Self::Client(other),
-        }
-    }
-}
-
-impl From<Box<Status>> for End {
-    fn from(status: Box<Status>) -> Self {
-        // The second is how an API server answers whose storage was put back to an earlier state.
-        let too_large = |status: &Status| {
-            let causes = status.details.iter().flat_map(|details| &details.causes);
-            causes.into_iter().any(|cause| cause.reason == "ResourceVersionTooLarge")
-        };
-        match status.code {
-            410 => Self::Gone(status.message),
-            403 => Self::Forbidden(status.message),
-            _ if too_large(&status) => Self::Gone(status.message),
-            _ => Self::Status(status),
-        }
-    }
-}
-
-impl End {
-    fn reason(&self) -> Restart {
-        match self {
-            Self::Closed => Restart::Closed,
-            Self::Gone(_) => Restart::Gone,
-            Self::Idle(_) => Restart::Idle,
-            Self::Forbidden(_) => Restart::Forbidden,
-            Self::NoAnswer(_) | Self::Status(_) | Self::Client(_) | Self::NotAList(_) => Restart::Error,
-        }
-    }
-}
-
 /// A page of a list. Objects are decoded one by one: one that is not understood must not spoil the others.
 #[derive(Deserialize)]
 struct ListPage {
     metadata: ListMeta,
     #[serde(default)]
     items: Vec<Value>,
-}
-
-/// Where a watch stands.
-struct Progress {
-    position: Option<Position>,
-    backoff: Backoff,
-    /// The trouble was told; the next good news is told too.
-    troubled: bool,
 }
 
 impl Watch {
@@ -124,46 +66,36 @@ impl Watch {
 
     /// Keeps the cache's objects of one kind fresh, for ever.
     pub(super) async fn run<K: Kind>(self) {
-        let mut progress = Progress { position: None, backoff: Backoff::new(), troubled: false };
+        let mut progress = Progress::new();
         loop {
             let end = self.attempt::<K>(&mut progress).await;
-            self.cache.link(K::WATCHED, |link| match end {
-                End::Forbidden(_) if K::WATCHED.is_optional() => link.forbidden(),
-                _ => link.broke(Instant::now(), matches!(end, End::Idle(_))),
+            self.cache.link(K::WATCHED, |link| {
+                link.broke(Instant::now(), end.how());
+                if matches!(end, End::Forbidden(_)) && K::WATCHED.is_optional() {
+                    link.forbidden();
+                }
             });
             self.metrics.restarted(K::WATCHED, end.reason());
-            self.before_the_next::<K>(&mut progress, &end).await;
-        }
-    }
-
-    async fn before_the_next<K: Kind>(&self, progress: &mut Progress, end: &End) {
-        let resource = K::WATCHED.as_str();
-        match end {
-            // The ordinary end of a watch's time.
-            End::Closed if !progress.troubled => return debug!(resource, "watch closed, going on"),
-            End::Gone(message) => {
-                info!(resource, message, "watch fell behind, listing again");
-                progress.position = None;
+            if let Some(wait) = progress.after::<K>(&end) {
+                tokio::time::sleep(wait).await;
             }
-            trouble if !progress.troubled => {
-                warn!(resource, error = %trouble, "watch in trouble, trying again until it works");
-                progress.troubled = true;
-            }
-            trouble => debug!(resource, error = %trouble, "watch still in trouble"),
         }
-        tokio::time::sleep(progress.backoff.next()).await;
     }
 
     /// Lists if need be, then follows the changes until something ends that.
     async fn attempt<K: Kind>(&self, progress: &mut Progress) -> End {
-        let position = match progress.position.take() {
-            Some(position) => position,
-            None => match self.list::<K>().await {
-                Ok(position) => position,
+        let position = if let Some(position) = &progress.position {
+            progress.just_listed = false;
+            position.clone()
+        } else {
+            match self.list::<K>().await {
+                Ok(position) => {
+                    progress.just_listed = true;
+                    progress.position.insert(position).clone()
+                }
                 Err(end) => return end,
-            },
+            }
         };
-        let position = progress.position.insert(position).clone();
         match self.follow::<K>(position, progress).await {
             Ok(()) => End::Closed,
             Err(end) => end,
@@ -184,12 +116,10 @@ impl Watch {
                     Decoded::OfNoInterest(_) => {}
                 }
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => {
-                    self.cache.replace::<K>(items, &undecodable);
-                    return Ok(page.metadata.resource_version.unwrap_or_default());
-                }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.cache.replace::<K>(items, &undecodable);
+                return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
     }
@@ -212,25 +142,23 @@ impl Watch {
         let opening = self.client.request_events::<Value>(request);
         let mut events = timeout(deadline, opening).await.map_err(|_| End::NoAnswer(deadline))??.boxed();
 
-        self.cache.link(K::WATCHED, |link| link.opened(Instant::now()));
-        if progress.troubled {
+        let opened = Instant::now();
+        self.cache.link(K::WATCHED, |link| link.opened(opened));
+        if std::mem::take(&mut progress.troubled) {
             info!(resource = K::WATCHED.as_str(), "watch is in contact again");
         }
-        let mut alive = false;
+        let mut silent = true;
         let idle = self.settings.idle;
         while let Some(event) = timeout(idle, events.next()).await.map_err(|_| End::Idle(idle))? {
             self.take::<K>(event?, &mut progress.position)?;
             self.cache.link(K::WATCHED, |link| link.sign_of_life(Instant::now()));
-            if !alive {
-                // Only now: a server that opens streams and closes them at once must not be asked in a tight loop.
-                alive = true;
-                progress.troubled = false;
-                progress.backoff.reset();
-            }
+            silent = false;
+            progress.is_alive();
         }
-        if !alive {
-            progress.troubled = true;
+        if silent && opened.elapsed() < SHORT_LIVED {
+            return Err(End::ClosedAtOnce);
         }
+        progress.is_alive();
         Ok(())
     }
 
@@ -239,8 +167,8 @@ impl Watch {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 advance(position, &object);
                 match self.decode::<K>(object) {
-                    Decoded::Item(name, item) => self.cache.put::<K>(name, Some(item)),
-                    Decoded::OfNoInterest(name) => self.cache.put::<K>(name, None),
+                    Decoded::Item(name, item) => self.cache.put::<K>(&name, Some(item)),
+                    Decoded::OfNoInterest(name) => self.cache.put::<K>(&name, None),
                     // What was known of it before serves on, fenced by its old resourceVersion.
                     Decoded::Undecodable(_) => {}
                 }
@@ -248,7 +176,7 @@ impl Watch {
             WatchEvent::Deleted(object) => {
                 advance(position, &object);
                 if let Some(name) = name_of(&object) {
-                    self.cache.put::<K>(name, None);
+                    self.cache.put::<K>(&name, None);
                 }
             }
             WatchEvent::Bookmark(bookmark) => *position = Some(bookmark.metadata.resource_version),
@@ -292,3 +220,6 @@ fn advance(position: &mut Option<Position>, object: &Value) {
         *position = Some(version.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests;

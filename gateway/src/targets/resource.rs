@@ -1,41 +1,81 @@
 //! The `ReplicaTarget` custom resource.
 
+#![allow(unreachable_pub, reason = "the schema's derive repeats the type where it cannot be reached")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::CustomResource;
-use schemars::JsonSchema;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+/// The most bytes of a reason.
+pub const MAX_REASON_BYTES: usize = 512;
+
 /// How many replicas a Deployment should run, who asked for it and why.
-#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+///
+/// scalegate's reconciler drives the Deployment of the same name to this count. Deleting the object leaves the
+/// Deployment's count as it is.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "scalegate.dev",
     version = "v1alpha1",
     kind = "ReplicaTarget",
     plural = "replicatargets",
     shortname = "rt",
+    category = "scalegate",
     namespaced,
+    doc = "How many replicas a Deployment should run, who asked for it and why. scalegate drives the Deployment of the same name to this count; deleting the object leaves the count as it is.",
     derive = "PartialEq",
     status = "ReplicaTargetStatus",
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
-    )
+    ),
+    printcolumn(
+        name = "Desired",
+        type_ = "integer",
+        json_path = ".spec.replicas",
+        description = "The count that was asked for"
+    ),
+    printcolumn(
+        name = "Current",
+        type_ = "integer",
+        json_path = ".status.replicas",
+        description = "The Deployment's spec.replicas"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "integer",
+        json_path = ".status.readyReplicas",
+        description = "The Deployment's ready replicas"
+    ),
+    printcolumn(name = "By", type_ = "string", json_path = ".spec.requestedBy", description = "Who asked"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason", description = "Why"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name == self.spec.scaleTargetRef.name")
+        .message("metadata.name must equal spec.scaleTargetRef.name: a Deployment has one target, which bears its name")
+        .field_path(".spec.scaleTargetRef.name")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaTargetSpec {
     /// The Deployment; it has the target's own name.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("scaleTargetRef is immutable: make another target"))]
     pub scale_target_ref: ScaleTargetRef,
-    /// The count that holds when nothing overrides it.
+    /// The count that holds when nothing overrides it. Required: omitted is never zero.
+    #[schemars(range(min = 0))]
     pub replicas: i32,
-    /// The client id of who asked.
+    /// The client id of who asked, such as `uri:spiffe://example.org/ci`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
     pub requested_by: Option<String>,
     /// Why, in the asker's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = Rule::new("size(bytes(self)) <= 512").message("the reason is longer than 512 bytes"))]
     pub reason: Option<String>,
     /// The policy decision that permitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub decision_id: Option<String>,
 }
 
@@ -51,10 +91,13 @@ impl ReplicaTargetSpec {
 #[serde(rename_all = "camelCase")]
 pub struct ScaleTargetRef {
     /// `apps/v1`.
+    #[schemars(extend("enum" = ["apps/v1"]))]
     pub api_version: String,
     /// `Deployment`.
+    #[schemars(extend("enum" = ["Deployment"]))]
     pub kind: String,
     /// The Deployment's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
@@ -83,9 +126,11 @@ pub struct ReplicaTargetStatus {
     pub selector: Option<String>,
     /// `Ready`, `TargetFound`, `Synced`, `Contended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// The last ten changes of the count, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
     pub history: Vec<Change>,
 }
 
@@ -108,4 +153,15 @@ pub struct Change {
     /// The policy decision that permitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision_id: Option<String>,
+}
+
+/// A list of conditions in which a type appears once, so that several writers can each keep their own.
+fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "items": generator.subschema_for::<Condition>(),
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    })
 }

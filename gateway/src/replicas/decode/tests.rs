@@ -1,0 +1,121 @@
+//! What is kept of an object, and what is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use serde_json::json;
+
+use super::*;
+
+fn web() -> Value {
+    json!({
+        "metadata": {
+            "namespace": "demo", "name": "web", "uid": "u1", "resourceVersion": "41", "generation": 3,
+            "labels": {"team": "a"},
+            "annotations": {
+                "scalegate.dev/max": "9",
+                "exact": "kept",
+                "exactly": "dropped",
+                "kubectl.kubernetes.io/last-applied-configuration": "{\"password\":\"hunter2\"}"
+            },
+            "managedFields": [
+                {"manager": "kubectl", "time": "2026-01-02T03:04:05Z", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                {"manager": "helm", "time": "2026-01-02T03:04:07Z", "fieldsV1": {"f:spec": {"f:replicas": {}}},
+                 "subresource": "scale"},
+                {"manager": "later", "time": "2026-01-02T03:04:09Z", "fieldsV1": {"f:status": {"f:replicas": {}}}}
+            ]
+        },
+        "spec": {
+            "replicas": 4,
+            "selector": {"matchLabels": {"app": "web", "tier": "front"}},
+            "template": {"spec": {"containers": [{"name": "c", "env": [{"name": "SECRET", "value": "x"}]}]}}
+        },
+        "status": {
+            "observedGeneration": 3, "replicas": 4, "readyReplicas": 4, "availableReplicas": 4, "updatedReplicas": 4
+        }
+    })
+}
+
+fn with(pointer: &str, value: Value) -> Value {
+    let mut object = web();
+    *object.pointer_mut(pointer).unwrap() = value;
+    object
+}
+
+fn allowed() -> AllowedAnnotations {
+    AllowedAnnotations::new(vec!["scalegate.dev/*".into(), "exact".into()])
+}
+
+fn decoded(object: Value) -> Deployment {
+    deployment(object, &allowed()).unwrap()
+}
+
+#[test]
+fn a_deployment_keeps_only_what_is_needed() {
+    let web = decoded(web());
+    assert_eq!(web.name, DeploymentName::new("demo", "web"));
+    assert_eq!((web.uid.as_str(), web.resource_version.as_str(), web.generation), ("u1", "41", 3));
+    assert_eq!((web.replicas, web.ready, web.available, web.updated), (4, 4, 4, 4));
+    assert_eq!(web.rollout, Rollout::Complete);
+    assert_eq!(web.selector, "app=web,tier=front");
+    assert_eq!(web.annotations.keys().collect::<Vec<_>>(), ["exact", "scalegate.dev/max"]);
+}
+
+#[test]
+fn the_manager_of_the_count_is_the_last_one_to_set_it() {
+    assert_eq!(decoded(web()).replicas_manager.as_deref(), Some("helm"));
+    assert_eq!(decoded(with("/metadata/managedFields", json!([]))).replicas_manager, None);
+}
+
+#[test]
+fn an_absent_count_is_one_as_the_api_server_defaults_it() {
+    let mut object = web();
+    object["spec"].as_object_mut().unwrap().remove("replicas");
+    assert_eq!(decoded(object).replicas, 1);
+}
+
+#[test]
+fn the_rollout_is_judged_as_kubectl_judges_it() {
+    let cases = [
+        ("/status/observedGeneration", json!(2), Rollout::Progressing),
+        ("/status/updatedReplicas", json!(3), Rollout::Progressing),
+        ("/status/replicas", json!(5), Rollout::Progressing),
+        ("/status/availableReplicas", json!(3), Rollout::Progressing),
+    ];
+    for (pointer, value, expected) in cases {
+        assert_eq!(decoded(with(pointer, value)).rollout, expected, "{pointer}");
+    }
+    let mut failed = web();
+    failed["status"]["conditions"] =
+        json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
+    assert_eq!(decoded(failed).rollout, Rollout::Failed);
+    let mut paused = web();
+    paused["spec"]["paused"] = json!(true);
+    assert_eq!(decoded(paused).rollout, Rollout::Paused);
+}
+
+#[test]
+fn a_deployment_of_another_shape_is_an_error() {
+    for (pointer, value) in [
+        ("/spec/replicas", json!("four")),
+        ("/metadata/uid", json!(null)),
+        ("/spec/selector", json!({"matchExpressions": [{"key": "a", "operator": "Near"}]})),
+    ] {
+        assert!(deployment(with(pointer, value), &allowed()).is_err(), "{pointer}");
+    }
+}
+
+#[test]
+fn only_autoscalers_of_deployments_are_kept() {
+    let hpa = |version: &str, kind: &str| {
+        autoscaler(json!({
+            "metadata": {"namespace": "demo", "name": "h", "uid": "u", "resourceVersion": "1"},
+            "spec": {"scaleTargetRef": {"apiVersion": version, "kind": kind, "name": "web"}, "maxReplicas": 7}
+        }))
+        .unwrap()
+    };
+    let scaling = hpa("apps/v1", "Deployment").unwrap();
+    assert_eq!(scaling.deployment, DeploymentName::new("demo", "web"));
+    assert_eq!((scaling.autoscaler.min, scaling.autoscaler.max), (1, 7));
+    assert_eq!(hpa("apps/v1", "StatefulSet"), None);
+    assert_eq!(hpa("argoproj.io/v1alpha1", "Deployment"), None);
+}

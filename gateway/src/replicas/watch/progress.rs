@@ -1,0 +1,56 @@
+//! Where a watch stands, and how soon it tries again.
+
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use super::super::backoff::Backoff;
+use super::super::kind::Kind;
+use super::{End, Position};
+
+/// Where a watch stands.
+pub(super) struct Progress {
+    /// Up to where the cache is complete; `None` before the first list and when the API server no longer knows it.
+    pub(super) position: Option<Position>,
+    /// The position comes from a list, and no stream has gone on from it yet.
+    pub(super) just_listed: bool,
+    backoff: Backoff,
+    /// The trouble was told; the next good news is told too.
+    pub(super) troubled: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self { position: None, just_listed: false, backoff: Backoff::new(), troubled: false }
+    }
+
+    /// How long to wait before the next attempt, after `end`.
+    pub(super) fn after<K: Kind>(&mut self, end: &End) -> Option<Duration> {
+        let resource = K::WATCHED.as_str();
+        match end {
+            End::Closed => {
+                debug!(resource, "watch closed, going on");
+                return None;
+            }
+            End::Gone(told) => {
+                info!(resource, told, "watch fell behind, listing again");
+                // At once, unless a list or its very position was refused: then something is wrong with the server.
+                if self.position.take().is_some() && !self.just_listed {
+                    return None;
+                }
+            }
+            trouble if self.troubled => debug!(resource, error = trouble.in_full(), "watch still in trouble"),
+            trouble => {
+                warn!(resource, error = trouble.in_full(), "watch in trouble, trying again until it works");
+                self.troubled = true;
+            }
+        }
+        Some(self.backoff.next())
+    }
+
+    /// The stream is good: it said something, or lasted.
+    pub(super) fn is_alive(&mut self) {
+        self.just_listed = false;
+        self.backoff.reset();
+    }
+}
