@@ -6,12 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// Corrections that follow one another within this time belong together; after so long without one, peace is back.
-pub(super) const WINDOW: Duration = Duration::from_secs(120);
+pub(super) const WINDOW: Duration = Duration::from_mins(2);
 /// So many corrections within the window are a fight.
 const FIGHT: usize = 3;
 /// The pause after the correction that made it a fight; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The recent corrections of one Deployment.
 ///

@@ -190,9 +190,8 @@ impl Elector {
             };
             match timeout_at(term.ends, renewal).await {
                 Ok(Ok(Some(renewed))) => term = renewed,
-                Ok(Ok(None)) => return,
                 Ok(Err(error)) => warn!(%error, "the lease was not renewed"),
-                Err(_) => return,
+                Ok(Ok(None)) | Err(_) => return,
             }
         }
     }

@@ -75,7 +75,7 @@ impl Notice {
         };
         Event {
             metadata: ObjectMeta {
-                generate_name: Some(format!("{}.", name.name)),
+                generate_name: Some(format!("{}-", name.name)),
                 namespace: Some(name.namespace.clone()),
                 ..ObjectMeta::default()
             },

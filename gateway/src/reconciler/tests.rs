@@ -1,1 +1,333 @@
+//! The whole reconciler against a faked API server; the cache is fed by hand, as late as a test likes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::time::Duration;
+
+use http::Method;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::replicas::fixtures::{self, Object};
+use crate::replicas::{Autoscaler, Deployment, DeploymentName};
+use crate::targets::ReplicaTarget;
+
+use super::fake_api::{FakeApi, Fault, Write};
+use super::*;
+
+const TARGET: &str = "/apis/scalegate.dev/v1alpha1/namespaces/demo/replicatargets/web";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/demo/deployments/web";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/scalegate";
+
+struct Cluster {
+    api: FakeApi,
+    replicas: Replicas,
+}
+
+impl Cluster {
+    /// A Deployment `demo/web` that runs `replicas`.
+    fn new(replicas: i32) -> Self {
+        let cluster = Self { api: FakeApi::default(), replicas: Replicas::from_objects([]) };
+        let Deployment { uid, .. } = fixtures::deployment("demo", "web", replicas);
+        cluster.api.store(DEPLOYMENT, &json!({ "metadata": { "uid": uid }, "spec": { "replicas": replicas } }));
+        cluster.bring_deployment();
+        cluster
+    }
+
+    /// A client sets the target.
+    fn request(&self, replicas: i32, generation: i64) {
+        let mut target = fixtures::target("demo", "web", replicas);
+        target.metadata.generation = Some(generation);
+        target.spec.decision_id = Some(format!("d-{generation}"));
+        target.status = self.api.object(TARGET).and_then(|old| serde_json::from_value(old["status"].clone()).ok());
+        self.api.store(TARGET, &target);
+        self.bring_target();
+    }
+
+    /// Somebody else sets the Deployment's count.
+    fn drift(&self, replicas: i32) {
+        let mut deployment = self.api.object(DEPLOYMENT).unwrap();
+        deployment["spec"]["replicas"] = json!(replicas);
+        self.api.store(DEPLOYMENT, &deployment);
+        self.bring_deployment();
+    }
+
+    /// The watch on Deployments catches up.
+    fn bring_deployment(&self) {
+        let object = self.api.object(DEPLOYMENT).unwrap();
+        let replicas = self.spec_replicas();
+        self.replicas.put(Object::Deployment(Deployment {
+            resource_version: object["metadata"]["resourceVersion"].as_str().unwrap().to_owned(),
+            ..fixtures::deployment("demo", "web", replicas)
+        }));
+    }
+
+    /// The watch on targets catches up.
+    fn bring_target(&self) {
+        self.replicas.put(Object::Target(Box::new(self.target())));
+    }
+
+    fn target(&self) -> ReplicaTarget {
+        serde_json::from_value(self.api.object(TARGET).unwrap()).unwrap()
+    }
+
+    fn spec_replicas(&self) -> i32 {
+        serde_json::from_value(self.api.object(DEPLOYMENT).unwrap()["spec"]["replicas"].clone()).unwrap()
+    }
+
+    fn start(&self, identity: &str) -> Running {
+        let mut registry = Registry::default();
+        let metrics = ReconcilerMetrics::register(&mut registry);
+        let settings = LeaseSettings { identity: identity.to_owned(), ..LeaseSettings::new("system", "scalegate", "") };
+        let reconciler = Reconciler::new(settings, self.api.client(), self.replicas.clone(), metrics).unwrap();
+        let leadership = reconciler.leadership();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(reconciler.run(async move {
+            let _ = stopped.await;
+        }));
+        Running { leadership, stop, task, registry }
+    }
+
+    /// The writes on paths that end in `end`: method, status code and body.
+    fn writes(&self, end: &str) -> Vec<(Method, u16, Value)> {
+        let writes = self.api.writes().into_iter().filter(|write| write.path.ends_with(end));
+        writes.map(|Write { method, code, body, .. }| (method, code, body)).collect()
+    }
+
+    fn codes(&self, end: &str) -> Vec<u16> {
+        self.writes(end).into_iter().map(|(_, code, _)| code).collect()
+    }
+}
+
+struct Running {
+    leadership: watch::Receiver<Leadership>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ReconcilerError>>,
+    registry: Registry,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+}
+
+async fn after(milliseconds: u64) {
+    sleep(Duration::from_millis(milliseconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_becomes_one_scale_one_status_and_one_event() {
+    let cluster = Cluster::new(3);
+    let reconciler = cluster.start("a");
+    after(100).await;
+    let decided_on = cluster.api.object(DEPLOYMENT).unwrap()["metadata"].clone();
+    cluster.request(6, 1);
+    after(100).await;
+
+    let [(method, code, scale)] = &cluster.writes("/scale")[..] else { unreachable!("one scale") };
+    assert_eq!((method, *code), (&Method::PUT, 200));
+    assert_eq!(scale["spec"], json!({ "replicas": 6 }));
+    for field in ["resourceVersion", "uid"] {
+        assert_eq!(scale["metadata"][field], decided_on[field]);
+    }
+    assert_eq!(cluster.codes("/status"), [200]);
+    let [(_, 200, event)] = &cluster.writes("/events")[..] else { unreachable!("one event") };
+    assert_eq!(event["reason"], "Scaled");
+    assert_eq!(event["regarding"]["kind"], "Deployment");
+
+    cluster.bring_target();
+    cluster.bring_deployment();
+    after(1000).await;
+    assert_eq!(cluster.codes("/scale").len(), 1);
+    assert_eq!(cluster.target().status.unwrap().history.len(), 1);
+    assert!(reconciler.metrics().contains("scales_total{cause=\"change\"} 1"), "{}", reconciler.metrics());
+    assert!(reconciler.metrics().contains("leader 1"), "{}", reconciler.metrics());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_cache_is_behind_its_own_writes_nothing_is_written_again() {
+    for first in [Cluster::bring_target, Cluster::bring_deployment] {
+        let cluster = Cluster::new(3);
+        let _reconciler = cluster.start("a");
+        cluster.request(6, 1);
+        after(3000).await;
+        first(&cluster);
+        after(3000).await;
+        assert_eq!((cluster.codes("/scale"), cluster.codes("/status")), (vec![200], vec![200]));
+        cluster.bring_target();
+        cluster.bring_deployment();
+        after(3000).await;
+        assert_eq!(cluster.codes("/scale"), [200]);
+        assert_eq!(cluster.target().status.unwrap().history.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_no_error_and_the_newer_state_is_planned_anew() {
+    let cluster = Cluster::new(3);
+    let reconciler = cluster.start("a");
+    after(100).await;
+    let mut deployment = cluster.api.object(DEPLOYMENT).unwrap();
+    deployment["spec"]["replicas"] = json!(4);
+    cluster.api.store(DEPLOYMENT, &deployment);
+    cluster.request(6, 1);
+    after(100).await;
+    assert_eq!(cluster.codes("/scale"), [409]);
+    assert!(cluster.codes("/status").is_empty(), "a status never claims what was not written");
+    cluster.bring_deployment();
+    after(100).await;
+    assert_eq!(cluster.codes("/scale"), [409, 200]);
+    let history = cluster.target().status.unwrap().history;
+    assert_eq!(history.iter().map(|change| (change.from, change.to)).collect::<Vec<_>>(), [(4, 6)]);
+    assert!(!reconciler.metrics().contains("reconcile_errors_total{"), "{}", reconciler.metrics());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_changes_between_scale_and_status_loses_no_history() {
+    let cluster = Cluster::new(3);
+    let _reconciler = cluster.start("a");
+    after(100).await;
+    // The second request is stored, but not seen, when the first is carried out.
+    cluster.request(6, 1);
+    let mut newer = cluster.target();
+    newer.spec.replicas = 8;
+    newer.spec.decision_id = Some("d-2".to_owned());
+    newer.metadata.generation = Some(2);
+    cluster.api.store(TARGET, &newer);
+    after(100).await;
+    assert_eq!((cluster.spec_replicas(), cluster.codes("/status")), (6, vec![409]));
+    cluster.bring_target();
+    cluster.bring_deployment();
+    after(1000).await;
+    assert_eq!(cluster.spec_replicas(), 8);
+    let history = cluster.target().status.unwrap().history;
+    let history: Vec<_> =
+        history.iter().map(|change| (change.from, change.to, change.decision_id.as_deref())).collect();
+    assert_eq!(history, [(3, 6, Some("d-1")), (6, 8, Some("d-2"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_corrected_and_a_fight_slowed_down() {
+    let cluster = Cluster::new(3);
+    let reconciler = cluster.start("a");
+    cluster.request(6, 1);
+    for _ in 0..40 {
+        after(100).await;
+        cluster.bring_target();
+        cluster.bring_deployment();
+        after(100).await;
+        cluster.drift(2);
+    }
+    let corrections = cluster.codes("/scale").iter().filter(|code| **code == 200).count() - 1;
+    assert!((3..=5).contains(&corrections), "{corrections} in eight seconds");
+    assert!(reconciler.metrics().contains("scales_total{cause=\"drift\"}"));
+    let conditions = cluster.target().status.unwrap().conditions;
+    assert_eq!(conditions::status(&conditions, conditions::CONTENDED).unwrap().status, "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_autoscaler_beside_a_target_is_left_alone() {
+    let cluster = Cluster::new(3);
+    let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned(), min: 1, max: 5 };
+    cluster.replicas.put(Object::Autoscaler { of: DeploymentName::new("demo", "web"), autoscaler });
+    let _reconciler = cluster.start("a");
+    cluster.request(6, 1);
+    after(1000).await;
+    assert_eq!((cluster.codes("/scale"), cluster.codes("/status")), (vec![], vec![200]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_scale_is_told_in_the_status_and_tried_again_after_rests() {
+    let cluster = Cluster::new(3);
+    let reconciler = cluster.start("a");
+    cluster.api.set_faults(|_, path| path.ends_with("/scale").then_some(Fault::Answer(403)));
+    cluster.request(6, 1);
+    after(100).await;
+    cluster.bring_target();
+    let conditions = cluster.target().status.unwrap().conditions;
+    assert_eq!(conditions::status(&conditions, conditions::SYNCED).unwrap().reason, "ScaleRejected");
+    after(10_000).await;
+    let tries = cluster.codes("/scale").len();
+    assert!((4..=7).contains(&tries), "{tries} in ten seconds");
+    assert_eq!(cluster.codes("/status"), [200], "the refusal is told once");
+    assert!(reconciler.metrics().contains("reconcile_errors_total{reason=\"refused\"}"));
+
+    cluster.api.set_faults(|_, _| None);
+    after(30_000).await;
+    assert_eq!(cluster.spec_replicas(), 6);
+    assert_eq!(cluster.target().status.unwrap().history.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_written_stops_nothing() {
+    let cluster = Cluster::new(3);
+    let _reconciler = cluster.start("a");
+    cluster.api.set_faults(|_, path| path.ends_with("/events").then_some(Fault::Answer(403)));
+    cluster.request(6, 1);
+    after(100).await;
+    assert_eq!((cluster.codes("/scale"), cluster.codes("/status")), (vec![200], vec![200]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_writes_and_the_next_one_finishes_what_it_left() {
+    let cluster = Cluster::new(3);
+    let leader = cluster.start("a");
+    after(100).await;
+    let follower = cluster.start("b");
+    after(5000).await;
+    assert!(leader.leadership.borrow().is_leader() && !follower.leadership.borrow().is_leader());
+    // Killed between the write of the scale and that of the status.
+    cluster.api.set_faults(|_, path| path.ends_with("/status").then_some(Fault::Hang));
+    cluster.request(6, 1);
+    after(100).await;
+    assert_eq!(cluster.codes("/scale"), [200]);
+    leader.task.abort();
+    cluster.api.set_faults(|_, _| None);
+    cluster.bring_deployment();
+    after(20_000).await;
+    assert!(follower.leadership.borrow().is_leader());
+    assert_eq!((cluster.codes("/scale"), cluster.codes("/status")), (vec![200], vec![200]));
+    assert_eq!(cluster.target().status.unwrap().observed_generation, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_was_begun_is_ended_before_the_lease_is_released() {
+    let cluster = Cluster::new(3);
+    let reconciler = cluster.start("a");
+    after(100).await;
+    cluster.request(6, 1);
+    // The request is in the cache, but the worker has not run since.
+    tokio::task::yield_now().await;
+    let mut leadership = reconciler.leadership.clone();
+    reconciler.stop().await;
+    assert!(!leadership.borrow_and_update().is_leader());
+    assert_eq!(cluster.api.object(LEASE).unwrap()["spec"]["holderIdentity"], "");
+    let last = cluster.api.writes().last().unwrap().clone();
+    assert_eq!(last.path, LEASE, "nothing is written once the lease is released");
+    let (scales, statuses) = (cluster.codes("/scale").len(), cluster.codes("/status").len());
+    assert_eq!(scales, statuses, "no scale without its status");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_target_leaves_the_count_alone() {
+    let cluster = Cluster::new(3);
+    let _reconciler = cluster.start("a");
+    cluster.request(6, 1);
+    after(100).await;
+    cluster.bring_deployment();
+    cluster.api.delete(TARGET);
+    cluster.replicas.delete_target(&DeploymentName::new("demo", "web"));
+    cluster.drift(2);
+    after(400_000).await;
+    assert_eq!(cluster.spec_replicas(), 2);
+}

@@ -20,7 +20,7 @@ use super::queue::Queue;
 use super::reconcile::{Memory, Next, Reconcile};
 
 /// How often every target is looked at though nothing changed.
-const RESYNC: Duration = Duration::from_secs(300);
+const RESYNC: Duration = Duration::from_mins(5);
 /// How many targets are worked on at once.
 const WORKERS: usize = 8;
 /// How long started work may take to end after the shutdown began, while the Lease is still held.
@@ -47,14 +47,17 @@ impl Worker {
             () = self.replicas.synced() => {}
         }
         loop {
-            tokio::select! {
+            let term = tokio::select! {
                 () = &mut stop => return,
-                leads = leadership.wait_for(Leadership::is_leader) => if leads.is_err() { return },
-            }
+                term = leadership.wait_for(Leadership::is_leader) => match term {
+                    Ok(term) => term.clone(),
+                    Err(_) => return,
+                },
+            };
             // Leaving the select drops all work in flight: another may lead from now on.
             self.metrics.leads(true);
             let stopped = tokio::select! {
-                _ = leadership.wait_for(|now| !now.is_leader()) => false,
+                _ = leadership.wait_for(|now| *now != term) => false,
                 () = self.lead(stop.as_mut()) => true,
             };
             self.metrics.leads(false);
