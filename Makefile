@@ -27,16 +27,15 @@ test-integration: build ## run the integration tests against the cluster of the 
 	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked -p scalegate-tests --test it
 
 .PHONY: lint
-lint: ## check format, lints, dependencies, scripts and generated files
+lint: ## check format, lints and scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	policies/build.sh --check
-	tests/lint-scripts.sh
+	shellcheck -x .ci/run policies/*.sh tests/controlplane/build.sh
 
 .PHONY: fmt
 fmt: ## format the Rust and Rego sources
 	$(CARGO) fmt --all
-	policies/build.sh --fmt
+	"$$(policies/build.sh --opa)" fmt --write policies/rego
 
 .PHONY: build
 build: policies

@@ -23,10 +23,14 @@
 //! - [`targets`]: a permit becomes the write of one [`targets::ReplicaTarget`].
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
+//! - [`cli`] builds all of these; [`kubernetes`] connects them to the API server.
 
 pub mod admin;
+pub mod api;
+pub mod cli;
 pub mod config;
 pub mod identity;
+pub mod kubernetes;
 pub mod listener;
 pub mod policy;
 pub mod reconciler;

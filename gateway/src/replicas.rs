@@ -84,6 +84,17 @@ pub struct WatchEnded(#[source] Option<JoinError>);
 #[derive(Debug, Clone)]
 pub struct Replicas(Arc<Cache>);
 
+/// Tells how the watches are, and nothing of what they hold.
+#[derive(Debug, Clone)]
+pub struct Monitor(Arc<Cache>);
+
+impl Monitor {
+    /// How each watch is in contact with the API server now.
+    pub fn contact(&self) -> Contact {
+        self.0.contact()
+    }
+}
+
 /// A part of a list.
 #[derive(Debug)]
 pub struct Page {
@@ -143,9 +154,9 @@ impl Replicas {
         self.0.synced().await;
     }
 
-    /// How each watch is in contact with the API server now.
-    pub fn contact(&self) -> Contact {
-        self.0.contact()
+    /// A view of the watches for those who may not see the Deployments.
+    pub fn monitor(&self) -> Monitor {
+        Monitor(self.0.clone())
     }
 
     /// The changes from now on.

@@ -5,9 +5,14 @@
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
+//! - [`sandbox`]: the environment of `make demo` and `make dev`.
 
 pub mod client;
 pub mod controlplane;
 pub mod fixtures;
+pub mod gateway;
 pub mod pki;
 pub mod process;
+pub mod sandbox;
+pub mod stack;
+pub mod suite;

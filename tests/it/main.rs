@@ -1,1 +1,17 @@
-fn main() {}
+//! The product as a whole, on a real control plane: a file for each behaviour.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+
+mod api_reads;
+mod api_writes;
+mod bad_input;
+mod configuration;
+mod control_plane;
+mod leadership;
+mod outage;
+mod permit;
+mod policies;
+mod quiet;
+mod replica_target;
+mod roles;
+mod tls;

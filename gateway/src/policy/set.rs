@@ -16,9 +16,9 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::Timestamp;
 use thiserror::Error;
 
+use self::manifest::Entry;
 pub use self::manifest::ManifestError;
 pub(super) use self::matcher::Matching;
-use self::manifest::Entry;
 use super::document::Input;
 use super::engine::Engine;
 use super::rego::{self, LoadError};
@@ -49,9 +49,7 @@ impl SetError {
         match self {
             Self::Read(_) => true,
             Self::Manifest(_) => false,
-            Self::Modules(problems) => {
-                problems.iter().any(|problem| !matches!(problem.error, ModuleError::Load(_)))
-            }
+            Self::Modules(problems) => problems.iter().any(|problem| !matches!(problem.error, ModuleError::Load(_))),
         }
     }
 }

@@ -142,7 +142,7 @@ async fn an_observation_is_as_old_as_the_lost_contact() {
     replicas.lose_contact();
     tokio::time::advance(Duration::from_secs(7)).await;
     assert_eq!(replicas.observe(&name("a", "one")).age, Duration::from_secs(7));
-    assert_eq!(replicas.contact().age(), Duration::from_secs(7));
+    assert_eq!(replicas.monitor().contact().age(), Duration::from_secs(7));
 }
 
 #[tokio::test]

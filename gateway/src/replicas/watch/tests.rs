@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     fn contact(&self) -> super::super::WatchContact {
-        self.replicas.contact().watches[Watched::Deployments as usize].clone()
+        self.replicas.monitor().contact().watches[Watched::Deployments as usize].clone()
     }
 
     fn metrics(&self) -> String {
@@ -310,8 +310,8 @@ async fn a_forbidden_watch_on_namespaces_is_done_without() {
         fixture.replicas.0.link(watched, |link| link.listed(Instant::now()));
     }
     let replicas = fixture.replicas.clone();
-    assert!(!replicas.contact().synced());
+    assert!(!replicas.monitor().contact().synced());
     fixture.api.next().await.refuse(403, "Forbidden", "namespaces is forbidden");
     replicas.synced().await;
-    assert_eq!(replicas.contact().watches[Watched::Namespaces as usize].state, ContactState::Forbidden);
+    assert_eq!(replicas.monitor().contact().watches[Watched::Namespaces as usize].state, ContactState::Forbidden);
 }

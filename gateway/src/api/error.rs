@@ -1,0 +1,228 @@
+//! What can go wrong with a request, and what a client is told of it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use thiserror::Error;
+
+use crate::identity::IdentityError;
+use crate::policy::{DecisionId, Denied};
+use crate::replicas::DeploymentName;
+
+/// Why a request was not done.
+///
+/// The `Display` form is for the log and may name internals; [`Error::detail`] is what the client reads.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The request itself is at fault.
+    #[error("{code}: {detail}")]
+    Invalid {
+        /// The stable code of the fault.
+        code: &'static str,
+        /// What is wrong, and what would be right.
+        detail: String,
+    },
+    /// The path leads nowhere.
+    #[error("no such route")]
+    NoSuchRoute,
+    /// The path does not take the method.
+    #[error("method not allowed, only {allow}")]
+    MethodNotAllowed {
+        /// The methods that it takes, as in the `Allow` header.
+        allow: &'static str,
+    },
+    /// The body is longer than the limit, in bytes.
+    #[error("body over {limit} bytes")]
+    BodyTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The body is no JSON by its own account.
+    #[error("content type is not application/json")]
+    UnsupportedMediaType,
+    /// The request did not end in time.
+    #[error("not done within {limit:?}")]
+    Timeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The certificate was verified but names nobody.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The policies refused.
+    #[error("refused (decision {decision}): {}", reasons.join("; "))]
+    Refused {
+        /// The decision's name.
+        decision: DecisionId,
+        /// Why, in words for the client.
+        reasons: Vec<String>,
+    },
+    /// The policies could not be asked.
+    #[error("no verdict (decision {decision}): {cause}")]
+    PolicyUnavailable {
+        /// The decision's name.
+        decision: DecisionId,
+        /// What went wrong, for the log.
+        cause: String,
+    },
+    /// There is no such Deployment.
+    #[error("no Deployment {target}")]
+    NotFound {
+        /// The name that was asked for.
+        target: DeploymentName,
+    },
+    /// An autoscaler drives the Deployment.
+    #[error("{target} is driven by {owner}")]
+    OwnedByAutoscaler {
+        /// The Deployment.
+        target: DeploymentName,
+        /// The autoscaler's kind and name.
+        owner: String,
+    },
+    /// The target is not at the version that the client named.
+    #[error("at version {current}, not at the one asked for")]
+    VersionMismatch {
+        /// The present version.
+        current: String,
+    },
+    /// Other writers kept changing the target.
+    #[error("{target} kept changing")]
+    Conflict {
+        /// The Deployment.
+        target: DeploymentName,
+    },
+    /// The cache did not reach the version that the client named in time.
+    #[error("the cache is not yet at the version asked for")]
+    VersionNotReached,
+    /// The cache is too old to decide a write on.
+    #[error("the cache is {age:?} old")]
+    Stale {
+        /// Its age.
+        age: Duration,
+    },
+    /// The API server refused the write, and would refuse it again.
+    #[error("the API server refused the write: {cause}")]
+    WriteRejected {
+        /// What it said, for the log.
+        cause: String,
+    },
+    /// A fault of the gateway's own.
+    #[error("internal: {cause}")]
+    Internal {
+        /// What went wrong, for the log.
+        cause: String,
+    },
+    /// The API server could not be reached or was too busy; the write may or may not have happened.
+    #[error("the API server is unavailable: {cause}")]
+    KubernetesUnavailable {
+        /// What went wrong, for the log.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// A fault in the request: its stable `code`, and a `detail` for the client.
+    pub(super) fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Invalid { code, detail: detail.into() }
+    }
+
+    /// The HTTP status and the stable code. gRPC will map the same variants to its own codes here.
+    pub fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid { code, .. } => (StatusCode::BAD_REQUEST, code),
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no_such_route"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::Timeout { .. } => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::Identity(_) => (StatusCode::FORBIDDEN, "identity_refused"),
+            Self::Refused { .. } => (StatusCode::FORBIDDEN, "refused"),
+            Self::PolicyUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "policy_unavailable"),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "deployment_not_found"),
+            Self::OwnedByAutoscaler { .. } => (StatusCode::CONFLICT, "owned_by_autoscaler"),
+            Self::VersionMismatch { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
+            Self::VersionNotReached => (StatusCode::SERVICE_UNAVAILABLE, "version_not_reached"),
+            Self::Stale { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cache_stale"),
+            Self::WriteRejected { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "write_rejected"),
+            Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::KubernetesUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "kubernetes_unavailable"),
+        }
+    }
+
+    /// What happened, in words for the client.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Invalid { detail, .. } => detail.clone(),
+            Self::NoSuchRoute => "there is nothing at this path".into(),
+            Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
+            Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
+            Self::UnsupportedMediaType => "send the body as `Content-Type: application/json`".into(),
+            Self::Timeout { limit } => format!("the request was not complete within {limit:?}"),
+            Self::Identity(error) => error.to_string(),
+            Self::Refused { reasons, .. } => reasons.join("; "),
+            Self::PolicyUnavailable { .. } => {
+                "the policies could not be asked, so the answer is no; the gateway's log has the cause under the \
+                 decision id"
+                    .into()
+            }
+            Self::NotFound { target } => {
+                format!("there is no Deployment {} in namespace {}", target.name, target.namespace)
+            }
+            Self::OwnedByAutoscaler { owner, .. } => {
+                format!("{owner} sets this Deployment's replicas; change its minimum and maximum instead")
+            }
+            Self::VersionMismatch { current } => {
+                format!("the present version is {current}: read again, and decide whether you still want this")
+            }
+            Self::Conflict { .. } => "other writers kept changing this target; nothing was written, try again".into(),
+            Self::VersionNotReached => "this gateway has not seen that version yet, try again".into(),
+            Self::Stale { age } => format!(
+                "this gateway last heard from Kubernetes {} s ago, too long to decide a change on; nothing was written",
+                age.as_secs()
+            ),
+            Self::WriteRejected { .. } => {
+                "Kubernetes refused this change; the gateway's log has the cause under the request id".into()
+            }
+            Self::Internal { .. } => "the gateway failed; its log has the cause under the request id".into(),
+            Self::KubernetesUnavailable { .. } => {
+                "Kubernetes did not confirm this change; it may or may not have been stored: read, then try again"
+                    .into()
+            }
+        }
+    }
+
+    /// The reasons of the policies, if they refused.
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Self::Refused { reasons, .. } => reasons,
+            _ => &[],
+        }
+    }
+
+    /// The decision behind the error, if it came to one.
+    pub fn decision(&self) -> Option<DecisionId> {
+        match self {
+            Self::Refused { decision, .. } | Self::PolicyUnavailable { decision, .. } => Some(*decision),
+            _ => None,
+        }
+    }
+
+    /// After how many seconds trying again makes sense, where it does.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::VersionNotReached | Self::Conflict { .. } | Self::PolicyUnavailable { .. } => Some(1),
+            Self::Stale { .. } | Self::KubernetesUnavailable { .. } => Some(5),
+            _ => None,
+        }
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused { decision, reasons } => Self::Refused { decision, reasons },
+            Denied::Unavailable { decision, cause } => Self::PolicyUnavailable { decision, cause },
+        }
+    }
+}

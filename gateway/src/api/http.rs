@@ -1,0 +1,209 @@
+//! The door for HTTP/1.1 and HTTP/2 with JSON.
+
+mod problem;
+mod request;
+mod route;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Body;
+use serde::Serialize;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::identity::ClientIdentity;
+use crate::listener::{Handler, Peer};
+use crate::policy::{Release, Set};
+use crate::replicas::{DeploymentName, Monitor};
+
+use self::problem::Problem;
+use self::request::{Query, SetBody};
+use self::route::{Route, Routes};
+use super::error::Error;
+use super::health::Health;
+use super::metrics::ApiMetrics;
+use super::operations::{Change, ListRequest, Operations};
+use super::view::ReplicasView;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The limits of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// The longest body, in bytes.
+    pub max_body_bytes: usize,
+    /// The longest time from the request's head to the answer.
+    pub request_timeout: Duration,
+}
+
+/// Serves [`Operations`] over HTTP.
+pub struct HttpApi {
+    routes: Routes,
+    operations: Operations,
+    health: Health,
+    limits: HttpLimits,
+    metrics: ApiMetrics,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl HttpApi {
+    /// A door to `operations`.
+    pub fn new(operations: Operations, monitor: Monitor, limits: HttpLimits, metrics: ApiMetrics) -> Self {
+        Self { routes: Routes::new(), operations, health: Health::new(monitor), limits, metrics }
+    }
+
+    /// Answers one request of `peer`, whatever happens.
+    pub async fn answer<B>(&self, peer: &Peer, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let started = Instant::now();
+        let request_id = Uuid::now_v7();
+        let span = tracing::info_span!(
+            "request",
+            request_id = %request_id,
+            decision_id = tracing::field::Empty,
+            method = %request.method(),
+            path = request.uri().path(),
+        );
+        let route = self.routes.find(request.uri().path());
+        let name = route.as_ref().map_or("none", Route::name);
+
+        let work = self.dispatch(peer, route, request);
+        let limit = self.limits.request_timeout;
+        let result = match tokio::time::timeout(limit, work.instrument(span.clone())).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout { limit }),
+        };
+
+        let _entered = span.enter();
+        let outcome = result.as_ref().map_or_else(|error| error.status().1, |_| "ok");
+        self.metrics.observe(name, outcome, started.elapsed());
+        let mut answer = result.unwrap_or_else(|error| refuse(&error, &request_id));
+        if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+            answer.headers_mut().insert(REQUEST_ID, value);
+        }
+        answer
+    }
+
+    async fn dispatch<B>(&self, peer: &Peer, route: Option<Route>, request: Request<B>) -> Result<Answer, Error>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let client = peer.identity.as_ref().map_err(Clone::clone)?;
+        let (head, body) = request.into_parts();
+        let route = route.ok_or(Error::NoSuchRoute)?;
+        let query = Query::parse(head.uri.query())?;
+        let read = matches!(head.method, Method::GET | Method::HEAD);
+        match route {
+            Route::Replicas { target } if read => self.get(client, target?, query).await,
+            Route::Replicas { target } if head.method == Method::PUT => {
+                let (target, precondition) = (target?, request::precondition(&head.headers)?);
+                let dry_run = query.only_flag("dryRun")?;
+                let SetBody { replicas, reason } =
+                    request::set_body(&head.headers, body, self.limits.max_body_bytes).await?;
+                let change = Change { action: Set { target, replicas, reason }, precondition, dry_run };
+                written(
+                    &self.operations.set(client, change).await?,
+                    if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED },
+                )
+            }
+            Route::Replicas { target } if head.method == Method::DELETE => {
+                let (target, precondition) = (target?, request::precondition(&head.headers)?);
+                let dry_run = query.only_flag("dryRun")?;
+                let change = Change { action: Release { target }, precondition, dry_run };
+                written(&self.operations.release(client, change).await?, StatusCode::OK)
+            }
+            Route::Replicas { .. } => Err(Error::MethodNotAllowed { allow: "GET, HEAD, PUT, DELETE" }),
+            Route::Deployments { namespace } if read => self.list(client, namespace?, query).await,
+            Route::Health if read => {
+                query.nothing()?;
+                let (healthy, view) = self.health.view();
+                json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &view)
+            }
+            Route::Deployments { .. } | Route::Health => Err(Error::MethodNotAllowed { allow: "GET, HEAD" }),
+        }
+    }
+
+    async fn get(
+        &self,
+        client: &Arc<ClientIdentity>,
+        target: DeploymentName,
+        mut query: Query,
+    ) -> Result<Answer, Error> {
+        let at_least = query.version("atLeastVersion")?;
+        query.nothing()?;
+        written(&self.operations.get(client, target, at_least.as_ref()).await?, StatusCode::OK)
+    }
+
+    async fn list(
+        &self,
+        client: &Arc<ClientIdentity>,
+        namespace: Option<String>,
+        mut query: Query,
+    ) -> Result<Answer, Error> {
+        let request = ListRequest {
+            after: query.cursor("continue", namespace.as_deref())?,
+            selector: query.selector("labelSelector")?,
+            limit: query.limit("limit")?,
+            namespace,
+        };
+        query.nothing()?;
+        json(StatusCode::OK, &self.operations.list(client, request).await?)
+    }
+}
+
+impl Handler for HttpApi {
+    async fn handle(&self, peer: &Peer, request: Request<hyper::body::Incoming>) -> Answer {
+        self.answer(peer, request).await
+    }
+}
+
+/// A view with its version as `ETag`.
+fn written(view: &ReplicasView, status: StatusCode) -> Result<Answer, Error> {
+    let mut answer = json(status, view)?;
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", view.version)) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    Ok(answer)
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Answer, Error> {
+    let body = serde_json::to_vec(value).map_err(|error| Error::Internal { cause: error.to_string() })?;
+    Ok(response(status, "application/json", body))
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The problem document of `error`; the log gets the words that are not for clients.
+fn refuse(error: &Error, request_id: &Uuid) -> Answer {
+    let (status, code) = error.status();
+    if status.is_server_error() {
+        tracing::warn!(code, %error, "request failed");
+    } else {
+        tracing::info!(code, %error, "request refused");
+    }
+    let body = serde_json::to_vec(&Problem::new(error, request_id)).unwrap_or_default();
+    let mut answer = response(status, "application/problem+json", body);
+    if let Error::MethodNotAllowed { allow } = error {
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(seconds) = error.retry_after() {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}

@@ -1,0 +1,38 @@
+//! Errors as RFC 9457 problem documents.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::api::error::Error;
+
+/// A problem document. `code` is stable; `title` and `detail` are words for people and may change.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Problem {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
+    request_id: String,
+}
+
+impl Problem {
+    pub(super) fn new(error: &Error, request_id: &Uuid) -> Self {
+        let (status, code) = error.status();
+        Self {
+            r#type: format!("urn:scalegate:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: error.detail(),
+            reasons: error.reasons().to_vec(),
+            decision_id: error.decision().map(|id| id.to_string()),
+            request_id: request_id.to_string(),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Reading the query, the headers and the body of a request.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, IF_MATCH};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use kube::core::Selector;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::api::error::Error;
+use crate::api::operations::Precondition;
+use crate::api::selector;
+use crate::replicas::{DeploymentName, Version};
+
+use super::route;
+
+/// The longest reason, in bytes.
+const MAX_REASON: usize = 512;
+/// The longest part of a list, and the default.
+const MAX_LIMIT: usize = 500;
+
+/// The parameters of a query. Each is taken once; what is left at the end is refused, so that nothing that a client
+/// says is ever ignored.
+#[derive(Debug)]
+pub(super) struct Query(BTreeMap<String, String>);
+
+impl Query {
+    pub(super) fn parse(query: Option<&str>) -> Result<Self, Error> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let name = name.into_owned();
+            if parameters.contains_key(&name) {
+                return Err(invalid_parameter(&name, "is given twice"));
+            }
+            parameters.insert(name, value.into_owned());
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Refuses whatever was not taken.
+    pub(super) fn nothing(self) -> Result<(), Error> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(invalid_parameter(&name, "is not known here")),
+        }
+    }
+
+    /// The flag `name` (`true` or `false`, by default false), and nothing beside it.
+    pub(super) fn only_flag(mut self, name: &str) -> Result<bool, Error> {
+        let flag = match self.0.remove(name).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(invalid_parameter(name, "takes `true` or `false`")),
+        };
+        self.nothing()?;
+        Ok(flag)
+    }
+
+    pub(super) fn version(&mut self, name: &str) -> Result<Option<Version>, Error> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|error| invalid_parameter(name, error))
+    }
+
+    pub(super) fn limit(&mut self, name: &str) -> Result<usize, Error> {
+        let Some(text) = self.0.remove(name) else { return Ok(MAX_LIMIT) };
+        text.parse()
+            .ok()
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| invalid_parameter(name, format!("takes a whole number from 1 to {MAX_LIMIT}")))
+    }
+
+    pub(super) fn selector(&mut self, name: &str) -> Result<Selector, Error> {
+        let text = self.0.remove(name).unwrap_or_default();
+        selector::parse(&text).map_err(|error| invalid_parameter(name, error))
+    }
+
+    /// The (namespace, name) after which a list goes on, within `namespace` where the list is of one.
+    pub(super) fn cursor(&mut self, name: &str, namespace: Option<&str>) -> Result<Option<DeploymentName>, Error> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        text.split_once('/')
+            .and_then(|(namespace, name)| route::deployment(namespace, name).ok())
+            .filter(|after| namespace.is_none_or(|namespace| after.namespace == namespace))
+            .map(Some)
+            .ok_or_else(|| invalid_parameter(name, "takes the `continue` of the list's part before"))
+    }
+}
+
+fn invalid_parameter(name: &str, wrong: impl std::fmt::Display) -> Error {
+    let name: String = name.chars().take(80).collect();
+    Error::invalid("invalid_parameter", format!("the parameter {name:?} {wrong}"))
+}
+
+/// What `If-Match` demands. `*` demands only that the Deployment exists, which every change does.
+pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
+    let mut values = headers.get_all(IF_MATCH).iter();
+    let Some(value) = values.next() else { return Ok(Precondition::None) };
+    let invalid =
+        || Error::invalid("invalid_if_match", "If-Match takes one ETag of an earlier answer, in quotes, or *");
+    if values.next().is_some() {
+        return Err(invalid());
+    }
+    let text = value.to_str().map_err(|_| invalid())?.trim();
+    if text == "*" {
+        return Ok(Precondition::None);
+    }
+    let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(invalid)?;
+    Ok(Precondition::Version(tag.parse().map_err(|_| invalid())?))
+}
+
+/// The body of a set.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SetBody {
+    pub(super) replicas: i32,
+    pub(super) reason: Option<String>,
+}
+
+/// Fields are values first, so that each fault gets its own words, and an absent field is told from a null.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSetBody {
+    #[serde(default, deserialize_with = "present")]
+    replicas: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    reason: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+pub(super) async fn set_body<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<SetBody, Error>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Error::UnsupportedMediaType);
+    }
+    let bytes = match Limited::new(body, limit).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(Error::BodyTooLarge { limit }),
+        Err(error) => return Err(Error::invalid("invalid_body", format!("the body ended early: {error}"))),
+    };
+    parse_set(&bytes)
+}
+
+fn parse_set(bytes: &[u8]) -> Result<SetBody, Error> {
+    let raw: RawSetBody = serde_json::from_slice(bytes).map_err(|error| {
+        Error::invalid("invalid_body", format!("the body is not `{{\"replicas\": 3, \"reason\": \"…\"}}`: {error}"))
+    })?;
+    Ok(SetBody { replicas: replicas(raw.replicas.as_ref())?, reason: reason(raw.reason)? })
+}
+
+/// Omitted is never zero.
+fn replicas(value: Option<&Value>) -> Result<i32, Error> {
+    let wrong = match value {
+        None => "is missing".to_owned(),
+        Some(Value::Number(number)) => {
+            if let Some(replicas) = number.as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0) {
+                return Ok(replicas);
+            }
+            format!("is {number}")
+        }
+        Some(Value::Null) => "is null".to_owned(),
+        Some(Value::Bool(_)) => "is a boolean".to_owned(),
+        Some(Value::String(_)) => "is a string".to_owned(),
+        Some(Value::Array(_) | Value::Object(_)) => "is no number".to_owned(),
+    };
+    let detail = format!("`replicas` {wrong}: it takes a whole number from 0 to {}", i32::MAX);
+    Err(Error::invalid("invalid_replicas", detail))
+}
+
+fn reason(value: Option<Value>) -> Result<Option<String>, Error> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if text.len() <= MAX_REASON && !text.chars().any(char::is_control) => Ok(Some(text)),
+        Some(_) => Err(Error::invalid(
+            "invalid_reason",
+            format!("`reason` takes a text of at most {MAX_REASON} bytes without control characters"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(result: Result<SetBody, Error>) -> &'static str {
+        result.map_or_else(|error| error.status().1, |_| "ok")
+    }
+
+    #[test]
+    fn replicas_that_are_no_count_are_never_taken_for_one() {
+        for body in [
+            r"{}",
+            r#"{"reason":"x"}"#,
+            r#"{"replicas":null}"#,
+            r#"{"replicas":-1}"#,
+            r#"{"replicas":1.5}"#,
+            r#"{"replicas":3.0}"#,
+            r#"{"replicas":"3"}"#,
+            r#"{"replicas":true}"#,
+            r#"{"replicas":[3]}"#,
+            r#"{"replicas":2147483648}"#,
+            r#"{"replicas":99999999999999999999}"#,
+        ] {
+            assert_eq!(code(parse_set(body.as_bytes())), "invalid_replicas", "{body}");
+        }
+        assert_eq!(parse_set(br#"{"replicas":0}"#).ok(), Some(SetBody { replicas: 0, reason: None }));
+    }
+
+    #[test]
+    fn bodies_of_another_shape_are_refused() {
+        for body in
+            ["", "3", "[]", "{", r#"{"replicas":3,"for":"2h"}"#, r#"{"replicas":3,"replicas":4}"#, "{\"replicas\":3}x"]
+        {
+            assert_eq!(code(parse_set(body.as_bytes())), "invalid_body", "{body}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_a_short_printable_text() {
+        for reason in ["null", "7", "\"a\\nb\"", &format!("{:?}", "x".repeat(513))] {
+            let body = format!(r#"{{"replicas":3,"reason":{reason}}}"#);
+            assert_eq!(code(parse_set(body.as_bytes())), "invalid_reason", "{body}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_nobody_reads_are_refused() {
+        assert!(Query::parse(Some("wait=30s")).and_then(Query::nothing).is_err());
+        assert!(Query::parse(Some("limit=1&limit=2")).is_err());
+        assert!(Query::parse(None).and_then(Query::nothing).is_ok());
+        for limit in ["0", "501", "-1", "x", ""] {
+            let limit = Query::parse(Some(&format!("limit={limit}"))).and_then(|mut query| query.limit("limit"));
+            assert!(limit.is_err());
+        }
+    }
+
+    #[test]
+    fn a_cursor_stays_in_the_namespace_of_its_list() {
+        let cursor = |text: &str, namespace| {
+            Query::parse(Some(&format!("continue={text}"))).and_then(|mut query| query.cursor("continue", namespace))
+        };
+        assert_eq!(cursor("demo/web", None).ok().flatten(), Some(DeploymentName::new("demo", "web")));
+        assert!(cursor("demo/web", Some("other")).is_err());
+        assert!(cursor("demo", None).is_err());
+        assert!(cursor("demo%2F..", None).is_err());
+    }
+
+    #[test]
+    fn if_match_takes_one_quoted_version() {
+        let precondition = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IF_MATCH, value.parse().unwrap_or_else(|_| http::HeaderValue::from_static("")));
+            }
+            precondition(&headers).ok()
+        };
+        let tag = "\"none:5f0f5c6e-5c7a-4a39-9b0c-3d1f0b1a2c3d\"";
+        assert!(matches!(precondition(&[tag]), Some(Precondition::Version(_))));
+        assert_eq!(precondition(&["*"]), Some(Precondition::None));
+        assert_eq!(precondition(&[]), Some(Precondition::None));
+        for wrong in [&["W/\"x\""][..], &["x"], &[""], &[tag, tag], &["\"a\", \"b\""]] {
+            assert_eq!(precondition(wrong), None, "{wrong:?}");
+        }
+    }
+}

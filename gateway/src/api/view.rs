@@ -1,0 +1,167 @@
+//! The answers, as clients read them.
+//!
+//! Accepted is not applied and applied is not ready: [`Progress`] keeps the three apart in every answer.
+
+use serde::Serialize;
+
+use crate::policy::{Get, Listing, Permit};
+use crate::replicas::{Deployment, Observation, Rollout, Version};
+use crate::targets::ReplicaTarget;
+
+/// The replicas of one Deployment.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplicasView {
+    namespace: String,
+    name: String,
+    /// What `If-Match` and `atLeastVersion` take.
+    pub(super) version: String,
+    spec: Spec,
+    status: Status,
+    target: Option<Target>,
+    owner: Option<Owner>,
+    progress: Progress,
+    /// How long ago the API server last confirmed what is said here.
+    age_seconds: f64,
+    /// The decision that permitted a change; absent from reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
+    /// True where a change was decided and not written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Spec {
+    replicas: i32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    ready_replicas: i32,
+    available_replicas: i32,
+    updated_replicas: i32,
+    rollout: Rollout,
+}
+
+/// What was asked of the Deployment through the gateway.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    replicas: i32,
+    requested_by: Option<String>,
+    reason: Option<String>,
+    decision_id: Option<String>,
+}
+
+/// Who sets the Deployment's count.
+#[derive(Debug, Serialize)]
+struct Owner {
+    kind: String,
+    name: String,
+}
+
+/// How far the target is. All true where there is none: nothing is under way.
+#[derive(Debug, Serialize)]
+struct Progress {
+    /// The target is stored.
+    accepted: bool,
+    /// The Deployment has the target's count.
+    applied: bool,
+    /// As many replicas are ready, and the rollout is complete.
+    ready: bool,
+}
+
+/// A part of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct ListView {
+    items: Vec<ReplicasView>,
+    /// What `continue` takes for the next part; null at the end.
+    r#continue: Option<String>,
+}
+
+impl ReplicasView {
+    /// What a permit shows; `None` where there is no such Deployment.
+    pub(super) fn of<A>(permit: &Permit<A>) -> Option<Self> {
+        let observation = permit.observation();
+        let deployment = observation.deployment.as_deref()?;
+        Some(Self::render(observation, deployment, observation.target.as_deref()))
+    }
+
+    /// What a permitted change made of what it saw: `target` is the one that is stored now.
+    pub(super) fn after<A>(permit: &Permit<A>, target: Option<&ReplicaTarget>) -> Option<Self> {
+        let observation = permit.observation();
+        let deployment = observation.deployment.as_deref()?;
+        let view = Self::render(observation, deployment, target);
+        Some(Self { decision_id: Some(permit.decision().to_string()), ..view })
+    }
+
+    /// The same, for a change that was decided only.
+    pub(super) fn dry_run<A>(permit: &Permit<A>) -> Option<Self> {
+        let view = Self::after(permit, permit.observation().target.as_deref())?;
+        Some(Self { dry_run: true, ..view })
+    }
+
+    fn render(observation: &Observation, deployment: &Deployment, target: Option<&ReplicaTarget>) -> Self {
+        let version = target
+            .and_then(Version::of)
+            .unwrap_or_else(|| Version::Untargeted { deployment_uid: deployment.uid.clone() });
+        Self {
+            namespace: observation.name.namespace.clone(),
+            name: observation.name.name.clone(),
+            version: version.to_string(),
+            spec: Spec { replicas: deployment.replicas },
+            status: Status {
+                ready_replicas: deployment.ready,
+                available_replicas: deployment.available,
+                updated_replicas: deployment.updated,
+                rollout: deployment.rollout,
+            },
+            target: target.map(Target::of),
+            owner: Owner::of(observation, target),
+            progress: Progress::of(deployment, target),
+            age_seconds: (observation.age.as_secs_f64() * 1000.0).round() / 1000.0,
+            decision_id: None,
+            dry_run: false,
+        }
+    }
+}
+
+impl Target {
+    fn of(target: &ReplicaTarget) -> Self {
+        Self {
+            replicas: target.spec.effective_replicas(),
+            requested_by: target.spec.requested_by.clone(),
+            reason: target.spec.reason.clone(),
+            decision_id: target.spec.decision_id.clone(),
+        }
+    }
+}
+
+impl Owner {
+    /// An autoscaler wins over a target: the reconciler never fights one.
+    fn of(observation: &Observation, target: Option<&ReplicaTarget>) -> Option<Self> {
+        if let Some(autoscaler) = observation.autoscalers.first() {
+            return Some(Self { kind: autoscaler.kind.clone(), name: autoscaler.name.clone() });
+        }
+        target.map(|_| Self { kind: "ReplicaTarget".into(), name: observation.name.name.clone() })
+    }
+}
+
+impl Progress {
+    fn of(deployment: &Deployment, target: Option<&ReplicaTarget>) -> Self {
+        let applied = target.is_none_or(|target| target.spec.effective_replicas() == deployment.replicas);
+        let ready = applied && deployment.ready == deployment.replicas && deployment.rollout == Rollout::Complete;
+        Self { accepted: true, applied, ready }
+    }
+}
+
+impl ListView {
+    pub(super) fn of(listing: &Listing) -> Self {
+        Self {
+            items: listing.items.iter().filter_map(ReplicasView::of::<Get>).collect(),
+            r#continue: listing.next.as_ref().map(ToString::to_string),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line.
+
+mod check;
+mod serve;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use thiserror::Error;
+
+use crate::config::{Args, ConfigErrors};
+use crate::targets;
+
+/// See and set how many replicas Deployments run, with a client certificate, under rules in WebAssembly.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(Box<Args>),
+    /// Load a directory of policies as the gateway would, and say what is wrong with it
+    CheckPolicies {
+        /// The directory with policies.yaml
+        directory: PathBuf,
+    },
+    /// Print the `CustomResourceDefinition` of `ReplicaTarget`
+    Crd,
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The configuration is wrong: the user's to mend.
+    #[error("the configuration is wrong\n{0}")]
+    Config(#[from] ConfigErrors),
+    /// A second signal came while the first one's work was going on.
+    #[error("aborted")]
+    Aborted(u8),
+    /// Anything else, with its causes.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// 2 for a mistake of the user, as for a wrong flag; 128 and the signal's number when aborted; otherwise 1.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(2),
+            Self::Aborted(code) => ExitCode::from(*code),
+            Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    pub fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(args) => serve::serve(&args),
+            Command::CheckPolicies { directory } => Ok(check::check_policies(&directory)?),
+            Command::Crd => {
+                let text = targets::crd_yaml().map_err(anyhow::Error::from)?;
+                Ok(std::io::stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?)
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `scalegate serve`: builds the parts, serves, drains.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use prometheus_client::registry::Registry;
+use tokio::task::JoinSet;
+
+use crate::admin::{Admin, Readiness, ReadyHandle};
+use crate::api::{ApiMetrics, HttpApi, HttpLimits, Operations};
+use crate::config::{Args, Config};
+use crate::listener::{Listener, ListenerMetrics, Tls};
+use crate::policy::{Policy, PolicyMetrics};
+use crate::reconciler::{LeaseSettings, Reconciler, ReconcilerMetrics};
+use crate::replicas::{Replicas, ReplicasMetrics, ReplicasSettings};
+use crate::shutdown::{Shutdown, Signals};
+use crate::targets::Targets;
+use crate::{config, kubernetes, telemetry};
+
+use super::Failure;
+
+/// Runs the gateway until a signal, and through its drain.
+pub(super) fn serve(args: &Args) -> Result<(), Failure> {
+    let config = Config::load(args)?;
+    telemetry::init_logging(&config.log).context("log.filter")?;
+    // kube builds its own TLS clients, by the process's default.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let ended = runtime.block_on(async {
+        let signals = Signals::install().context("cannot take over signals")?;
+        let (trigger, shutdown) = Shutdown::new();
+        tokio::select! {
+            ended = run(config, shutdown) => Ok(ended?),
+            code = signals.watch(trigger) => Err(Failure::Aborted(code)),
+        }
+    });
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
+    let mut registry = telemetry::registry();
+    let readiness = Readiness::default();
+    let mut background = Background::default();
+
+    let tls = Tls::load(&config.tls)?;
+    let client = kubernetes::client(&config.kubernetes).await?;
+    let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
+    let policy = policies(&config.policies, &replicas, &mut registry, &mut background).await?;
+    let listener = Listener::bind(&config.listen, tls, ListenerMetrics::register(&mut registry)).await?;
+    let reconciler = Reconciler::new(
+        lease(&config.lease),
+        client.clone(),
+        replicas.clone(),
+        ReconcilerMetrics::register(&mut registry),
+    )?;
+    let operations = Operations::new(policy, Targets::new(client));
+    let limits =
+        HttpLimits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
+    let api = HttpApi::new(operations, replicas.monitor(), limits, ApiMetrics::register(&mut registry));
+    let admin = Admin::bind(&config.admin, readiness.clone(), registry).await?;
+    tracing::info!(address = %listener.local_addr(), admin = %admin.local_addr(), "serving");
+
+    // Probes are asked until the very end, so the admin port has a shutdown of its own.
+    let (_end, never) = Shutdown::new();
+    background.spawn("the admin port", admin.serve(never));
+    let announce = async {
+        shutdown.recv().await;
+        readiness.drain();
+    };
+    let serving = async {
+        let (reconciled, ..) =
+            tokio::join!(reconciler.run(shutdown.recv()), listener.serve(Arc::new(api), shutdown.clone()), announce);
+        reconciled.context("the reconciler failed")
+    };
+    tokio::select! {
+        served = serving => served?,
+        ended = background.ended() => return ended,
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Starts the watches; `ready` holds once each has listed.
+fn watch(
+    settings: &config::Kubernetes,
+    client: &kube::Client,
+    registry: &mut Registry,
+    ready: ReadyHandle,
+    background: &mut Background,
+) -> Replicas {
+    let settings = ReplicasSettings { annotations: settings.annotations.clone(), ..ReplicasSettings::default() };
+    let (replicas, watches) = Replicas::new(settings, client.clone(), &ReplicasMetrics::register(registry));
+    background.spawn("the watches", async move {
+        let error = watches.await;
+        tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the watches ended");
+    });
+    let synced = replicas.clone();
+    background.spawn("readiness", async move {
+        synced.synced().await;
+        ready.set(true);
+        std::future::pending::<()>().await;
+    });
+    replicas
+}
+
+/// Loads the policies, which must be good at the start, and keeps looking for new ones.
+async fn policies(
+    settings: &config::Policies,
+    replicas: &Replicas,
+    registry: &mut Registry,
+    background: &mut Background,
+) -> Result<Arc<Policy>> {
+    let metrics = PolicyMetrics::register(registry);
+    let (policy, reloader) = Policy::open(settings.directory.clone(), replicas.clone(), metrics).await?;
+    background.spawn("the reloading of policies", reloader.run(settings.reload_interval, std::future::pending()));
+    Ok(Arc::new(policy))
+}
+
+fn lease(settings: &config::Lease) -> LeaseSettings {
+    LeaseSettings {
+        namespace: settings.namespace.clone(),
+        name: settings.name.clone(),
+        identity: settings.identity.clone(),
+        lease_duration: settings.duration,
+        renew_deadline: settings.renew_deadline,
+        retry_period: settings.retry_period,
+    }
+}
+
+/// Tasks that go on as long as the process: if one ends, so does the process, rather than limp on without it.
+#[derive(Default)]
+struct Background(JoinSet<&'static str>);
+
+impl Background {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    async fn ended(&mut self) -> Result<()> {
+        match self.0.join_next().await {
+            Some(Ok(name)) => bail!("{name} ended"),
+            Some(Err(error)) => Err(error).context("a background task failed"),
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The connection to the API server.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::config;
+
+/// How long the API server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client for the cluster that `settings` name: a kubeconfig, else the pod's own account, else the user's kubeconfig.
+///
+/// # Errors
+///
+/// When no configuration is found or it cannot be used; the API server itself is not asked anything.
+pub async fn client(settings: &config::Kubernetes) -> Result<kube::Client> {
+    let options = KubeConfigOptions { context: settings.context.clone(), ..KubeConfigOptions::default() };
+    let mut config = match &settings.kubeconfig {
+        Some(path) => {
+            let kubeconfig =
+                Kubeconfig::read_from(path).with_context(|| format!("kubernetes.kubeconfig: {}", path.display()))?;
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?
+        }
+        None if settings.context.is_some() => kube::Config::from_kubeconfig(&options).await?,
+        None => {
+            kube::Config::infer().await.context("no cluster: neither a pod's account nor a kubeconfig was found")?
+        }
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    kube::Client::try_from(config).context("the cluster's configuration cannot be used")
+}

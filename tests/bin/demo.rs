@@ -1,0 +1,203 @@
+//! `make demo`: walks through the main job, with what really happens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use scalegate_tests::client::Client;
+use scalegate_tests::process::workspace;
+use scalegate_tests::sandbox::{NAMESPACE, Sandbox};
+use scalegate_tests::suite;
+use serde_json::{Value, json};
+
+const WEB: &str = "/v1/namespaces/demo/deployments/web/replicas";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let work = workspace().join("target/demo");
+    let sandbox = tokio::select! {
+        sandbox = Sandbox::start(&work, 0, 0, |step| println!("-- {step}")) => sandbox?,
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+    };
+    let done = tokio::select! {
+        done = walk(&sandbox) => done,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    println!("\n-- stopping");
+    sandbox.stop().await?;
+    done
+}
+
+async fn walk(sandbox: &Sandbox) -> Result<()> {
+    title("A viewer lists what it may see");
+    let list = curl(sandbox, "viewer", "/v1/namespaces/demo/deployments", &[]).await?;
+    for item in list["items"].as_array().into_iter().flatten() {
+        println!(
+            "   {:8} {} replicas, {} ready",
+            text(&item["name"]),
+            item["spec"]["replicas"],
+            item["status"]["readyReplicas"]
+        );
+    }
+
+    title("... and reads one Deployment");
+    show(&curl(sandbox, "viewer", WEB, &[]).await?);
+
+    title("An operator sets it from 3 to 5");
+    let body = r#"{"replicas": 5, "reason": "launch at noon"}"#;
+    let accepted = curl(sandbox, "operator", WEB, &["-X", "PUT", "--json", body]).await?;
+    ensure!(accepted["target"]["replicas"] == 5, "the set was not accepted: {accepted}");
+    show(&json!({"version": accepted["version"], "target": accepted["target"], "progress": accepted["progress"]}));
+    suite::wait_ready(&sandbox.gateway.client("viewer")?, NAMESPACE, "web", 5).await?;
+    println!("   it arrived: {}", deployment(sandbox).await?);
+
+    title("A set that the rules refuse, with their reasons");
+    let refused = curl(sandbox, "operator", WEB, &["-X", "PUT", "--json", r#"{"replicas": 12}"#]).await?;
+    ensure!(refused["code"] == "refused", "the set was not refused: {refused}");
+    show(&json!({"status": refused["status"], "code": refused["code"], "reasons": refused["reasons"]}));
+
+    swap(sandbox).await?;
+    drift(sandbox).await
+}
+
+/// A policy swapped under load.
+async fn swap(sandbox: &Sandbox) -> Result<()> {
+    title("The policy is swapped for one with a release freeze, while clients keep reading");
+    let operator = sandbox.gateway.client("operator")?;
+    let load = Load::start(&sandbox.gateway.client("viewer")?);
+    println!("$ cp target/policies/freeze/* $SCALEGATE_POLICIES/");
+    suite::copy_policies("freeze", &sandbox.policies)?;
+    let path = format!("{WEB}?dryRun=true");
+    let frozen = suite::eventually("the freeze", async || {
+        let answer = operator.put(&path, &json!({"replicas": 6})).await?;
+        Ok((answer.status == 403).then(|| answer.json()))
+    })
+    .await?;
+    println!("   setting 6 is now refused: {}", frozen["reasons"]);
+    println!("$ cp target/policies/normal/* $SCALEGATE_POLICIES/");
+    suite::copy_policies("normal", &sandbox.policies)?;
+    suite::eventually("the end of the freeze", async || {
+        Ok((operator.put(&path, &json!({"replicas": 6})).await?.status == 200).then_some(()))
+    })
+    .await?;
+    let (answered, failed) = load.stop().await?;
+    println!("   and allowed again; {answered} reads meanwhile, {failed} failed");
+    ensure!(failed == 0, "{failed} reads failed during the swap");
+    Ok(())
+}
+
+/// A change behind the gateway's back.
+async fn drift(sandbox: &Sandbox) -> Result<()> {
+    title("Someone scales the Deployment behind the gateway's back; the reconciler puts it back and says so");
+    let client = sandbox.control_plane.client().await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    println!("$ kubectl -n demo scale deployment web --replicas=1");
+    let by_hand = PatchParams { field_manager: Some("kubectl".into()), ..PatchParams::default() };
+    deployments.patch("web", &by_hand, &Patch::Merge(json!({"spec": {"replicas": 1}}))).await?;
+    let events: Api<Event> = Api::namespaced(client, NAMESPACE);
+    let event = suite::eventually("the correction", async || {
+        let all = events.list(&ListParams::default()).await?;
+        Ok(all.into_iter().find(|event| event.reason.as_deref() == Some("DriftCorrected")))
+    })
+    .await?;
+    println!("   event on deployment/web: {}", event.note.unwrap_or_default());
+    suite::wait_ready(&sandbox.gateway.client("viewer")?, NAMESPACE, "web", 5).await?;
+    println!("   {}", deployment(sandbox).await?);
+    Ok(())
+}
+
+/// Clients that read until they are stopped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: Vec<tokio::task::JoinHandle<usize>>,
+}
+
+impl Load {
+    fn start(client: &Client) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let clients = [false, true].map(|kept| {
+            let (client, stop, answered) = (client.clone(), stop.clone(), answered.clone());
+            tokio::spawn(async move {
+                let mut failed = 0;
+                let mut connection = client.http2().await;
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = match (&mut connection, kept) {
+                        (Ok(connection), true) => connection.get(WEB).await,
+                        _ => client.get(WEB).await,
+                    };
+                    match answer {
+                        Ok(answer) if answer.status == 200 => {
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        _ => failed += 1,
+                    }
+                }
+                failed
+            })
+        });
+        Self { stop, answered, clients: clients.into() }
+    }
+
+    async fn stop(self) -> Result<(usize, usize)> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut failed = 0;
+        for client in self.clients {
+            failed += client.await?;
+        }
+        Ok((self.answered.load(Ordering::Relaxed), failed))
+    }
+}
+
+/// Runs curl, after showing the command, and gives the JSON that it got.
+async fn curl(sandbox: &Sandbox, who: &str, path: &str, more: &[&str]) -> Result<Value> {
+    let quoted: Vec<_> =
+        more.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).into() }).collect();
+    println!(
+        "$ curl --cacert ca.pem --cert {who}.pem --key {who}-key.pem {}{path} {}",
+        sandbox.url(),
+        quoted.join(" ")
+    );
+    let certs = &sandbox.certs;
+    let output = tokio::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--cacert"])
+        .arg(certs.join("ca.pem"))
+        .arg("--cert")
+        .arg(certs.join(format!("clients/{who}.pem")))
+        .arg("--key")
+        .arg(certs.join(format!("clients/{who}-key.pem")))
+        .arg(format!("{}{path}", sandbox.url()))
+        .args(more)
+        .output()
+        .await
+        .context("the demo needs curl")?;
+    ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+async fn deployment(sandbox: &Sandbox) -> Result<String> {
+    let deployments: Api<Deployment> = Api::namespaced(sandbox.control_plane.client().await?, NAMESPACE);
+    let web = deployments.get("web").await?;
+    let wanted = web.spec.and_then(|spec| spec.replicas).unwrap_or_default();
+    let ready = web.status.and_then(|status| status.ready_replicas).unwrap_or_default();
+    Ok(format!("deployment/web in the API server has spec.replicas {wanted}, and {ready} ready pods"))
+}
+
+fn title(text: &str) {
+    println!("\n== {text}");
+}
+
+fn show(value: &Value) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    for line in text.lines() {
+        println!("   {line}");
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

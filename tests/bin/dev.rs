@@ -1,0 +1,66 @@
+//! `make dev`: the environment of the demo, staying up until Ctrl-C or SIGTERM.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use scalegate_tests::process::workspace;
+use scalegate_tests::sandbox::Sandbox;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `dev [DIRECTORY]`: files go to DIRECTORY, by default `target/dev`.
+#[tokio::main]
+async fn main() -> Result<()> {
+    let work = std::env::args_os().nth(1).map_or_else(|| workspace().join("target/dev"), PathBuf::from);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let sandbox = tokio::select! {
+        sandbox = Sandbox::start(&work, 8443, 8081, |step| println!("-- {step}")) => sandbox?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    let env = work.join("env");
+    std::fs::write(&env, variables(&sandbox))?;
+    print!("{}", guide(&sandbox, &env));
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    println!("\n-- stopping");
+    sandbox.stop().await
+}
+
+/// Shell variables.
+fn variables(sandbox: &Sandbox) -> String {
+    let lines = [
+        ("KUBECONFIG", sandbox.control_plane.admin_kubeconfig().display().to_string()),
+        ("SCALEGATE_URL", sandbox.url()),
+        ("SCALEGATE_ADMIN_URL", format!("http://{}", sandbox.gateway.admin)),
+        ("SCALEGATE_CERTS", sandbox.certs.display().to_string()),
+        ("SCALEGATE_POLICIES", sandbox.policies.display().to_string()),
+    ];
+    lines.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
+}
+
+fn guide(sandbox: &Sandbox, env: &Path) -> String {
+    format!(
+        r#"
+The gateway serves on {url}, its admin port on http://{admin}.
+In another terminal:
+
+  source {env}
+  as() {{ local who=$1; shift; curl -sS --cacert $SCALEGATE_CERTS/ca.pem --cert $SCALEGATE_CERTS/clients/$who.pem --key $SCALEGATE_CERTS/clients/$who-key.pem "$@"; echo; }}
+
+  as viewer   $SCALEGATE_URL/v1/deployments
+  as viewer   $SCALEGATE_URL/v1/namespaces/demo/deployments/web/replicas
+  as operator $SCALEGATE_URL/v1/namespaces/demo/deployments/web/replicas -X PUT --json '{{"replicas": 5, "reason": "launch"}}'
+  as operator $SCALEGATE_URL/v1/namespaces/demo/deployments/web/replicas -X PUT --json '{{"replicas": 40}}'
+  as operator $SCALEGATE_URL/v1/namespaces/demo/deployments/web/replicas -X DELETE
+  cp target/policies/freeze/* $SCALEGATE_POLICIES/        # a release freeze, live; target/policies/normal/* lifts it
+  curl -s $SCALEGATE_ADMIN_URL/metrics | grep ^scalegate_
+
+Ctrl-C ends everything.
+"#,
+        url = sandbox.url(),
+        admin = sandbox.gateway.admin,
+        env = env.display(),
+    )
+}

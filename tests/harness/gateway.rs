@@ -1,0 +1,184 @@
+//! A running gateway: the real binary, in a process of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::process::{Process, binary};
+
+/// How long a gateway may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a gateway is started with.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Names its files, and is its identity as a candidate for leadership.
+    pub name: String,
+    /// The cluster and the account to reach it with.
+    pub kubeconfig: PathBuf,
+    /// Certificates, as `make certs` lays them out.
+    pub certs: PathBuf,
+    /// The directory with `policies.yaml`.
+    pub policies: PathBuf,
+    /// The namespace of the Lease.
+    pub namespace: String,
+    /// The name of the Lease: gateways of the same name elect one leader.
+    pub lease: String,
+    /// The address to serve on; port 0 chooses a free one.
+    pub listen: SocketAddr,
+    /// The address of the admin port; port 0 chooses a free one.
+    pub admin: SocketAddr,
+}
+
+/// A gateway process. Dropping it ends it.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    certs: PathBuf,
+    log: PathBuf,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Its admin port.
+    pub admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a gateway with its files under `work`, and waits until it is ready.
+    pub async fn start(work: &Path, options: &GatewayOptions) -> Result<Self> {
+        let mut gateway = Self::launch(work, options).await?;
+        gateway.wait_ready().await?;
+        Ok(gateway)
+    }
+
+    /// Starts a gateway and waits only until it serves.
+    pub async fn launch(work: &Path, options: &GatewayOptions) -> Result<Self> {
+        let directory = work.join(&options.name);
+        std::fs::create_dir_all(&directory)?;
+        let config = directory.join("scalegate.yaml");
+        std::fs::write(&config, serde_json::to_string_pretty(&options.config())?)?;
+        let program = binary("scalegate")?;
+        let arguments = ["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
+        let mut process = Process::spawn(&options.name, &program, &arguments, &directory)?;
+        let log = process.log().to_owned();
+        let (address, admin) = serving(&mut process, &log).await?;
+        Ok(Self { process, certs: options.certs.clone(), log, address, admin })
+    }
+
+    /// A caller with the development certificate `name`.
+    pub fn client(&self, name: &str) -> Result<Client> {
+        Client::with_certificate(self.address, &self.certs, name)
+    }
+
+    /// The status and the body of an admin path.
+    pub async fn admin(&self, path: &str) -> Result<(u16, String)> {
+        plain_get(self.admin, path).await
+    }
+
+    /// The value of the metric whose line begins with `line`.
+    pub async fn metric(&self, line: &str) -> Result<f64> {
+        let (_, text) = self.admin("/metrics").await?;
+        let found =
+            text.lines().find(|candidate| candidate.starts_with(line)).with_context(|| format!("no metric {line}"))?;
+        Ok(found.rsplit(' ').next().unwrap_or_default().parse()?)
+    }
+
+    /// Its log so far, one JSON document a line.
+    pub fn log(&self) -> Vec<Value> {
+        read_log(&self.log)
+    }
+
+    /// The file of its log.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Whether the process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Ends it as Kubernetes does, with SIGTERM, and waits for the end.
+    pub async fn terminate(self) -> Result<()> {
+        self.process.terminate().await
+    }
+
+    /// Ends it as a crash does, with SIGKILL.
+    pub async fn kill(self) -> Result<()> {
+        self.process.kill().await
+    }
+
+    async fn wait_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let last = self.admin("/readyz").await.map(|(status, body)| format!("{status}: {body}"));
+            if matches!(&last, Ok(text) if text.starts_with("200")) {
+                return Ok(());
+            }
+            ensure!(self.process.is_running(), "the gateway ended:\n{}", self.process.log_tail());
+            if Instant::now() > deadline {
+                bail!("the gateway is not ready: {last:?}\n{}", self.process.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl GatewayOptions {
+    /// The configuration file, as JSON, which is YAML too.
+    fn config(&self) -> Value {
+        json!({
+            "listen": { "address": self.listen, "drain": { "grace": "500ms", "deadline": "10s" } },
+            "admin": { "address": self.admin },
+            "tls": {
+                "certificate": self.certs.join("server.pem"),
+                "key": self.certs.join("server-key.pem"),
+                "clientCas": [{ "file": self.certs.join("ca.pem"), "trustDomain": "scalegate.test" }],
+                "crls": [self.certs.join("crl.pem")],
+            },
+            "policies": { "directory": self.policies, "reloadInterval": "200ms" },
+            "kubernetes": { "kubeconfig": self.kubeconfig },
+            "lease": { "namespace": self.namespace, "name": self.lease, "identity": self.name },
+            "log": { "format": "json" },
+        })
+    }
+}
+
+/// The lines of a gateway's log.
+pub fn read_log(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The addresses that the gateway's log says it serves on.
+async fn serving(process: &mut Process, log: &Path) -> Result<(SocketAddr, SocketAddr)> {
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        if let Some(line) = read_log(log).into_iter().find(|line| line["message"] == "serving") {
+            let address =
+                |field: &str| line[field].as_str().unwrap_or_default().parse().context("an address in the log");
+            return Ok((address("address")?, address("admin")?));
+        }
+        ensure!(process.is_running(), "the gateway ended:\n{}", process.log_tail());
+        ensure!(Instant::now() < deadline, "the gateway does not serve:\n{}", process.log_tail());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn plain_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    use http_body_util::BodyExt;
+
+    let tcp = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(tcp)).await?;
+    tokio::spawn(connection);
+    let request =
+        http::Request::get(path).header("host", "localhost").body(http_body_util::Empty::<bytes::Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}

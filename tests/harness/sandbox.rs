@@ -1,0 +1,107 @@
+//! The environment of `make demo` and `make dev`: a control plane, the product on it, and a namespace `demo`.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+
+use crate::controlplane::{ControlPlane, binaries};
+use crate::fixtures::{deployment, wait_for};
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::{stack, suite};
+
+/// The namespace of the example Deployments.
+pub const NAMESPACE: &str = "demo";
+
+/// A running environment. Dropping it ends all its processes.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The gateway. Fields drop in this order: the gateway before what it talks to.
+    pub gateway: Gateway,
+    /// The control plane.
+    pub control_plane: ControlPlane,
+    /// Where the certificates are, as `make certs` lays them out.
+    pub certs: PathBuf,
+    /// The directory that the gateway takes its policies from, live.
+    pub policies: PathBuf,
+}
+
+impl Sandbox {
+    /// Starts everything with its files under `work`, telling `progress` what is being done. The gateway listens on
+    /// `listen` and `admin` where these ports are free, else on any.
+    pub async fn start(work: &Path, listen: u16, admin: u16, progress: impl Fn(&str)) -> Result<Self> {
+        if work.exists() {
+            std::fs::remove_dir_all(work)?;
+        }
+        std::fs::create_dir_all(work)?;
+        progress("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and a node that KWOK plays");
+        let control_plane = ControlPlane::start(&binaries()?, &work.join("cluster")).await?;
+        let client = control_plane.client().await?;
+
+        progress("installing the CRD and the roles; creating Deployments web, api and worker in namespace demo");
+        stack::install(&client).await?;
+        deployments(&client).await?;
+
+        progress("minting certificates for viewer, operator, ci and stranger");
+        let certs = stack::certificates(&work.join("certs"))?;
+        let policies = work.join("policies");
+        suite::copy_policies("normal", &policies)?;
+
+        progress("starting the gateway");
+        let options = GatewayOptions {
+            name: "gateway".into(),
+            kubeconfig: control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?,
+            certs: certs.clone(),
+            policies: policies.clone(),
+            namespace: stack::SYSTEM.into(),
+            lease: "scalegate".into(),
+            listen: free_or_any(listen),
+            admin: free_or_any(admin),
+        };
+        let gateway = Gateway::start(work, &options).await?;
+        Ok(Self { gateway, control_plane, certs, policies })
+    }
+
+    /// The gateway's URL, by the name in its certificate.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.gateway.address.port())
+    }
+
+    /// Ends everything in order, and waits for the end.
+    pub async fn stop(self) -> Result<()> {
+        self.gateway.terminate().await?;
+        drop(self.control_plane);
+        Ok(())
+    }
+}
+
+async fn deployments(client: &Client) -> Result<()> {
+    let metadata = ObjectMeta { name: Some(NAMESPACE.into()), ..ObjectMeta::default() };
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() }).await?;
+    let web = deployment(NAMESPACE, "web").replicas(3).label("tier", "front");
+    web.annotation("scalegate.dev/min-replicas", "2")
+        .annotation("scalegate.dev/max-replicas", "10")
+        .create(client)
+        .await?;
+    deployment(NAMESPACE, "api").replicas(2).label("tier", "front").create(client).await?;
+    deployment(NAMESPACE, "worker").replicas(1).label("tier", "back").create(client).await?;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    for name in ["web", "api", "worker"] {
+        wait_for(&api, name, "the Deployment to be ready", |deployment: &Deployment| {
+            let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+            deployment.status.as_ref().is_some_and(|status| status.ready_replicas == wanted)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn free_or_any(port: u16) -> SocketAddr {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    SocketAddr::from((Ipv4Addr::LOCALHOST, if free { port } else { 0 }))
+}

@@ -1,0 +1,249 @@
+//! One control plane and one gateway for a whole run of the integration tests.
+//!
+//! Tests that only look and write share the gateway and run side by side, each in a namespace of its own:
+//! [`shared`]. Tests that stop, crash or count something have the control plane to themselves: [`exclusive`].
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::controlplane::ControlPlane;
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::process::workspace;
+use crate::{fixtures, stack};
+
+/// How long something that should happen may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+static SUITE: OnceCell<Suite> = OnceCell::const_new();
+
+/// What is started once.
+#[derive(Debug)]
+struct Suite {
+    control_plane: ControlPlane,
+    work: PathBuf,
+    certs: PathBuf,
+    kubeconfig: PathBuf,
+    /// Held for reading by tests that share, for writing by one that does not.
+    turn: RwLock<()>,
+    gateway: Mutex<Option<Gateway>>,
+}
+
+impl Suite {
+    async fn start() -> Result<Self> {
+        let work = workspace().join("target/it").join(std::process::id().to_string());
+        std::fs::create_dir_all(&work)?;
+        let control_plane = ControlPlane::start(&crate::controlplane::binaries()?, &work.join("cluster")).await?;
+        stack::install(&control_plane.client().await?).await?;
+        let kubeconfig = control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
+        let certs = stack::certificates(&work.join("certs"))?;
+        Ok(Self { control_plane, work, certs, kubeconfig, turn: RwLock::new(()), gateway: Mutex::new(None) })
+    }
+}
+
+async fn suite() -> Result<&'static Suite> {
+    SUITE.get_or_try_init(Suite::start).await
+}
+
+/// The control plane and the gateway that tests share.
+pub async fn shared() -> Result<Shared> {
+    let suite = suite().await?;
+    let turn = suite.turn.read().await;
+    let mut gateway = suite.gateway.lock().await;
+    let running = match gateway.take() {
+        Some(gateway) => gateway,
+        None => Gateway::start(&suite.work, &suite.options("shared")).await?,
+    };
+    let view = GatewayView { address: running.address, log: running.log_path().to_owned() };
+    *gateway = Some(running);
+    Ok(Shared { suite, gateway: view, _turn: turn })
+}
+
+/// The control plane for one test alone; no gateway runs but those that it starts.
+pub async fn exclusive() -> Result<Exclusive> {
+    let suite = suite().await?;
+    let turn = suite.turn.write().await;
+    if let Some(gateway) = suite.gateway.lock().await.take() {
+        gateway.terminate().await?;
+    }
+    Ok(Exclusive { suite, _turn: turn })
+}
+
+#[derive(Debug)]
+struct GatewayView {
+    address: std::net::SocketAddr,
+    log: PathBuf,
+}
+
+/// See [`shared`].
+#[derive(Debug)]
+pub struct Shared {
+    suite: &'static Suite,
+    gateway: GatewayView,
+    _turn: RwLockReadGuard<'static, ()>,
+}
+
+/// See [`exclusive`].
+#[derive(Debug)]
+pub struct Exclusive {
+    suite: &'static Suite,
+    _turn: RwLockWriteGuard<'static, ()>,
+}
+
+impl Suite {
+    fn options(&self, name: &str) -> GatewayOptions {
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        GatewayOptions {
+            name: name.to_owned(),
+            kubeconfig: self.kubeconfig.clone(),
+            certs: self.certs.clone(),
+            policies: workspace().join("target/policies/normal"),
+            namespace: stack::SYSTEM.to_owned(),
+            lease: "scalegate".to_owned(),
+            listen: any,
+            admin: any,
+        }
+    }
+}
+
+impl Shared {
+    /// A caller of the shared gateway.
+    pub fn client(&self, name: &str) -> Result<Client> {
+        Client::with_certificate(self.gateway.address, &self.suite.certs, name)
+    }
+
+    /// Where the shared gateway serves.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.gateway.address
+    }
+
+    /// Where the certificates are.
+    pub fn certs(&self) -> &Path {
+        &self.suite.certs
+    }
+
+    /// An administrator's client of the cluster.
+    pub async fn kube(&self) -> Result<kube::Client> {
+        self.suite.control_plane.client().await
+    }
+
+    /// The gateway's kubeconfig, with its account's token.
+    pub fn gateway_kubeconfig(&self) -> &Path {
+        &self.suite.kubeconfig
+    }
+
+    /// A new namespace.
+    pub async fn namespace(&self, prefix: &str) -> Result<String> {
+        fixtures::namespace(&self.kube().await?, prefix).await
+    }
+
+    /// The gateway's log so far.
+    pub fn gateway_log(&self) -> Vec<Value> {
+        crate::gateway::read_log(&self.gateway.log)
+    }
+
+    /// Waits until the gateway shows a Deployment.
+    pub async fn wait_seen(&self, namespace: &str, name: &str) -> Result<()> {
+        wait_seen(&self.client("viewer")?, namespace, name).await
+    }
+
+    /// Waits until the gateway shows that a Deployment's wanted `replicas` are applied and ready; the answer that shows it.
+    pub async fn wait_ready(&self, client: &Client, namespace: &str, name: &str, replicas: i64) -> Result<Value> {
+        wait_ready(client, namespace, name, replicas).await
+    }
+}
+
+impl Exclusive {
+    /// What to start a gateway with; fields can be changed.
+    pub fn options(&self, name: &str) -> GatewayOptions {
+        self.suite.options(name)
+    }
+
+    /// Starts a gateway.
+    pub async fn start(&self, options: &GatewayOptions) -> Result<Gateway> {
+        Gateway::start(&self.suite.work, options).await
+    }
+
+    /// The control plane.
+    pub fn control_plane(&self) -> &ControlPlane {
+        &self.suite.control_plane
+    }
+
+    /// An administrator's client of the cluster.
+    pub async fn kube(&self) -> Result<kube::Client> {
+        self.suite.control_plane.client().await
+    }
+
+    /// A new namespace.
+    pub async fn namespace(&self, prefix: &str) -> Result<String> {
+        fixtures::namespace(&self.kube().await?, prefix).await
+    }
+
+    /// A directory for the test's own files.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.suite.work.join(name);
+        std::fs::create_dir_all(&directory)?;
+        Ok(directory)
+    }
+}
+
+/// The path of a Deployment's replicas.
+pub fn replicas(namespace: &str, name: &str) -> String {
+    format!("/v1/namespaces/{namespace}/deployments/{name}/replicas")
+}
+
+/// Waits until a gateway shows a Deployment.
+pub async fn wait_seen(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let path = replicas(namespace, name);
+    eventually("the gateway to see the Deployment", async || Ok((client.get(&path).await?.status == 200).then_some(())))
+        .await
+}
+
+/// Waits until a gateway shows that a Deployment's wanted `replicas` are applied and ready; the answer that shows it.
+pub async fn wait_ready(client: &Client, namespace: &str, name: &str, replicas_: i64) -> Result<Value> {
+    let path = replicas(namespace, name);
+    eventually(&format!("{namespace}/{name} to have {replicas_} ready replicas"), async || {
+        let answer = client.get(&path).await?;
+        let view = answer.json();
+        let ready = view["progress"]["ready"] == true && view["status"]["readyReplicas"] == replicas_;
+        Ok(ready.then_some(view))
+    })
+    .await
+}
+
+/// Asks again and again until `question` has an answer, or patience ends.
+pub async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let last = question().await;
+        if let Ok(Some(answer)) = last {
+            return Ok(answer);
+        }
+        if Instant::now() > deadline {
+            return match last {
+                Err(error) => Err(error).with_context(|| format!("waited in vain for {what}")),
+                Ok(_) => bail!("waited in vain for {what}"),
+            };
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Copies the compiled example policy set `variant` (`normal` or `freeze`) into `directory`.
+pub fn copy_policies(variant: &str, directory: &Path) -> Result<()> {
+    let source = workspace().join("target/policies").join(variant);
+    ensure!(source.join("policies.yaml").is_file(), "no policies in {}: run `make policies`", source.display());
+    std::fs::create_dir_all(directory)?;
+    // The index last, so that a reload in between finds the modules that it names.
+    for name in ["scalegate.wasm", "policies.yaml"] {
+        let new = directory.join(format!(".{name}.new"));
+        std::fs::copy(source.join(name), &new)?;
+        std::fs::rename(&new, directory.join(name))?;
+    }
+    Ok(())
+}

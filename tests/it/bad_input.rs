@@ -1,0 +1,119 @@
+//! What clients get wrong, through the real door.
+
+use anyhow::Result;
+use http::Method;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::ListParams;
+use scalegate::targets::ReplicaTarget;
+use scalegate_tests::fixtures::deployment;
+use scalegate_tests::suite;
+
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+
+#[tokio::test]
+async fn bodies_that_are_wrong_are_400_and_nothing_is_written() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("bodies").await?;
+    let kube = suite.kube().await?;
+    deployment(&namespace, "web").replicas(3).create(&kube).await?;
+    suite.wait_seen(&namespace, "web").await?;
+    let operator = suite.client("operator")?;
+    let path = suite::replicas(&namespace, "web");
+
+    for (body, code) in [
+        (r"{}", "invalid_replicas"),
+        (r#"{"replicas":null}"#, "invalid_replicas"),
+        (r#"{"replicas":-1}"#, "invalid_replicas"),
+        (r#"{"replicas":1.5}"#, "invalid_replicas"),
+        (r#"{"replicas":"3"}"#, "invalid_replicas"),
+        (r#"{"replicas":2147483648}"#, "invalid_replicas"),
+        (r#"{"replicas":4,"replica":5}"#, "invalid_body"),
+        (r#"{"replicas":"#, "invalid_body"),
+        ("", "invalid_body"),
+        ("\u{0}\u{1}", "invalid_body"),
+        (r#"{"replicas":4,"reason":null}"#, "invalid_reason"),
+    ] {
+        let answer = operator.request(Method::PUT, &path, &JSON, body.into()).await?;
+        assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert!(answer.json()["requestId"].is_string());
+    }
+    let form = operator.request(Method::PUT, &path, &[], br#"{"replicas":4}"#.to_vec()).await?;
+    assert_eq!((form.status, form.code().as_str()), (415, "unsupported_media_type"));
+
+    let targets: Api<ReplicaTarget> = Api::namespaced(kube.clone(), &namespace);
+    assert_eq!(targets.list(&ListParams::default()).await?.items.len(), 0);
+    let deployments: Api<Deployment> = Api::namespaced(kube, &namespace);
+    assert_eq!(deployments.get("web").await?.spec.and_then(|spec| spec.replicas), Some(3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_of_a_mebibyte_is_refused_over_both_protocols() -> Result<()> {
+    let suite = suite::shared().await?;
+    let operator = suite.client("operator")?;
+    let body = format!(r#"{{"replicas":4,"reason":"{}"}}"#, "x".repeat(1 << 20)).into_bytes();
+    let path = suite::replicas("default", "web");
+    let over_http2 = operator.http2().await?.request(Method::PUT, &path, &JSON, body.clone()).await?;
+    assert_eq!((over_http2.status, over_http2.code().as_str()), (413, "body_too_large"));
+    // Over HTTP/1.1 the answer may come before the body is sent, and the connection with it go.
+    match operator.request(Method::PUT, &path, &JSON, body).await {
+        Ok(answer) => assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large")),
+        Err(error) => {
+            assert!(format!("{error:#}").contains("connection") || format!("{error:#}").contains("pipe"), "{error:#}")
+        }
+    }
+    assert_eq!(operator.get("/healthz").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_that_do_not_exist_are_404_for_those_who_may_and_403_for_others() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("unknown").await?;
+    let operator = suite.client("operator")?;
+    for path in [suite::replicas(&namespace, "nothing"), suite::replicas("no-such-namespace", "web")] {
+        let get = operator.get(&path).await?;
+        assert_eq!((get.status, get.code().as_str()), (404, "deployment_not_found"), "{path}");
+        let set = operator.put(&path, &serde_json::json!({"replicas": 1})).await?;
+        assert_eq!((set.status, set.code().as_str()), (404, "deployment_not_found"), "{path}");
+        assert_eq!(operator.delete(&path).await?.status, 404, "{path}");
+        assert_eq!(suite.client("stranger")?.get(&path).await?.status, 403, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn paths_that_spell_no_name_are_refused() -> Result<()> {
+    let suite = suite::shared().await?;
+    let operator = suite.client("operator")?;
+    for (path, status) in [
+        ("/v1/namespaces/Demo/deployments/web/replicas", 400),
+        ("/v1/namespaces/demo/deployments/we_b/replicas", 400),
+        ("/v1/namespaces/../deployments/web/replicas", 400),
+        ("/v1/namespaces/%2e%2e/deployments/web/replicas", 400),
+        ("/v1/namespaces/demo%2Fkube-system/deployments/web/replicas", 400),
+        ("/v1/namespaces/demo/deployments/web%2Freplicas", 404),
+        ("/v1/namespaces/demo/deployments/web%00/replicas", 400),
+        ("/v1/namespaces/demo/deployments/-web/replicas", 400),
+        ("/v1/namespaces/demo/deployments//replicas", 404),
+        ("/v1/namespaces/demo/deployments/web/replicas/", 404),
+        ("/v1/namespaces/demo/deployments/web/scale", 404),
+        ("/v2/deployments", 404),
+        ("/", 404),
+        ("/v1/deployments?limit=0", 400),
+        ("/v1/deployments?watch=true", 400),
+        ("/v1/deployments?labelSelector=a+b", 400),
+        ("/v1/deployments?continue=x", 400),
+        ("/v1/namespaces/demo/deployments/web/replicas?wait=30s", 400),
+        ("/v1/namespaces/demo/deployments/web/replicas?atLeastVersion=7", 400),
+    ] {
+        let answer = operator.get(path).await?;
+        assert_eq!(answer.status, status, "{path}: {}", answer.json());
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+    }
+    let wrong = operator.request(Method::POST, "/v1/deployments", &[], Vec::new()).await?;
+    assert_eq!((wrong.status, wrong.header("allow")), (405, "GET, HEAD"));
+    Ok(())
+}

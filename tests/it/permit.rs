@@ -1,0 +1,122 @@
+//! No way around the policies: a handler that does not ask them does not compile.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use scalegate_tests::process::workspace;
+
+const OPERATIONS: &str = "gateway/src/api/operations.rs";
+
+#[test]
+fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
+    let source = std::fs::read_to_string(workspace().join(OPERATIONS))?;
+    let handlers = source.matches("pub(super) async fn ").count();
+    let (without, removed) = without_policy_calls(&source)?;
+    assert_eq!(removed, handlers, "each handler asks the policies once");
+
+    let errors = check("no-policy-call", &without)?;
+    let missing = |name: &str| errors.matches(&format!("cannot find value `{name}` in this scope")).count();
+    assert_eq!(missing("listing"), 1, "{errors}");
+    // A handler mentions its permit more than once; each mention is an error.
+    let functions = errors.lines().filter(|line| line.contains(OPERATIONS) && line.contains("E0425")).count();
+    assert!(functions >= handlers, "{errors}");
+    Ok(())
+}
+
+#[test]
+fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
+    let source = std::fs::read_to_string(workspace().join(OPERATIONS))?;
+    let forged = format!(
+        "{source}
+fn forge(client: Arc<ClientIdentity>, action: Set, other: Permit<Get>) -> Permit<Set> {{
+    Permit {{ action, client, ..todo!() }}
+}}
+
+fn convert(other: Permit<Get>, action: Set) -> Permit<Set> {{
+    Permit {{ action, ..other }}
+}}
+
+impl Operations {{
+    fn look_around(&self, target: &DeploymentName) -> Observation {{
+        self.policy.replicas.observe(target)
+    }}
+}}
+"
+    );
+    let errors = check("forged-permit", &forged)?;
+    for error in [
+        "field `action` of struct `policy::permit::Permit` is private",
+        "field `replicas` of struct `policy::Policy` is private",
+    ] {
+        assert!(errors.contains(error), "no {error:?} in:\n{errors}");
+    }
+    Ok(())
+}
+
+/// The source without the statements that ask the policies, and how many there were.
+fn without_policy_calls(source: &str) -> Result<(String, usize)> {
+    let (mut rest, mut kept, mut removed) = (source, String::new(), 0);
+    while let Some(at) = ["let permit = self.policy.", "let listing ="].iter().filter_map(|call| rest.find(call)).min()
+    {
+        kept.push_str(&rest[..at]);
+        let end = rest[at..].find(";\n").context("the end of a statement")?;
+        rest = &rest[at + end + 1..];
+        removed += 1;
+    }
+    Ok((kept + rest, removed))
+}
+
+/// What the compiler says of the gateway with another `operations.rs`; an error if it compiles.
+fn check(case: &str, operations: &str) -> Result<String> {
+    let copy = workspace().join("target/compile-fail").join(case);
+    if copy.exists() {
+        std::fs::remove_dir_all(&copy)?;
+    }
+    for name in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "gateway",
+        "certs/Cargo.toml",
+        "certs/src",
+        "tests/Cargo.toml",
+    ] {
+        copy_tree(&workspace().join(name), &copy.join(name))?;
+    }
+    for target in
+        ["tests/harness/lib.rs", "tests/it/main.rs", "tests/bin/guard.rs", "tests/bin/demo.rs", "tests/bin/dev.rs"]
+    {
+        let path = copy.join(target);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        std::fs::write(path, "fn main() {}")?;
+    }
+    std::fs::write(copy.join(OPERATIONS), operations)?;
+    // The target directory of this workspace: its dependencies are checked already.
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["check", "--offline", "--workspace", "--all-targets", "--message-format", "short"])
+        .env("CARGO_TARGET_DIR", target_directory()?)
+        .current_dir(&copy)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    anyhow::ensure!(!output.status.success(), "{case} compiles");
+    Ok(text)
+}
+
+fn target_directory() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    Ok(this.ancestors().nth(3).context("a target directory above this program")?.to_owned())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    if from.is_dir() {
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    std::fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
+    std::fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(())
+}
