@@ -1,7 +1,7 @@
 //! The leader drives Deployments to their targets.
 //!
-//! Of all gateways one holds the [Lease](lease) and reconciles. For each target that changed, or whose Deployment
-//! changed, it makes a pure [plan], and carries it out: the count by PUT on `deployments/scale`, the status of the
+//! Of all gateways one holds the Lease and reconciles. For each target that changed, or whose Deployment
+//! changed, it makes a pure plan, and carries it out: the count by PUT on `deployments/scale`, the status of the
 //! target, an event on the Deployment. It writes nothing else but its Lease.
 
 mod conditions;
