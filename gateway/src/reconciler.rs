@@ -1,7 +1,7 @@
 //! The leader drives Deployments to their targets.
 //!
-//! Of all gateways one holds the [Lease](lease) and reconciles. For each target that changed, or whose Deployment
-//! changed, it makes a pure [plan], and carries it out: the count by PUT on `deployments/scale`, the status of the
+//! Of all gateways one holds the Lease and reconciles. For each target that changed, or whose Deployment
+//! changed, it makes a pure plan, and carries it out: the count by PUT on `deployments/scale`, the status of the
 //! target, an event on the Deployment. It writes nothing else but its Lease.
 
 mod conditions;
@@ -27,6 +27,7 @@ pub use metrics::ReconcilerMetrics;
 pub use ownership::Owner;
 
 use std::future::Future;
+use std::pin::pin;
 
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
@@ -91,6 +92,12 @@ impl Reconciler {
     ///
     /// [`ReconcilerError::LeaseTask`] when the Lease is no longer looked after.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ReconcilerError> {
+        let mut shutdown = pin!(shutdown);
+        // Who knows nothing of the cluster yet should not keep those who do from the Lease.
+        tokio::select! {
+            () = &mut shutdown => return Ok(()),
+            () = self.worker.replicas.synced() => {}
+        }
         let (release, released) = oneshot::channel::<()>();
         let elector = self.elector;
         // A task of its own, so that no amount of work delays a renewal; the set ends it with this future.

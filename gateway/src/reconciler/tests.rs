@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::replicas::fixtures::{self, Object};
-use crate::replicas::{Autoscaler, Deployment, DeploymentName};
+use crate::replicas::{Autoscaler, Deployment, DeploymentName, ReplicasMetrics, ReplicasSettings};
 use crate::targets::ReplicaTarget;
 
 use super::fake_api::{FakeApi, Fault, Write};
@@ -330,4 +330,16 @@ async fn a_released_target_leaves_the_count_alone() {
     cluster.drift(2);
     after(400_000).await;
     assert_eq!(cluster.spec_replicas(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_nothing_of_the_cluster_does_not_stand_for_election() {
+    let mut cluster = Cluster::new(3);
+    let metrics = ReplicasMetrics::register(&mut Registry::default());
+    let (unsynced, _never_driven) = Replicas::new(ReplicasSettings::default(), cluster.api.client(), &metrics);
+    cluster.replicas = unsynced;
+    let reconciler = cluster.start("a");
+    after(60_000).await;
+    assert_eq!(cluster.api.object(LEASE), None);
+    reconciler.stop().await;
 }

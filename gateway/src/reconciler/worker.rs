@@ -42,10 +42,6 @@ impl Worker {
     pub(super) async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut leadership = self.leadership.clone();
-        tokio::select! {
-            () = &mut stop => return,
-            () = self.replicas.synced() => {}
-        }
         loop {
             let term = tokio::select! {
                 () = &mut stop => return,
