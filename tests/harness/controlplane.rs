@@ -125,6 +125,7 @@ impl ControlPlane {
                     format!("--kubeconfig={kwok}"),
                     format!("--config={}", stages.display()),
                     "--manage-all-nodes=true".into(),
+                    "--node-lease-duration-seconds=40".into(),
                 ],
             ),
         ];

@@ -44,6 +44,11 @@ async fn an_outage_of_the_api_server_stops_writes_and_never_reads() -> Result<()
     })
     .await?;
     assert_eq!(write.json()["target"]["replicas"], 4);
-    suite::wait_ready(&operator, &namespace, "web", 4).await?;
+    // Pods come when Kubernetes' own controllers have recovered, which is theirs to do.
+    suite::eventually("the write to arrive", async || {
+        let view = operator.get(&path).await?.json();
+        Ok((view["spec"]["replicas"] == 4 && view["progress"]["applied"] == true).then_some(()))
+    })
+    .await?;
     gateway.terminate().await
 }

@@ -27,29 +27,26 @@ fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
 #[test]
 fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
     let source = std::fs::read_to_string(workspace().join(OPERATIONS))?;
-    let forged = format!(
-        "{source}
-fn forge(client: Arc<ClientIdentity>, action: Set, other: Permit<Get>) -> Permit<Set> {{
-    Permit {{ action, client, ..todo!() }}
-}}
-
-fn convert(other: Permit<Get>, action: Set) -> Permit<Set> {{
-    Permit {{ action, ..other }}
-}}
-
-impl Operations {{
-    fn look_around(&self, target: &DeploymentName) -> Observation {{
-        self.policy.replicas.observe(target)
-    }}
-}}
-"
-    );
-    let errors = check("forged-permit", &forged)?;
-    for error in [
-        "field `action` of struct `policy::permit::Permit` is private",
-        "field `replicas` of struct `policy::Policy` is private",
+    for (case, code, error) in [
+        (
+            "forged-permit",
+            "fn forge(permit: Permit<Set>, action: Set) -> Permit<Set> { Permit { action, ..permit } }",
+            "field `action` of struct `Permit` is private",
+        ),
+        (
+            "converted-permit",
+            "fn convert(permit: Permit<Get>) -> Permit<Set> { permit }",
+            "expected `Permit<Set>`, found `Permit<Get>`",
+        ),
+        (
+            "cache",
+            "impl Operations { fn look(&self, name: &DeploymentName) -> Observation { self.policy.replicas.observe(name) } }",
+            "field `replicas` of struct `policy::Policy` is private",
+        ),
     ] {
-        assert!(errors.contains(error), "no {error:?} in:\n{errors}");
+        let errors = check(case, &format!("{source}\n{code}\n"))?;
+        let found = errors.replace("policy::permit::Permit", "Permit");
+        assert!(found.contains(error), "no {error:?} in:\n{errors}");
     }
     Ok(())
 }

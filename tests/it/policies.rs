@@ -33,7 +33,7 @@ fn sha256(bytes: &[u8]) -> String {
 
 fn write_set(directory: &Path, module: &[u8], sha256: &str) -> Result<()> {
     std::fs::create_dir_all(directory)?;
-    let set = json!({"modules": [{"name": "only", "module": "only.wasm", "sha256": sha256}]});
+    let set = json!({"modules": [{"name": "only", "module": "only.wasm", "sha256": sha256, "mode": "enforce"}]});
     std::fs::write(directory.join("only.wasm"), module)?;
     std::fs::write(directory.join("policies.yaml"), set.to_string())?;
     Ok(())

@@ -120,11 +120,15 @@ impl Link {
     }
 
     pub(super) fn opened(&mut self, now: Instant) {
-        if let ContactState::Broken { since } = self.state {
-            self.complete = since;
+        match self.state {
+            ContactState::Connected { .. } => {}
+            ContactState::Broken { since } => {
+                self.complete = since;
+                self.state = ContactState::Connected { since: now };
+            }
+            ContactState::Forbidden => self.state = ContactState::Connected { since: now },
         }
         self.last_sign = now;
-        self.state = ContactState::Connected { since: now };
     }
 
     pub(super) fn sign_of_life(&mut self, now: Instant) {

@@ -70,7 +70,10 @@ impl Watch {
         loop {
             let end = self.attempt::<K>(&mut progress).await;
             self.cache.link(K::WATCHED, |link| {
-                link.broke(Instant::now(), end.how());
+                match end.how() {
+                    Some(how) => link.broke(Instant::now(), how),
+                    None => link.sign_of_life(Instant::now()),
+                }
                 if matches!(end, End::Forbidden(_)) && K::WATCHED.is_optional() {
                     link.forbidden();
                 }

@@ -69,12 +69,14 @@ impl End {
         }
     }
 
-    /// What the end says about the cache.
-    pub(super) fn how(&self) -> Break {
+    /// What the end says about the cache; `None` for an end in good order, which is a sign of life like any other: the
+    /// next stream goes on from there.
+    pub(super) fn how(&self) -> Option<Break> {
         match self {
-            Self::Gone(_) => Break::Missed,
-            Self::Idle(_) => Break::Silent,
-            _ => Break::Seen,
+            Self::Closed => None,
+            Self::Gone(_) => Some(Break::Missed),
+            Self::Idle(_) => Some(Break::Silent),
+            _ => Some(Break::Seen),
         }
     }
 

@@ -279,7 +279,20 @@ async fn a_silent_connection_is_given_up_and_its_age_counts_from_the_last_sign_o
     assert_eq!(fixture.contact().age, last_sign.elapsed());
     let metrics = fixture.metrics();
     assert!(metrics.contains("watch_restarts_total{resource=\"deployments\",reason=\"idle\"} 1"), "{metrics}");
-    assert!(metrics.contains("cache_age_seconds{resource=\"deployments\"} 9"), "{metrics}");
+    assert!(metrics.contains("cache_age_seconds{resource=\"deployments\"} 7"), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_closes_in_good_order_is_no_break() {
+    let mut fixture = watching::<DeploymentKind>();
+    let stream = fixture.listed(&[deployment("web", "11", 1)]).await;
+    let connected = fixture.contact().state;
+    tokio::time::sleep(ReplicasSettings::default().watch_timeout).await;
+    drop(stream);
+
+    let call = fixture.api.next().await;
+    assert_eq!(call.parameter("resourceVersion").as_deref(), Some("10"));
+    assert_eq!((fixture.contact().state, fixture.contact().age), (connected, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
