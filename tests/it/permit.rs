@@ -31,7 +31,7 @@ fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
         (
             "forged-permit",
             "fn forge(permit: Permit<Set>, action: Set) -> Permit<Set> { Permit { action, ..permit } }",
-            "field `action` of struct `Permit` is private",
+            "of struct `permit::Permit` are private",
         ),
         (
             "converted-permit",
@@ -45,8 +45,7 @@ fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
         ),
     ] {
         let errors = check(case, &format!("{source}\n{code}\n"))?;
-        let found = errors.replace("policy::permit::Permit", "Permit");
-        assert!(found.contains(error), "no {error:?} in:\n{errors}");
+        assert!(errors.contains(error), "no {error:?} in:\n{errors}");
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use serde_json::json;
 
 /// A module that speaks OPA's ABI and never comes back from an evaluation.
 const LOOPING: &str = r#"(module
-  (import "env" "memory" (memory 2))
+  (import "env" "memory" (memory $memory 2))
+  (export "memory" (memory $memory))
   (global (export "opa_wasm_abi_version") i32 (i32.const 1))
   (global (export "opa_wasm_abi_minor_version") i32 (i32.const 3))
   (data (i32.const 1024) "{\"scalegate/verdict\":0}\00")

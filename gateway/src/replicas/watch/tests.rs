@@ -286,8 +286,8 @@ async fn a_silent_connection_is_given_up_and_its_age_counts_from_the_last_sign_o
 async fn a_stream_that_closes_in_good_order_is_no_break() {
     let mut fixture = watching::<DeploymentKind>();
     let stream = fixture.listed(&[deployment("web", "11", 1)]).await;
-    let connected = fixture.contact().state;
     tokio::time::sleep(ReplicasSettings::default().watch_timeout).await;
+    let connected = fixture.contact().state;
     drop(stream);
 
     let call = fixture.api.next().await;
