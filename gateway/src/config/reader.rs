@@ -16,17 +16,24 @@ use super::Problem;
 pub(super) struct Reader {
     tree: Value,
     problems: Vec<Problem>,
+    /// All fields that were asked for.
+    known: Vec<String>,
 }
 
 impl Reader {
     pub(super) fn new(tree: Value) -> Self {
-        Self { tree, problems: Vec::new() }
+        Self { tree, problems: Vec::new(), known: Vec::new() }
     }
 
     /// All problems; fields that nobody took are unknown, and so problems too.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         let mut unknown = Vec::new();
         leaves(&self.tree, String::new(), &mut unknown);
+        for problem in &mut unknown {
+            if let Some(known) = self.known.iter().find(|known| known.eq_ignore_ascii_case(&problem.field)) {
+                problem.allowed = format!("{}, {known} is one", problem.allowed);
+            }
+        }
         self.problems.extend(unknown);
         self.problems
     }
@@ -162,7 +169,8 @@ impl Reader {
         parsed
     }
 
-    pub(super) fn is_set(&self, field: &str) -> bool {
+    pub(super) fn is_set(&mut self, field: &str) -> bool {
+        self.known.push(field.to_owned());
         let mut value = &self.tree;
         for key in field.split('.') {
             match &value.kind {
@@ -174,6 +182,7 @@ impl Reader {
     }
 
     fn take(&mut self, field: &str) -> Option<Value> {
+        self.known.push(field.to_owned());
         let (sections, key) = field.rsplit_once('.')?;
         let mut value = &mut self.tree;
         for section in sections.split('.') {

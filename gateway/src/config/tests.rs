@@ -155,6 +155,8 @@ fn a_wrong_client_ca_is_told() {
 fn an_unknown_variable_is_told_by_its_name() {
     let told = load_all(REQUIRED, &[("SCALEGATE__LISTEN__PROT", "1")], Args::default()).unwrap_err().to_string();
     assert_eq!(told, "listen.prot: \"1\" (from SCALEGATE__LISTEN__PROT): is no field of the configuration");
+    let told = load_all(REQUIRED, &[("SCALEGATE__LISTEN__IDLETIMEOUT", "1s")], Args::default()).unwrap_err();
+    assert!(told.to_string().ends_with("no field of the configuration, listen.idleTimeout is one"), "{told}");
 }
 
 #[test]
