@@ -9,7 +9,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use scalegate_tests::client::Client;
-use scalegate_tests::process::workspace;
+use scalegate_tests::paths::repository;
 use scalegate_tests::sandbox::{NAMESPACE, Sandbox};
 use scalegate_tests::suite;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const WEB: &str = "/v1/namespaces/demo/deployments/web/replicas";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let work = workspace().join("target/demo");
+    let work = repository().join("target/demo");
     let sandbox = tokio::select! {
         sandbox = Sandbox::start(&work, 0, 0, |step| println!("-- {step}")) => sandbox?,
         _ = tokio::signal::ctrl_c() => return Ok(()),

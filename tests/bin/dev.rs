@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use scalegate_tests::process::workspace;
+use scalegate_tests::paths::repository;
 use scalegate_tests::sandbox::Sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `dev [DIRECTORY]`: files go to DIRECTORY, by default `target/dev`.
 #[tokio::main]
 async fn main() -> Result<()> {
-    let work = std::env::args_os().nth(1).map_or_else(|| workspace().join("target/dev"), PathBuf::from);
+    let work = std::env::args_os().nth(1).map_or_else(|| repository().join("target/dev"), PathBuf::from);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let sandbox = tokio::select! {
         sandbox = Sandbox::start(&work, 8443, 8081, |step| println!("-- {step}")) => sandbox?,
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
 /// Shell variables.
 fn variables(sandbox: &Sandbox) -> String {
     let lines = [
-        ("KUBECONFIG", sandbox.control_plane.admin_kubeconfig().display().to_string()),
+        ("KUBECONFIG", sandbox.control_plane.kubeconfig_admin().display().to_string()),
         ("SCALEGATE_URL", sandbox.url()),
         ("SCALEGATE_ADMIN_URL", format!("http://{}", sandbox.gateway.admin)),
         ("SCALEGATE_CERTS", sandbox.certs.display().to_string()),

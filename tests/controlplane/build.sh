@@ -60,6 +60,9 @@ build 3 kube-controller-manager "$here" ./cmd/kube-controller-manager
 build 4 kube-scheduler "$here" ./cmd/kube-scheduler
 build 5 kwok "$here/kwok" sigs.k8s.io/kwok/cmd/kwok
 
-mv "$work" "$directory" 2>/dev/null || complete "$directory" || { say "cannot keep the build in $directory"; exit 1; }
-trap - EXIT
+# Of two builds at once, the one that ends first is kept.
+if ! complete "$directory"; then
+    rm -rf "$directory"
+    mv "$work" "$directory"
+fi
 printf '%s\n' "$directory"

@@ -1,283 +1,290 @@
-//! A real Kubernetes control plane out of child processes: etcd, kube-apiserver, kube-controller-manager,
-//! kube-scheduler, and KWOK to play a node.
+//! A real Kubernetes control plane in child processes: everything but kubelets, which KWOK plays.
+//!
+//! Role-based access control is on, every connection is TLS with certificates made for this control plane alone, and
+//! all ports are on the loopback interface. Nothing of it outlives the process that started it.
 
-use std::net::TcpListener;
+mod binaries;
+mod commands;
+mod node;
+
+use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
-use serde_json::{Value, json};
+use kube::{Api, Client};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
-use crate::fixtures::wait_for;
-use crate::pki::{Pair, Pki};
-use crate::process::{Process, workspace};
+pub use self::binaries::ControlPlaneBinaries;
+use self::commands::Files;
+use crate::ports::ReservedPort;
+use crate::process::Process;
+use crate::{kubeconfig, poll};
 
-/// How long the API server may take until it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(90);
-/// The controllers that Deployments need, and the tidying up.
-const CONTROLLERS: &str = "deployment-controller,replicaset-controller,namespace-controller,serviceaccount-controller,\
-                           garbage-collector-controller,node-lifecycle-controller,clusterrole-aggregation-controller";
+const READY_LIMIT: Duration = Duration::from_mins(2);
+const TOKEN_LIFETIME_SECONDS: i64 = 24 * 60 * 60;
+/// How often other ports are tried when somebody took the chosen ones first.
+const START_ATTEMPTS: usize = 5;
 
-/// A running control plane. Dropping it ends its processes.
+/// A running control plane, or somebody else's cluster that stands in for one.
+///
+/// Dropping it kills all its processes at once; [`Self::stop`] ends them in order.
 #[derive(Debug)]
 pub struct ControlPlane {
-    binaries: PathBuf,
     work: PathBuf,
-    url: String,
-    ca: PathBuf,
-    admin: PathBuf,
-    api_server_arguments: Vec<String>,
-    api_server: Mutex<Option<Process>>,
-    /// In the order in which they are ended: what talks to etcd before etcd.
-    others: Vec<Process>,
+    api_url: String,
+    administrator: PathBuf,
+    owned: Option<Owned>,
 }
 
-/// The directory of the built programs: `SCALEGATE_CONTROLPLANE`, or what the build script made.
-pub fn binaries() -> Result<PathBuf> {
-    if let Some(directory) = std::env::var_os("SCALEGATE_CONTROLPLANE") {
-        return Ok(directory.into());
-    }
-    let script = workspace().join("tests/controlplane/build.sh");
-    let output = std::process::Command::new(&script).stderr(std::process::Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{} failed", script.display());
-    let directory = String::from_utf8(output.stdout)?;
-    Ok(directory.trim().into())
+/// What is there only if the processes are ours.
+#[derive(Debug)]
+struct Owned {
+    authority_pem: String,
+    programs: ControlPlaneBinaries,
+    api_server_arguments: Vec<String>,
+    processes: Mutex<Processes>,
+    /// Held for as long as the processes use the directory.
+    _lock: File,
+}
+
+/// In the order in which dropping ends them: clients before servers.
+#[derive(Debug)]
+struct Processes {
+    clients: Vec<Process>,
+    api_server: Option<Process>,
+    etcd: Process,
+}
+
+/// The two servers and where they listen.
+struct Servers {
+    etcd: Process,
+    api_server: Process,
+    api_server_arguments: Vec<String>,
+    api_url: String,
 }
 
 impl ControlPlane {
-    /// Starts the programs in `binaries`, with their files under `work`, and waits until a node is ready.
-    pub async fn start(binaries: &Path, work: &Path) -> Result<Self> {
-        std::fs::create_dir_all(work)?;
-        let pki = Pki::new(&work.join("pki"))?;
-        let [etcd_port, peer_port, api_port] = free_ports()?;
-        let url = format!("https://127.0.0.1:{api_port}");
-        let etcd_url = format!("http://127.0.0.1:{etcd_port}");
-        let admin = pki.client("admin", "admin", Some("system:masters"))?;
-        let admin = write_kubeconfig(&work.join("admin.kubeconfig"), &url, &pki.ca, &with_certificate(&admin))?;
-
-        let etcd = Process::spawn("etcd", &binaries.join("etcd"), &etcd_arguments(work, &etcd_url, peer_port), work)?;
-        let mut plane = Self {
-            binaries: binaries.to_owned(),
-            work: work.to_owned(),
-            ca: pki.ca.clone(),
-            admin,
-            api_server_arguments: api_server_arguments(&pki, api_port, &etcd_url)?,
-            api_server: Mutex::new(None),
-            others: vec![etcd],
-            url,
+    /// Starts a control plane with empty data whose files (certificates, kubeconfigs, data, logs) lie in `work`, and
+    /// waits until a Deployment's pods can become ready.
+    ///
+    /// An error if another control plane runs in `work`, or if a program ends or is not ready after two minutes; the
+    /// error then carries the end of the program's log.
+    pub async fn start(programs: ControlPlaneBinaries, work: &Path) -> Result<Self> {
+        let lock = prepare(work)?;
+        let work = work.canonicalize().context("resolve the working directory")?;
+        let files = Files::write(&work)?;
+        let servers = start_servers(&programs, &files, &work).await?;
+        let clients = start_clients(&programs, &files, &work).await?;
+        let control_plane = Self {
+            api_url: servers.api_url,
+            administrator: files.kubeconfig("admin"),
+            owned: Some(Owned {
+                authority_pem: files.authority_pem(),
+                programs,
+                api_server_arguments: servers.api_server_arguments,
+                processes: Mutex::new(Processes { clients, api_server: Some(servers.api_server), etcd: servers.etcd }),
+                _lock: lock,
+            }),
+            work,
         };
-        plane.start_api_server().await?;
-        plane.start_controllers(&pki)?;
-        let nodes: Api<Node> = Api::all(plane.client().await?);
-        let node = json!({"metadata": {"name": "node-1"}, "spec": {}});
-        nodes.create(&PostParams::default(), &serde_json::from_value(node)?).await?;
-        wait_for(&nodes, "node-1", "the node to be ready", node_is_ready)
-            .await
-            .map_err(|error| plane.explain(error))?;
-        Ok(plane)
+        control_plane.open_node().await?;
+        Ok(control_plane)
     }
 
-    fn start_controllers(&mut self, pki: &Pki) -> Result<()> {
-        let kubeconfig = |name: &str, user: &str, group: Option<&str>| -> Result<String> {
-            let pair = pki.client(name, user, group)?;
-            let path = self.work.join(format!("{name}.kubeconfig"));
-            Ok(write_kubeconfig(&path, &self.url, &self.ca, &with_certificate(&pair))?.display().to_string())
-        };
-        let manager = kubeconfig("controller-manager", "system:kube-controller-manager", None)?;
-        let scheduler = kubeconfig("scheduler", "system:kube-scheduler", None)?;
-        let kwok = kubeconfig("kwok", "kwok", Some("system:masters"))?;
-        let stages = workspace().join("tests/controlplane/stages.yaml");
-        let programs = [
-            (
-                "kube-controller-manager",
-                vec![
-                    format!("--kubeconfig={manager}"),
-                    format!("--authentication-kubeconfig={manager}"),
-                    format!("--authorization-kubeconfig={manager}"),
-                    format!("--controllers={CONTROLLERS}"),
-                    "--use-service-account-credentials=true".into(),
-                    "--leader-elect=false".into(),
-                    "--secure-port=0".into(),
-                    "--kube-api-qps=200".into(),
-                    "--kube-api-burst=400".into(),
-                ],
-            ),
-            (
-                "kube-scheduler",
-                vec![
-                    format!("--kubeconfig={scheduler}"),
-                    format!("--authentication-kubeconfig={scheduler}"),
-                    format!("--authorization-kubeconfig={scheduler}"),
-                    "--leader-elect=false".into(),
-                    "--secure-port=0".into(),
-                ],
-            ),
-            (
-                "kwok",
-                vec![
-                    format!("--kubeconfig={kwok}"),
-                    format!("--config={}", stages.display()),
-                    "--manage-all-nodes=true".into(),
-                    "--node-lease-duration-seconds=40".into(),
-                ],
-            ),
-        ];
-        for (name, arguments) in programs {
-            let process = Process::spawn(name, &self.binaries.join(name), &arguments, &self.work)?;
-            self.others.insert(0, process);
-        }
-        Ok(())
+    /// Stands for the cluster of an administrator's kubeconfig, of which no process is ours: what needs to stop or
+    /// start one is an error. Files are written to `work`.
+    pub async fn external(administrator: &Path, work: &Path) -> Result<Self> {
+        fs::create_dir_all(work).with_context(|| format!("create {}", work.display()))?;
+        let config = kubeconfig::config(administrator).await?;
+        let api_url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        Ok(Self { work: work.to_owned(), api_url, administrator: administrator.to_owned(), owned: None })
     }
 
-    /// Starts the API server, on the same port and data as before, and waits until it is ready.
-    pub async fn start_api_server(&self) -> Result<()> {
-        let name = "kube-apiserver";
-        let mut process =
-            Process::spawn(name, &self.binaries.join(name), &self.api_server_arguments, &self.work.join(name))?;
-        let client = self.client().await?;
-        let deadline = Instant::now() + READY_WITHIN;
-        loop {
-            let last = client.request_text(http::Request::get("/readyz").body(Vec::new())?).await;
-            if last.as_deref().is_ok_and(|text| text == "ok") {
-                break;
-            }
-            ensure!(process.is_running(), "the API server ended; {}", process.log_tail());
-            ensure!(Instant::now() < deadline, "the API server is not ready: {last:?}; {}", process.log_tail());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        *self.api_server.lock().await = Some(process);
-        Ok(())
+    /// Whether the processes are ours, so that a test may stop and start them.
+    pub fn is_owned(&self) -> bool {
+        self.owned.is_some()
     }
 
-    /// Stops the API server and waits for its end; etcd keeps the data.
-    pub async fn stop_api_server(&self) -> Result<()> {
-        match self.api_server.lock().await.take() {
-            Some(process) => process.kill().await,
-            None => bail!("the API server does not run"),
-        }
+    /// The kubeconfig of a user who may do everything.
+    pub fn kubeconfig_admin(&self) -> &Path {
+        &self.administrator
     }
 
-    /// A new client with all rights. Each belongs to the runtime that uses it.
+    /// The API server's address, without a slash at its end.
+    pub fn api_url(&self) -> &str {
+        &self.api_url
+    }
+
+    /// The PEM certificate that the API server's own is verified with; an error for somebody else's cluster, whose
+    /// kubeconfig tells.
+    pub fn ca_pem(&self) -> Result<&str> {
+        Ok(&self.owned()?.authority_pem)
+    }
+
+    /// Where this control plane keeps its files; the logs of its programs are in `logs`.
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// A new client with the administrator's rights. It belongs to the tokio runtime that it is made in.
     pub async fn client(&self) -> Result<Client> {
-        client(&self.admin).await
+        kubeconfig::client(&self.administrator).await
     }
 
-    /// A kubeconfig with all rights.
-    pub fn admin_kubeconfig(&self) -> &Path {
-        &self.admin
-    }
-
-    /// A kubeconfig with a token of a service account, valid for a day.
+    /// The kubeconfig of an existing `ServiceAccount`, with a token that is valid for a day.
     pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
-        let request = TokenRequest {
-            spec: Some(TokenRequestSpec { expiration_seconds: Some(24 * 3600), ..TokenRequestSpec::default() }),
-            ..TokenRequest::default()
-        };
-        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
-        let token = answer.status.context("the API server gave no token")?.token;
-        let path = self.work.join(format!("{namespace}-{name}.kubeconfig"));
-        write_kubeconfig(&path, &self.url, &self.ca, &json!({ "token": token }))
+        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_LIFETIME_SECONDS), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let answer = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("request a token for {namespace}/{name}"))?;
+        let token = answer.status.and_then(|status| status.token).context("the answer holds no token")?;
+        let path = self.work.join(format!("service-account-{namespace}-{name}.kubeconfig"));
+        kubeconfig::write_with_token(&path, &self.administrator, &token)?;
+        Ok(path)
     }
 
-    /// The API server's own metrics, in Prometheus' text form.
-    pub async fn metrics(&self) -> Result<String> {
-        Ok(self.client().await?.request_text(http::Request::get("/metrics").body(Vec::new())?).await?)
+    /// The API server's own metrics, in Prometheus' text format.
+    pub async fn api_server_metrics(&self) -> Result<String> {
+        get(&self.client().await?, "/metrics").await.context("read the API server's metrics")
     }
 
-    /// Adds what the processes last said.
-    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let logs: Vec<_> = self.others.iter().map(Process::log_tail).collect();
-        error.context(logs.join("\n"))
+    /// Stops the API server and waits for its end. Its data stays in etcd; the other processes wait for it to return.
+    pub async fn stop_api_server(&self) -> Result<()> {
+        let process = self.owned()?.processes.lock().await.api_server.take();
+        process.context("the API server is stopped already")?.terminate().await?;
+        Ok(())
+    }
+
+    /// Starts the API server again, on the same port and data, and waits until it is ready.
+    pub async fn start_api_server(&self) -> Result<()> {
+        let owned = self.owned()?;
+        let mut processes = owned.processes.lock().await;
+        ensure!(processes.api_server.is_none(), "the API server runs already");
+        let process = spawn(&owned.programs, "kube-apiserver", &owned.api_server_arguments, &self.work).await?;
+        wait_until_ready(&self.administrator, &[&processes.etcd, &process]).await?;
+        processes.api_server = Some(process);
+        Ok(())
+    }
+
+    /// The name and process id of each running program.
+    pub async fn processes(&self) -> Result<Vec<(String, u32)>> {
+        let processes = self.owned()?.processes.lock().await;
+        let all = processes.clients.iter().chain(&processes.api_server).chain([&processes.etcd]);
+        Ok(all.map(|process| (process.name().to_owned(), process.pid())).collect())
+    }
+
+    /// Ends all processes in order: clients first, etcd last. Somebody else's cluster is left alone.
+    pub async fn stop(self) -> Result<()> {
+        let Some(owned) = self.owned else { return Ok(()) };
+        let processes = owned.processes.into_inner();
+        for client in processes.clients {
+            client.terminate().await?;
+        }
+        if let Some(api_server) = processes.api_server {
+            api_server.terminate().await?;
+        }
+        processes.etcd.terminate().await?;
+        Ok(())
+    }
+
+    fn owned(&self) -> Result<&Owned> {
+        self.owned.as_ref().context("the cluster was named from outside: its processes cannot be stopped or started")
+    }
+
+    /// Waits for the node, or for one of the programs to end.
+    async fn open_node(&self) -> Result<()> {
+        let client = self.client().await?;
+        if let Err(error) = node::create(&client).await {
+            let processes = self.owned()?.processes.lock().await;
+            processes.clients.iter().try_for_each(Process::check)?;
+            return Err(error);
+        }
+        Ok(())
     }
 }
 
-/// A client for the account of a kubeconfig.
-pub async fn client(kubeconfig: &Path) -> Result<Client> {
-    // The process may hold only one default provider; the first to come sets it.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config =
-        Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+/// Removes what an earlier control plane left in `work`, once it is sure that none uses it.
+fn prepare(work: &Path) -> Result<File> {
+    fs::create_dir_all(work).with_context(|| format!("create {}", work.display()))?;
+    let lock = File::create(work.join("lock")).context("open the lock of the working directory")?;
+    if let Err(error) = lock.try_lock() {
+        bail!("a control plane runs in {} already ({error})", work.display());
+    }
+    for leftover in ["etcd", "kubeconfig", "logs", "pki"] {
+        remove(&work.join(leftover))?;
+    }
+    Ok(lock)
 }
 
-fn node_is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let untainted = node.spec.as_ref().is_none_or(|spec| spec.taints.as_ref().is_none_or(Vec::is_empty));
-    untainted && conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+/// Moves it aside first: the programs of a harness that was killed a moment ago may still be writing there.
+fn remove(leftover: &Path) -> Result<()> {
+    let aside = leftover.with_extension("old");
+    if leftover.exists() {
+        let _ = fs::remove_dir_all(&aside);
+        fs::rename(leftover, &aside).with_context(|| format!("move {} aside", leftover.display()))?;
+        let _ = fs::remove_dir_all(&aside);
+    }
+    Ok(())
 }
 
-fn etcd_arguments(work: &Path, url: &str, peer_port: u16) -> Vec<String> {
-    let peer = format!("http://127.0.0.1:{peer_port}");
-    vec![
-        format!("--data-dir={}", work.join("etcd").display()),
-        format!("--listen-client-urls={url}"),
-        format!("--advertise-client-urls={url}"),
-        format!("--listen-peer-urls={peer}"),
-        format!("--initial-advertise-peer-urls={peer}"),
-        format!("--initial-cluster=default={peer}"),
-        "--unsafe-no-fsync".into(),
-        "--log-level=warn".into(),
-    ]
+async fn spawn(programs: &ControlPlaneBinaries, name: &str, arguments: &[String], work: &Path) -> Result<Process> {
+    // KWOK would read the configuration of its user's own clusters.
+    let home = work.display().to_string();
+    Process::spawn(name, &programs.program(name), arguments, &[("KWOK_WORKDIR", &home)], &work.join("logs")).await
 }
 
-fn api_server_arguments(pki: &Pki, port: u16, etcd_url: &str) -> Result<Vec<String>> {
-    let serving = pki.server("apiserver")?;
-    let accounts = pki.bare_keys("service-accounts")?;
-    let path = |path: &Path| path.display().to_string();
+/// Tries again with other ports if, and only if, somebody else took the chosen ones first.
+async fn start_servers(programs: &ControlPlaneBinaries, files: &Files, work: &Path) -> Result<Servers> {
+    for _ in 1..START_ATTEMPTS {
+        match try_start_servers(programs, files, work).await {
+            Err(error) if format!("{error:#}").contains("address already in use") => {}
+            outcome => return outcome,
+        }
+    }
+    try_start_servers(programs, files, work).await
+}
+
+async fn try_start_servers(programs: &ControlPlaneBinaries, files: &Files, work: &Path) -> Result<Servers> {
+    let (etcd_port, api_port) = (ReservedPort::reserve()?, ReservedPort::reserve()?);
+    let api_server_arguments = files.api_server(api_port.number(), etcd_port.number());
+    let api_url = format!("https://127.0.0.1:{}", api_port.number());
+    files.write_kubeconfigs(&api_url)?;
+    let etcd = spawn(programs, "etcd", &files.etcd(etcd_port.release()), work).await?;
+    api_port.release();
+    let api_server = spawn(programs, "kube-apiserver", &api_server_arguments, work).await?;
+    wait_until_ready(&files.kubeconfig("admin"), &[&etcd, &api_server]).await?;
+    Ok(Servers { etcd, api_server, api_server_arguments, api_url })
+}
+
+async fn start_clients(programs: &ControlPlaneBinaries, files: &Files, work: &Path) -> Result<Vec<Process>> {
     Ok(vec![
-        format!("--etcd-servers={etcd_url}"),
-        "--bind-address=127.0.0.1".into(),
-        format!("--secure-port={port}"),
-        format!("--tls-cert-file={}", path(&serving.certificate)),
-        format!("--tls-private-key-file={}", path(&serving.key)),
-        format!("--client-ca-file={}", path(&pki.ca)),
-        "--service-account-issuer=https://kubernetes.default.svc".into(),
-        format!("--service-account-key-file={}", path(&accounts.certificate)),
-        format!("--service-account-signing-key-file={}", path(&accounts.key)),
-        "--authorization-mode=RBAC".into(),
-        // Pods of a new namespace need not wait for its default account.
-        "--disable-admission-plugins=ServiceAccount".into(),
-        "--service-cluster-ip-range=10.0.0.0/24".into(),
-        "--endpoint-reconciler-type=none".into(),
-        // What stopped within the test need not wait for long-lived requests.
-        "--shutdown-delay-duration=0s".into(),
+        spawn(programs, "kube-controller-manager", &files.controller_manager(), work).await?,
+        spawn(programs, "kube-scheduler", &files.scheduler(), work).await?,
+        spawn(programs, "kwok", &files.kwok(), work).await?,
     ])
 }
 
-fn with_certificate(pair: &Pair) -> Value {
-    json!({ "client-certificate": pair.certificate, "client-key": pair.key })
+async fn wait_until_ready(administrator: &Path, processes: &[&Process]) -> Result<()> {
+    let client = kubeconfig::client(administrator).await?;
+    poll::until("the API server to be ready", READY_LIMIT, async || {
+        processes.iter().try_for_each(|process| process.check())?;
+        Ok(match get(&client, "/readyz").await {
+            Ok(_) => ControlFlow::Break(()),
+            Err(error) => ControlFlow::Continue(error.to_string()),
+        })
+    })
+    .await
 }
 
-fn write_kubeconfig(path: &Path, url: &str, ca: &Path, user: &Value) -> Result<PathBuf> {
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "local", "cluster": { "server": url, "certificate-authority": ca } }],
-        "users": [{ "name": "local", "user": user }],
-        "contexts": [{ "name": "local", "context": { "cluster": "local", "user": "local" } }],
-        "current-context": "local",
-    });
-    std::fs::write(path, serde_json::to_string_pretty(&config)?)?;
-    Ok(path.to_owned())
-}
-
-/// Ports that were free a moment ago, held together so that they differ. The system hands out others to whoever asks
-/// for any port meanwhile, so only a program that insists on one of these could come between.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut listeners = Vec::new();
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
-    }
-    Ok(ports)
+async fn get(client: &Client, path: &str) -> Result<String> {
+    let request = http::Request::get(path).body(Vec::new())?;
+    Ok(client.request_text(request).await?)
 }

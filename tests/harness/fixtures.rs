@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// How long something that should happen may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// What runs in the pods of a cluster that has kubelets: nothing.
+const PAUSE: &str = "registry.k8s.io/pause:3.10";
+
 /// Creates a namespace with a name of its own.
 pub async fn namespace(client: &Client, prefix: &str) -> Result<String> {
     let metadata = ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() };
@@ -77,7 +80,7 @@ impl DeploymentFixture {
                 "selector": { "matchLabels": pods },
                 "template": {
                     "metadata": { "labels": pods },
-                    "spec": { "containers": [{ "name": "main", "image": "example.test/pause:1" }] },
+                    "spec": { "containers": [{ "name": "main", "image": PAUSE }] },
                 },
             },
         }))?;

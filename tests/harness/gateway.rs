@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::process::{Process, binary};
+use crate::paths::binary;
+use crate::process::Process;
 
 /// How long a gateway may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -50,7 +51,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts a gateway with its files under `work`, and waits until it is ready.
     pub async fn start(work: &Path, options: &GatewayOptions) -> Result<Self> {
-        let mut gateway = Self::launch(work, options).await?;
+        let gateway = Self::launch(work, options).await?;
         gateway.wait_ready().await?;
         Ok(gateway)
     }
@@ -63,9 +64,11 @@ impl Gateway {
         std::fs::write(&config, serde_json::to_string_pretty(&options.config())?)?;
         let program = binary("scalegate")?;
         let arguments = ["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
-        let mut process = Process::spawn(&options.name, &program, &arguments, &directory)?;
-        let log = process.log().to_owned();
-        let (address, admin) = serving(&mut process, &log).await?;
+        let log = directory.join(format!("{}.log", options.name));
+        // Else the addresses of an earlier gateway of this name would be read there.
+        let _ = std::fs::remove_file(&log);
+        let process = Process::spawn(&options.name, &program, &arguments, &[], &directory).await?;
+        let (address, admin) = serving(&process, &log).await?;
         Ok(Self { process, certs: options.certs.clone(), log, address, admin })
     }
 
@@ -98,28 +101,31 @@ impl Gateway {
     }
 
     /// Whether the process runs.
-    pub fn is_running(&mut self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.process.is_running()
     }
 
     /// Ends it as Kubernetes does, with SIGTERM, and waits for the end.
     pub async fn terminate(self) -> Result<()> {
-        self.process.terminate().await
+        let status = self.process.terminate().await?;
+        ensure!(status.success(), "the gateway ended with {status}");
+        Ok(())
     }
 
     /// Ends it as a crash does, with SIGKILL.
     pub async fn kill(self) -> Result<()> {
-        self.process.kill().await
+        self.process.kill().await?;
+        Ok(())
     }
 
-    async fn wait_ready(&mut self) -> Result<()> {
+    async fn wait_ready(&self) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             let last = self.admin("/readyz").await.map(|(status, body)| format!("{status}: {body}"));
             if matches!(&last, Ok(text) if text.starts_with("200")) {
                 return Ok(());
             }
-            ensure!(self.process.is_running(), "the gateway ended:\n{}", self.process.log_tail());
+            self.process.check()?;
             if Instant::now() > deadline {
                 bail!("the gateway is not ready: {last:?}\n{}", self.process.log_tail());
             }
@@ -155,7 +161,7 @@ pub fn read_log(path: &Path) -> Vec<Value> {
 }
 
 /// The addresses that the gateway's log says it serves on.
-async fn serving(process: &mut Process, log: &Path) -> Result<(SocketAddr, SocketAddr)> {
+async fn serving(process: &Process, log: &Path) -> Result<(SocketAddr, SocketAddr)> {
     let deadline = Instant::now() + READY_WITHIN;
     loop {
         if let Some(line) = read_log(log).into_iter().find(|line| line["message"] == "serving") {
@@ -163,7 +169,7 @@ async fn serving(process: &mut Process, log: &Path) -> Result<(SocketAddr, Socke
                 |field: &str| line[field].as_str().unwrap_or_default().parse().context("an address in the log");
             return Ok((address("address")?, address("admin")?));
         }
-        ensure!(process.is_running(), "the gateway ended:\n{}", process.log_tail());
+        process.check()?;
         ensure!(Instant::now() < deadline, "the gateway does not serve:\n{}", process.log_tail());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

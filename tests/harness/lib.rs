@@ -1,7 +1,7 @@
 //! What the integration tests, the demo and `make dev` stand on: a real control plane, real gateways, real clients.
 //!
-//! - [`process`]: child processes that never outlive the harness.
-//! - [`controlplane`] (with [`pki`]): etcd, the API server, controllers, and KWOK.
+//! - [`process`]: child processes that never outlive the harness; [`ports`], [`paths`], [`poll`] help them start.
+//! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
@@ -11,7 +11,11 @@ pub mod client;
 pub mod controlplane;
 pub mod fixtures;
 pub mod gateway;
+pub mod kubeconfig;
+pub mod paths;
 pub mod pki;
+pub mod poll;
+pub mod ports;
 pub mod process;
 pub mod sandbox;
 pub mod stack;

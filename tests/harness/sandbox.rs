@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
-use crate::controlplane::{ControlPlane, binaries};
+use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::fixtures::{deployment, wait_for};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::{stack, suite};
@@ -34,12 +34,10 @@ impl Sandbox {
     /// Starts everything with its files under `work`, telling `progress` what is being done. The gateway listens on
     /// `listen` and `admin` where these ports are free, else on any.
     pub async fn start(work: &Path, listen: u16, admin: u16, progress: impl Fn(&str)) -> Result<Self> {
-        if work.exists() {
-            std::fs::remove_dir_all(work)?;
-        }
         std::fs::create_dir_all(work)?;
+        let binaries = ControlPlaneBinaries::provide().await?;
         progress("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and a node that KWOK plays");
-        let control_plane = ControlPlane::start(&binaries()?, &work.join("cluster")).await?;
+        let control_plane = ControlPlane::start(binaries, &work.join("cluster")).await?;
         let client = control_plane.client().await?;
 
         progress("installing the CRD and the roles; creating Deployments web, api and worker in namespace demo");
@@ -74,8 +72,7 @@ impl Sandbox {
     /// Ends everything in order, and waits for the end.
     pub async fn stop(self) -> Result<()> {
         self.gateway.terminate().await?;
-        drop(self.control_plane);
-        Ok(())
+        self.control_plane.stop().await
     }
 }
 

@@ -12,13 +12,17 @@ use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::controlplane::ControlPlane;
+use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::gateway::{Gateway, GatewayOptions};
-use crate::process::workspace;
+use crate::paths::{repository, scratch};
 use crate::{fixtures, stack};
 
 /// How long something that should happen may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Names the kubeconfig of a cluster to test on instead of a control plane of our own. Its administrator installs the
+/// CRD and the roles; nothing of the cluster is stopped or started.
+const KUBECONFIG_VARIABLE: &str = "SCALEGATE_TEST_KUBECONFIG";
 
 static SUITE: OnceCell<Suite> = OnceCell::const_new();
 
@@ -36,9 +40,13 @@ struct Suite {
 
 impl Suite {
     async fn start() -> Result<Self> {
-        let work = workspace().join("target/it").join(std::process::id().to_string());
+        let work = scratch("it")?.join(std::process::id().to_string());
         std::fs::create_dir_all(&work)?;
-        let control_plane = ControlPlane::start(&crate::controlplane::binaries()?, &work.join("cluster")).await?;
+        let cluster = work.join("cluster");
+        let control_plane = match std::env::var_os(KUBECONFIG_VARIABLE) {
+            Some(kubeconfig) => ControlPlane::external(Path::new(&kubeconfig), &cluster).await?,
+            None => ControlPlane::start(ControlPlaneBinaries::provide().await?, &cluster).await?,
+        };
         stack::install(&control_plane.client().await?).await?;
         let kubeconfig = control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
         let certs = stack::certificates(&work.join("certs"))?;
@@ -102,7 +110,7 @@ impl Suite {
             name: name.to_owned(),
             kubeconfig: self.kubeconfig.clone(),
             certs: self.certs.clone(),
-            policies: workspace().join("target/policies/normal"),
+            policies: repository().join("target/policies/normal"),
             namespace: stack::SYSTEM.to_owned(),
             lease: "scalegate".to_owned(),
             listen: any,
@@ -169,9 +177,14 @@ impl Exclusive {
         Gateway::start(&self.suite.work, options).await
     }
 
-    /// The control plane.
-    pub fn control_plane(&self) -> &ControlPlane {
-        &self.suite.control_plane
+    /// The control plane, for a test that counts what it does or stops it; `None`, after saying so, where the cluster is
+    /// not ours alone.
+    pub fn own_control_plane(&self) -> Option<&ControlPlane> {
+        if !self.suite.control_plane.is_owned() {
+            println!("skipped: it needs a control plane of its own, and {KUBECONFIG_VARIABLE} names another");
+            return None;
+        }
+        Some(&self.suite.control_plane)
     }
 
     /// An administrator's client of the cluster.
@@ -236,7 +249,7 @@ pub async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Result
 
 /// Copies the compiled example policy set `variant` (`normal` or `freeze`) into `directory`.
 pub fn copy_policies(variant: &str, directory: &Path) -> Result<()> {
-    let source = workspace().join("target/policies").join(variant);
+    let source = repository().join("target/policies").join(variant);
     ensure!(source.join("policies.yaml").is_file(), "no policies in {}: run `make policies`", source.display());
     std::fs::create_dir_all(directory)?;
     // The index last, so that a reload in between finds the modules that it names.

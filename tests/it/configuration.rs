@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use scalegate_tests::process::binary;
+use scalegate_tests::paths::binary;
 
 #[test]
 fn three_mistakes_are_told_at_once_with_what_is_allowed() -> Result<()> {

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use scalegate_tests::fixtures::{deployment, wait_for};
-use scalegate_tests::process::binary;
+use scalegate_tests::paths::binary;
 use scalegate_tests::suite;
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod leadership;
 mod outage;
 mod permit;
 mod policies;
+mod processes;
 mod quiet;
 mod replica_target;
 mod roles;

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use scalegate_tests::process::workspace;
+use scalegate_tests::paths::repository;
 
 const OPERATIONS: &str = "gateway/src/api/operations.rs";
 
 #[test]
 fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
-    let source = std::fs::read_to_string(workspace().join(OPERATIONS))?;
+    let source = std::fs::read_to_string(repository().join(OPERATIONS))?;
     let handlers = source.matches("pub(super) async fn ").count();
     let (without, removed) = without_policy_calls(&source)?;
     assert_eq!(removed, handlers, "each handler asks the policies once");
@@ -26,7 +26,7 @@ fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
 
 #[test]
 fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
-    let source = std::fs::read_to_string(workspace().join(OPERATIONS))?;
+    let source = std::fs::read_to_string(repository().join(OPERATIONS))?;
     for (case, code, error) in [
         (
             "forged-permit",
@@ -65,7 +65,7 @@ fn without_policy_calls(source: &str) -> Result<(String, usize)> {
 
 /// What the compiler says of the gateway with another `operations.rs`; an error if it compiles.
 fn check(case: &str, operations: &str) -> Result<String> {
-    let copy = workspace().join("target/compile-fail").join(case);
+    let copy = repository().join("target/compile-fail").join(case);
     if copy.exists() {
         std::fs::remove_dir_all(&copy)?;
     }
@@ -78,7 +78,7 @@ fn check(case: &str, operations: &str) -> Result<String> {
         "certs/src",
         "tests/Cargo.toml",
     ] {
-        copy_tree(&workspace().join(name), &copy.join(name))?;
+        copy_tree(&repository().join(name), &copy.join(name))?;
     }
     for target in
         ["tests/harness/lib.rs", "tests/it/main.rs", "tests/bin/guard.rs", "tests/bin/demo.rs", "tests/bin/dev.rs"]

@@ -132,7 +132,7 @@ async fn a_module_that_never_ends_is_a_503_and_harms_nobody() -> Result<()> {
     write_set(&policies, &module, &sha256(&module))?;
     let mut options = suite.options("loops");
     options.policies.clone_from(&policies);
-    let mut gateway = suite.start(&options).await?;
+    let gateway = suite.start(&options).await?;
     let viewer = gateway.client("viewer")?;
 
     let requests = (0..20).map(|_| viewer.get("/v1/namespaces/none/deployments/web/replicas"));

@@ -6,8 +6,8 @@ use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
-use scalegate_tests::controlplane;
 use scalegate_tests::fixtures::deployment;
+use scalegate_tests::kubeconfig;
 use scalegate_tests::suite;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn the_gateways_account_cannot_patch_a_pod_template() -> Result<()> {
     let suite = suite::shared().await?;
     let namespace = suite.namespace("roles").await?;
     deployment(&namespace, "web").create(&suite.kube().await?).await?;
-    let gateway = controlplane::client(suite.gateway_kubeconfig()).await?;
+    let gateway = kubeconfig::client(suite.gateway_kubeconfig()).await?;
     let deployments: Api<Deployment> = Api::namespaced(gateway, &namespace);
 
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "evil.test/x"}]}}}});
@@ -41,7 +41,7 @@ async fn the_gateways_account_cannot_patch_a_pod_template() -> Result<()> {
 #[tokio::test]
 async fn the_gateways_account_sees_no_secrets_and_no_pods() -> Result<()> {
     let suite = suite::shared().await?;
-    let gateway = controlplane::client(suite.gateway_kubeconfig()).await?;
+    let gateway = kubeconfig::client(suite.gateway_kubeconfig()).await?;
     assert_eq!(code(Api::<Secret>::all(gateway.clone()).list(&ListParams::default()).await), Some(403));
     assert_eq!(code(Api::<Pod>::all(gateway).list(&ListParams::default()).await), Some(403));
     Ok(())
@@ -57,7 +57,7 @@ async fn a_scale_with_an_old_version_is_refused_by_the_api_server() -> Result<()
     let old: Scale = admin.get_scale("web").await?;
     admin.patch_scale("web", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 2}}))).await?;
 
-    let gateway = controlplane::client(suite.gateway_kubeconfig()).await?;
+    let gateway = kubeconfig::client(suite.gateway_kubeconfig()).await?;
     let deployments: Api<Deployment> = Api::namespaced(gateway, &namespace);
     let late = deployments.replace_scale("web", &Default::default(), &old).await;
     assert_eq!(code(late), Some(409));

@@ -1,0 +1,32 @@
+//! Waiting for what cannot be watched: asked again and again until a deadline that ends in an explanation.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::{Instant, sleep};
+
+/// The pause between two attempts: short beside what is waited for, long beside what an attempt costs.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Repeats `attempt` until it breaks with a value.
+///
+/// An attempt that continues gives the reason why it is not done yet; when `limit` has passed, the last reason is part
+/// of the error. An attempt that fails ends the wait at once with its error.
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<ControlFlow<T, String>>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let reason = match attempt().await? {
+            ControlFlow::Break(value) => return Ok(value),
+            ControlFlow::Continue(reason) => reason,
+        };
+        if Instant::now() >= deadline {
+            bail!("waited {} s for {what}; last: {reason}", limit.as_secs());
+        }
+        sleep(PAUSE).await;
+    }
+}
