@@ -1,13 +1,119 @@
 //! Whether a client may: the only place that makes a [`Permit`].
+//!
+//! A request becomes a [`document::Input`]; each module of the live [`PolicySet`] that matches it is asked, and all
+//! must allow it. Whatever keeps a module from answering is a no, told apart from a refusal: [`Denied::Unavailable`].
+//!
+//! Component guests, a cache of verdicts and shadow modules have their place beside `rego`, in `judge` and in `set`.
 
 mod action;
 mod budget;
+mod decision_log;
 pub mod document;
 mod engine;
+mod input;
+mod judge;
+mod list;
+mod live;
+mod metrics;
 mod permit;
 mod rego;
+mod reload;
+mod set;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 pub use action::{Action, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
+pub use list::{ListQuery, Listing};
+pub use live::{ModuleStatus, ReloadFailure, Status};
+pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, Permit};
+pub use rego::{EvalError, LoadError};
+pub use reload::Reloader;
+pub use set::{ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use self::judge::Judge;
+use crate::identity::ClientIdentity;
+use crate::replicas::Replicas;
+
+/// There are no policies to begin with.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The engine does not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The directory holds no usable set.
+    #[error("the policies cannot be used: {0}")]
+    Set(#[from] SetError),
+    /// Loading them panicked.
+    #[error("loading the policies failed")]
+    Loading(#[source] tokio::task::JoinError),
+}
+
+/// Decides, by the policies that serve and the state of the cluster. Clones share both.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    judge: Judge,
+    replicas: Replicas,
+}
+
+impl Policy {
+    /// Loads the policies in `directory`. The [`Reloader`] keeps them up with it for as long as it runs.
+    pub async fn open(
+        directory: PathBuf,
+        replicas: Replicas,
+        metrics: PolicyMetrics,
+    ) -> Result<(Self, Reloader), StartError> {
+        let engine = Engine::new()?;
+        let loading = metrics.clone();
+        let load = move || Reloader::start(engine, &directory, loading);
+        let (reloader, live) = tokio::task::spawn_blocking(load).await.map_err(StartError::Loading)??;
+        Ok((Self { judge: Judge::new(live, metrics), replicas }, reloader))
+    }
+
+    /// Decides whether `client` may do `action` now, and logs the decision.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Refused`] where the rules say no or no module covers it, [`Denied::Unavailable`] where a module could
+    /// not be asked.
+    pub async fn decide<A: Action>(&self, client: &Arc<ClientIdentity>, action: A) -> Result<Permit<A>, Denied> {
+        let observation = self.replicas.observe(action.target());
+        let document = input::document(input::client(client), &action, &observation);
+        let (decision, tags) = self.judge.decide(document).await?;
+        Ok(Permit { action, client: client.clone(), observation, decision, tags })
+    }
+
+    /// What of `query` the `client` may get. What it may not is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Unavailable`] where a module could not be asked about an item: a list that silently lacks it would lie.
+    pub async fn list(&self, client: &Arc<ClientIdentity>, query: &ListQuery) -> Result<Listing, Denied> {
+        let page =
+            |after: Option<&_>, limit| self.replicas.page(query.namespace.as_deref(), after, &query.selector, limit);
+        let picked = self.judge.pick(&input::client(client), query, page).await?;
+        let permit = |(observation, tags): (crate::replicas::Observation, _)| Permit {
+            action: Get { target: observation.name.clone() },
+            client: client.clone(),
+            observation,
+            decision: picked.decision,
+            tags,
+        };
+        Ok(Listing { items: picked.items.into_iter().map(permit).collect(), next: picked.next })
+    }
+
+    /// Which policies serve, and why newer ones do not.
+    pub fn status(&self) -> Status {
+        self.judge.live().status()
+    }
+}

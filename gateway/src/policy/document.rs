@@ -58,6 +58,18 @@ pub enum Action {
     Describe,
 }
 
+impl Action {
+    /// Its name in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Set => "set",
+            Self::Release => "release",
+            Self::Describe => "describe",
+        }
+    }
+}
+
 /// The Deployment that is asked about.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -207,7 +207,10 @@ mod tests {
              settings: {max: 3, deep: {list: [1, two]}}, budget: {deadline: 20ms, memoryBytes: 1048576, outputBytes: 10}",
         );
         let entry = parse(&yaml).unwrap().remove(0);
-        assert_eq!(serde_json::Value::from(entry.settings), serde_json::json!({"max": 3, "deep": {"list": [1, "two"]}}));
+        assert_eq!(
+            serde_json::Value::from(entry.settings),
+            serde_json::json!({"max": 3, "deep": {"list": [1, "two"]}})
+        );
         let deadline = Duration::from_millis(20);
         assert_eq!(entry.budget, Budget { deadline, memory_bytes: 1 << 20, output_bytes: 10 });
         assert_eq!(entry.matcher.actions, Some(vec![Action::Get, Action::Set]));

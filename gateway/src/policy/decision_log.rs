@@ -1,0 +1,91 @@
+//! One line for each decision, with all that is needed to make it again: the input, the instant and the set.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::document::Client;
+use super::judge::Judged;
+use super::permit::DecisionId;
+use super::set::SetDigest;
+use super::verdict::Outcome;
+
+/// Logs a decision.
+pub(super) fn decision(decision: DecisionId, judged: &Judged, now: Timestamp, set: &SetDigest) {
+    let input = &judged.question.input;
+    let reasons: &[String] = match &judged.judgement.outcome {
+        Outcome::Refused(reasons) => reasons,
+        Outcome::Allowed(_) | Outcome::Unavailable(_) => &[],
+    };
+    tracing::info!(
+        target: "decision",
+        decision_id = %decision,
+        client_id = input.client.id,
+        serial = input.client.serial,
+        action = input.action.name(),
+        namespace = input.target.namespace,
+        name = input.target.name,
+        allow = matches!(judged.judgement.outcome, Outcome::Allowed(_)),
+        outcome = judged.judgement.outcome.name(),
+        reasons = json(&reasons),
+        verdicts = json(&judged.judgement.verdicts),
+        instant = %now,
+        asked_time = judged.judgement.asked_time,
+        policy_set = %set,
+        elapsed_us = micros(judged.elapsed),
+        input = judged.question.json,
+        "decided"
+    );
+}
+
+/// What is told of a list.
+pub(super) struct ListRecord<'a> {
+    pub(super) client: &'a Client,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) evaluated: usize,
+    pub(super) allowed: usize,
+    pub(super) outcome: &'static str,
+    pub(super) elapsed: Duration,
+}
+
+/// Logs a list; each of its items is a decision by the same id, told at debug level.
+pub(super) fn list(decision: DecisionId, list: &ListRecord<'_>, now: Timestamp, set: &SetDigest) {
+    tracing::info!(
+        target: "decision",
+        decision_id = %decision,
+        client_id = list.client.id,
+        serial = list.client.serial,
+        action = "list",
+        namespace = list.namespace,
+        outcome = list.outcome,
+        evaluated = list.evaluated,
+        allowed = list.allowed,
+        instant = %now,
+        policy_set = %set,
+        elapsed_us = micros(list.elapsed),
+        "listed"
+    );
+}
+
+/// Logs an item of a list.
+pub(super) fn item(decision: DecisionId, judged: &Judged) {
+    tracing::debug!(
+        target: "decision",
+        decision_id = %decision,
+        outcome = judged.judgement.outcome.name(),
+        verdicts = json(&judged.judgement.verdicts),
+        asked_time = judged.judgement.asked_time,
+        elapsed_us = micros(judged.elapsed),
+        input = judged.question.json,
+        "decided about an item"
+    );
+}
+
+fn micros(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,128 @@
+//! What a client may see: a list shows what `get` allows, so there is no separate rule to forget.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use kube::core::Selector;
+
+use super::action::Get;
+use super::decision_log::{self, ListRecord};
+use super::document::Client;
+use super::input::{self, Tags};
+use super::judge::{Judge, Judged, unavailable};
+use super::permit::{DecisionId, Denied, Permit};
+use super::set::PolicySet;
+use super::verdict::{Outcome, Question};
+use crate::replicas::{DeploymentName, Observation, Page};
+
+/// How many Deployments one request may have decided about.
+const EVALUATIONS: usize = 1_000;
+
+/// How many are decided about at a time, between which other requests come to their turn.
+const CHUNK: usize = 64;
+
+/// Which Deployments a client asks for.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// One namespace, or all.
+    pub namespace: Option<String>,
+    /// By the Deployments' labels.
+    pub selector: Selector,
+    /// How many at most; at least 1.
+    pub limit: usize,
+    /// The name to go on after, from [`Listing::next`].
+    pub after: Option<DeploymentName>,
+}
+
+/// What a client may see of what it asked for.
+#[derive(Debug)]
+pub struct Listing {
+    /// In order of namespace and name; possibly fewer than asked for, or none, although there are more.
+    pub items: Vec<Permit<Get>>,
+    /// The name to go on after; `None` at the end.
+    pub next: Option<DeploymentName>,
+}
+
+/// What was picked for a client, before it becomes permits.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) decision: DecisionId,
+    pub(super) items: Vec<(Observation, Tags)>,
+    pub(super) next: Option<DeploymentName>,
+    evaluated: usize,
+}
+
+impl Judge {
+    /// Walks the pages that `page` gives (after a name, so many at most) and picks what `client` may get.
+    pub(super) async fn pick(
+        &self,
+        client: &Client,
+        query: &ListQuery,
+        page: impl Fn(Option<&DeploymentName>, usize) -> Page,
+    ) -> Result<Picked, Denied> {
+        let (start, now, set) = (Instant::now(), Timestamp::now(), self.live().set());
+        let mut picked =
+            Picked { decision: DecisionId::new(), items: Vec::new(), next: query.after.clone(), evaluated: 0 };
+        tracing::Span::current().record("decision_id", tracing::field::display(picked.decision));
+        let walked = self.walk(client, query, page, &set, now, &mut picked).await;
+        let record = ListRecord {
+            client,
+            namespace: query.namespace.as_deref(),
+            evaluated: picked.evaluated,
+            allowed: picked.items.len(),
+            outcome: if walked.is_ok() { "listed" } else { "unavailable" },
+            elapsed: start.elapsed(),
+        };
+        decision_log::list(picked.decision, &record, now, set.digest());
+        match walked {
+            Ok(()) => Ok(picked),
+            Err(cause) => Err(unavailable(picked.decision, cause)),
+        }
+    }
+
+    async fn walk(
+        &self,
+        client: &Client,
+        query: &ListQuery,
+        page: impl Fn(Option<&DeploymentName>, usize) -> Page,
+        set: &Arc<PolicySet>,
+        now: Timestamp,
+        picked: &mut Picked,
+    ) -> Result<(), String> {
+        while picked.items.len() < query.limit.max(1) && picked.evaluated < EVALUATIONS {
+            // No more than are missing: each answer of a page is used, so the page's end is where the next one begins.
+            let missing = query.limit.max(1) - picked.items.len();
+            let part = page(picked.next.as_ref(), missing.min(CHUNK).min(EVALUATIONS - picked.evaluated));
+            let questions = part.items.iter().map(|observation| question(client, observation));
+            let questions = questions.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+            let judged = self.pooled(set, questions, now).await?;
+            picked.add(part.items, judged)?;
+            picked.next = part.next;
+            if picked.next.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Picked {
+    fn add(&mut self, observations: Vec<Observation>, judged: Vec<Judged>) -> Result<(), String> {
+        for (observation, judged) in observations.into_iter().zip(judged) {
+            self.evaluated += 1;
+            decision_log::item(self.decision, &judged);
+            match judged.judgement.outcome {
+                Outcome::Allowed(tags) => self.items.push((observation, tags)),
+                Outcome::Refused(_) => {}
+                Outcome::Unavailable(cause) => return Err(cause),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn question(client: &Client, observation: &Observation) -> Result<Question, serde_json::Error> {
+    let action = Get { target: observation.name.clone() };
+    Question::new(input::document(client.clone(), &action, observation))
+}

@@ -1,0 +1,95 @@
+//! The set that serves.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::set::PolicySet;
+
+/// The last good set, and why the newest is not it.
+#[derive(Debug)]
+pub(super) struct Live {
+    set: ArcSwap<PolicySet>,
+    failure: ArcSwapOption<ReloadFailure>,
+}
+
+/// Why the newest policies do not serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReloadFailure {
+    /// When they were looked at.
+    pub at: Timestamp,
+    /// What is wrong with them.
+    pub message: String,
+}
+
+/// Which policies serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// SHA-256 over `policies.yaml` and its modules, lower-case hexadecimal.
+    pub digest: String,
+    /// When this set began to serve.
+    pub since: Timestamp,
+    /// Its modules, in their order.
+    pub modules: Vec<ModuleStatus>,
+    /// Why a newer set does not serve; `None` where there is none.
+    pub last_error: Option<ReloadFailure>,
+}
+
+/// One module that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleStatus {
+    /// Its name in `policies.yaml`.
+    pub name: String,
+    /// SHA-256 of its file, lower-case hexadecimal.
+    pub sha256: String,
+    /// `enforce`.
+    pub mode: &'static str,
+}
+
+impl Live {
+    pub(super) fn new(set: PolicySet) -> Self {
+        Self { set: ArcSwap::from_pointee(set), failure: ArcSwapOption::empty() }
+    }
+
+    pub(super) fn set(&self) -> Arc<PolicySet> {
+        self.set.load_full()
+    }
+
+    /// Whether `set` is another than the one before. The same one keeps its time.
+    pub(super) fn replace(&self, set: PolicySet) -> bool {
+        self.failure.store(None);
+        let other = self.set.load().digest() != set.digest();
+        if other {
+            self.set.store(Arc::new(set));
+        }
+        other
+    }
+
+    /// Whether `message` is another than the one before.
+    pub(super) fn fail(&self, message: &str) -> bool {
+        let failure = ReloadFailure { at: Timestamp::now(), message: message.to_owned() };
+        let before = self.failure.swap(Some(Arc::new(failure)));
+        before.is_none_or(|before| before.message != message)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let set = self.set.load();
+        let modules = set.modules().iter();
+        Status {
+            digest: set.digest().to_string(),
+            since: set.loaded(),
+            modules: modules
+                .map(|module| ModuleStatus {
+                    name: module.name.clone(),
+                    sha256: module.sha256.clone(),
+                    mode: "enforce",
+                })
+                .collect(),
+            last_error: self.failure.load_full().map(Arc::unwrap_or_clone),
+        }
+    }
+}

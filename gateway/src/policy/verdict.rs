@@ -1,0 +1,140 @@
+//! What the modules of a set say together about one question.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::document::{self, Input, Verdict};
+use super::input::Tags;
+use super::set::{BoundModule, Matching, PolicySet};
+
+/// A question, and the very bytes that modules read.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) input: Input,
+    pub(super) json: String,
+}
+
+impl Question {
+    pub(super) fn new(input: Input) -> Result<Self, serde_json::Error> {
+        let json = serde_json::to_string(&input)?;
+        Ok(Self { input, json })
+    }
+}
+
+/// The answer to one question.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) outcome: Outcome,
+    /// In the set's order, up to the first module that failed.
+    pub(super) verdicts: Vec<ModuleVerdict>,
+    /// Whether any module asked for the time.
+    pub(super) asked_time: bool,
+}
+
+/// What comes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Every module that matches allows it.
+    Allowed(Tags),
+    /// A module refuses it, or none matches.
+    Refused(Vec<String>),
+    /// A module could not be asked.
+    Unavailable(String),
+}
+
+impl Outcome {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Allowed(_) => "allowed",
+            Self::Refused(_) => "refused",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+/// What one module said, for the decision log.
+#[derive(Debug, Serialize)]
+pub(super) struct ModuleVerdict {
+    pub(super) module: String,
+    pub(super) allow: bool,
+}
+
+/// Asks every module of `set` that matches: all must allow, and one at least must match.
+pub(super) fn judge(set: &PolicySet, question: &Question, now: Timestamp) -> Judgement {
+    let mut combined = Combined::default();
+    for module in set.modules() {
+        let verdict = match module.matches(&question.input) {
+            Matching::No => continue,
+            Matching::Unknown => unknown_labels(module, &question.input),
+            Matching::Yes => match module.module.evaluate(question.json.as_bytes(), now) {
+                Ok(evaluation) => {
+                    combined.asked_time |= evaluation.asked_time;
+                    evaluation.verdict
+                }
+                Err(error) => return combined.unavailable(&module.name, &error.to_string()),
+            },
+        };
+        combined.add(module, verdict);
+    }
+    combined.conclude(&question.input)
+}
+
+fn unknown_labels(module: &BoundModule, input: &Input) -> Verdict {
+    let namespace = &input.target.namespace;
+    let reason =
+        format!("whether policy {} covers namespace {namespace} is not known: its labels cannot be seen", module.name);
+    Verdict { allow: false, reasons: vec![reason], max_seconds: None, tags: Tags::new() }
+}
+
+#[derive(Default)]
+struct Combined {
+    verdicts: Vec<ModuleVerdict>,
+    refusals: Vec<String>,
+    max_seconds: Option<u64>,
+    tags: Tags,
+    asked_time: bool,
+}
+
+impl Combined {
+    fn add(&mut self, module: &BoundModule, verdict: Verdict) {
+        self.verdicts.push(ModuleVerdict { module: module.name.clone(), allow: verdict.allow });
+        if !verdict.allow {
+            if verdict.reasons.is_empty() {
+                self.refusals.push(format!("policy {} refuses it and gives no reason", module.name));
+            }
+            self.refusals.extend(verdict.reasons);
+        }
+        self.max_seconds = [self.max_seconds, verdict.max_seconds].into_iter().flatten().min();
+        for (key, value) in verdict.tags {
+            self.tags.entry(key).or_insert(value);
+        }
+    }
+
+    fn unavailable(self, module: &str, error: &str) -> Judgement {
+        let outcome = Outcome::Unavailable(format!("policy {module}: {error}"));
+        Judgement { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
+    }
+
+    fn conclude(mut self, input: &Input) -> Judgement {
+        if self.verdicts.is_empty() {
+            let (action, namespace) = (input.action.name(), &input.target.namespace);
+            self.refusals.push(format!("no policy module covers {action} in namespace {namespace}"));
+        }
+        if self.refusals.is_empty() {
+            self.refusals.extend(self.lasts_too_long(input));
+        }
+        let outcome =
+            if self.refusals.is_empty() { Outcome::Allowed(self.tags) } else { Outcome::Refused(self.refusals) };
+        Judgement { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
+    }
+
+    /// A module that allows a count for a limited time has not allowed it for longer, nor for ever.
+    fn lasts_too_long(&self, input: &Input) -> Option<String> {
+        let (most, request) = (self.max_seconds?, input.request.as_ref()?);
+        match (input.action, request.duration_seconds) {
+            (document::Action::Set, Some(asked)) if asked <= most => None,
+            (document::Action::Set, _) => Some(format!("it is allowed for {most} seconds at most")),
+            _ => None,
+        }
+    }
+}
