@@ -3,7 +3,7 @@
 //! A request becomes a [`document::Input`]; each module of the live [`PolicySet`] that matches it is asked, and all
 //! must allow it. Whatever keeps a module from answering is a no, told apart from a refusal: [`Denied::Unavailable`].
 //!
-//! Component guests, a cache of verdicts and shadow modules have their place beside [`rego`], in `judge` and in `set`.
+//! Component guests, a cache of verdicts and shadow modules have their place beside `rego`, in `judge` and in `set`.
 
 mod action;
 mod budget;
@@ -16,7 +16,7 @@ mod list;
 mod live;
 mod metrics;
 mod permit;
-pub mod rego;
+mod rego;
 mod reload;
 mod set;
 #[cfg(test)]
@@ -32,6 +32,7 @@ pub use list::{ListQuery, Listing};
 pub use live::{ModuleStatus, ReloadFailure, Status};
 pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, Permit};
+pub use rego::{EvalError, LoadError};
 pub use reload::Reloader;
 pub use set::{ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
 
@@ -52,7 +53,7 @@ pub enum StartError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The directory holds no usable set.
-    #[error("the policies cannot be used: {0}")]
+    #[error("the policies cannot be used")]
     Set(#[from] SetError),
     /// Loading them panicked.
     #[error("loading the policies failed")]

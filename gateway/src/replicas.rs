@@ -67,7 +67,7 @@ impl Default for ReplicasSettings {
         Self {
             annotations: vec!["scalegate.dev/*".to_owned()],
             page_size: 500,
-            watch_timeout: Duration::from_secs(60),
+            watch_timeout: Duration::from_mins(1),
             idle: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
         }

@@ -37,7 +37,7 @@ fn variables(sandbox: &Sandbox) -> String {
         ("SCALEGATE_CERTS", sandbox.certs.display().to_string()),
         ("SCALEGATE_POLICIES", sandbox.policies.display().to_string()),
     ];
-    lines.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
+    lines.map(|(name, value)| format!("export {name}='{value}'\n")).concat()
 }
 
 fn guide(sandbox: &Sandbox, env: &Path) -> String {

@@ -13,7 +13,7 @@ use crate::paths::binary;
 use crate::process::Process;
 
 /// How long a gateway may take until it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]

@@ -29,7 +29,7 @@ const LOOPING: &str = r#"(module
 
 fn sha256(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn write_set(directory: &Path, module: &[u8], sha256: &str) -> Result<()> {

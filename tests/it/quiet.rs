@@ -16,8 +16,8 @@ async fn requests(plane: &ControlPlane) -> Result<BTreeMap<String, u64>> {
             line.split(&format!("{name}=\"")).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default()
         };
         let key = format!("{} {}/{}", label("verb"), label("resource"), label("subresource"));
-        let value: f64 = line.rsplit(' ').next().unwrap_or_default().parse()?;
-        *counts.entry(key).or_default() += value as u64;
+        let value: u64 = line.rsplit(' ').next().unwrap_or_default().parse()?;
+        *counts.entry(key).or_default() += value;
     }
     Ok(counts)
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::kubeconfig;
 use scalegate_tests::suite;
@@ -33,7 +33,7 @@ async fn the_gateways_account_cannot_patch_a_pod_template() -> Result<()> {
     assert_eq!(code(deployments.patch("web", &PatchParams::default(), &count).await), Some(403));
     let scale = deployments.patch_scale("web", &PatchParams::default(), &count).await;
     assert_eq!(code(scale), Some(403), "a scale is written by PUT with a version, never patched");
-    assert_eq!(code(deployments.delete("web", &Default::default()).await), Some(403));
+    assert_eq!(code(deployments.delete("web", &DeleteParams::default()).await), Some(403));
     assert!(deployments.list(&ListParams::default()).await.is_ok());
     Ok(())
 }
@@ -59,7 +59,7 @@ async fn a_scale_with_an_old_version_is_refused_by_the_api_server() -> Result<()
 
     let gateway = kubeconfig::client(suite.gateway_kubeconfig()).await?;
     let deployments: Api<Deployment> = Api::namespaced(gateway, &namespace);
-    let late = deployments.replace_scale("web", &Default::default(), &old).await;
+    let late = deployments.replace_scale("web", &PostParams::default(), &old).await;
     assert_eq!(code(late), Some(409));
     Ok(())
 }

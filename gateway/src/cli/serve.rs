@@ -72,9 +72,9 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         readiness.drain();
     };
     let serving = async {
-        let (reconciled, ..) =
+        let (led, ..) =
             tokio::join!(reconciler.run(shutdown.recv()), listener.serve(Arc::new(api), shutdown.clone()), announce);
-        reconciled.context("the reconciler failed")
+        led.context("the reconciler failed")
     };
     tokio::select! {
         served = serving => served?,

@@ -1,9 +1,12 @@
 //! One line for each decision, with all that is needed to make it again: the input, the instant and the set.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::judge::{Judged, ListRecord};
+use super::document::Client;
+use super::judge::Judged;
 use super::permit::DecisionId;
 use super::set::SetDigest;
 use super::verdict::Outcome;
@@ -34,6 +37,16 @@ pub(super) fn decision(decision: DecisionId, judged: &Judged, now: Timestamp, se
         input = judged.question.json,
         "decided"
     );
+}
+
+/// What is told of a list.
+pub(super) struct ListRecord<'a> {
+    pub(super) client: &'a Client,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) evaluated: usize,
+    pub(super) allowed: usize,
+    pub(super) outcome: &'static str,
+    pub(super) elapsed: Duration,
 }
 
 /// Logs a list; each of its items is a decision by the same id, told at debug level.
@@ -69,7 +82,7 @@ pub(super) fn item(decision: DecisionId, judged: &Judged) {
     );
 }
 
-fn micros(elapsed: std::time::Duration) -> u64 {
+fn micros(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::decision_log;
-use super::document::{Client, Input};
+use super::document::Input;
 use super::input::Tags;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
@@ -113,14 +113,4 @@ fn runs_inline(set: &PolicySet, input: &Input) -> bool {
 pub(super) fn unavailable(decision: DecisionId, cause: String) -> Denied {
     tracing::warn!(decision_id = %decision, cause, "no verdict");
     Denied::Unavailable { decision, cause }
-}
-
-/// Whose list it is, for the log.
-pub(super) struct ListRecord<'a> {
-    pub(super) client: &'a Client,
-    pub(super) namespace: Option<&'a str>,
-    pub(super) evaluated: usize,
-    pub(super) allowed: usize,
-    pub(super) outcome: &'static str,
-    pub(super) elapsed: Duration,
 }

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use kube::core::Selector;
 
 use super::action::Get;
-use super::decision_log;
+use super::decision_log::{self, ListRecord};
 use super::document::Client;
 use super::input::{self, Tags};
-use super::judge::{Judge, Judged, ListRecord, unavailable};
+use super::judge::{Judge, Judged, unavailable};
 use super::permit::{DecisionId, Denied, Permit};
 use super::set::PolicySet;
 use super::verdict::{Outcome, Question};

@@ -70,10 +70,10 @@ impl Live {
     }
 
     /// Whether `message` is another than the one before.
-    pub(super) fn fail(&self, message: String) -> bool {
-        let failure = ReloadFailure { at: Timestamp::now(), message };
-        let before = self.failure.swap(Some(Arc::new(failure.clone())));
-        before.is_none_or(|before| before.message != failure.message)
+    pub(super) fn fail(&self, message: &str) -> bool {
+        let failure = ReloadFailure { at: Timestamp::now(), message: message.to_owned() };
+        let before = self.failure.swap(Some(Arc::new(failure)));
+        before.is_none_or(|before| before.message != message)
     }
 
     pub(super) fn status(&self) -> Status {

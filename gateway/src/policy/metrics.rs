@@ -64,6 +64,11 @@ impl PolicyMetrics {
         self.last_success.set(Timestamp::now().as_second());
     }
 
+    #[cfg(test)]
+    pub(super) fn failures(&self) -> u64 {
+        self.reloads.get_or_create(&[("outcome", "failure")]).get()
+    }
+
     pub(super) fn failed(&self) {
         self.reloads.get_or_create(&[("outcome", "failure")]).inc();
     }

@@ -32,6 +32,9 @@ use super::engine::Engine;
 /// The rule that a module answers with.
 const ENTRYPOINT: &str = "scalegate/verdict";
 
+/// How often a module may run out of time before it is refused at load.
+const ATTEMPTS: u32 = 3;
+
 /// Why a module cannot be used.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -101,15 +104,17 @@ pub enum EvalError {
 
 /// A verdict, and how it came about.
 #[derive(Debug)]
-pub struct Evaluation {
+pub(super) struct Evaluation {
     /// What the module said.
-    pub verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// Whether it asked for the time. If not, the verdict is a function of the input alone.
-    pub asked_time: bool,
+    pub(super) asked_time: bool,
 }
 
 /// A compiled and checked module with its data.
-pub struct Module {
+pub(super) struct Module {
+    /// Deadlines hold for as long as the engine's clock runs.
+    _engine: Engine,
     wasm: wasmtime::Module,
     imports: Imports,
     builtins: Arc<BTreeMap<i32, Builtin>>,
@@ -123,24 +128,22 @@ impl Module {
     /// that it will see as `data`.
     ///
     /// Compiling takes some hundred milliseconds: call it off the request path.
-    pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+    pub(super) fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
         let wasm = wasmtime::Module::from_binary(engine.wasm(), wasm)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let imports = Imports::of(engine, &wasm)?;
-        let start = || Guest::start(&wasm, &imports, Arc::default(), budget, Timestamp::UNIX_EPOCH);
-        let mut guest = start().map_err(LoadError::Start)?;
-        let (major, minor) = guest.version().map_err(LoadError::Start)?;
+        let answers = introduce(&wasm, &imports, budget).map_err(LoadError::Start)?;
+        let (major, minor) = answers.version;
         if major != 1 || minor < 2 {
             return Err(LoadError::Version { major, minor });
         }
-        let builtins = resolve(guest.builtins().map_err(LoadError::Start)?)?;
-        let entrypoint = choose(guest.entrypoints().map_err(LoadError::Start)?)?;
-        drop(guest);
-        Ok(Self { wasm, imports, builtins: Arc::new(builtins), entrypoint, budget, data })
+        let builtins = Arc::new(resolve(answers.builtins)?);
+        let entrypoint = choose(answers.entrypoints)?;
+        Ok(Self { _engine: engine.clone(), wasm, imports, builtins, entrypoint, budget, data })
     }
 
     /// Asks the module about `input`, a JSON document, as of `now`.
-    pub fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
+    pub(super) fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
         let mut guest = Guest::start(&self.wasm, &self.imports, self.builtins.clone(), self.budget, now)?;
         let data = guest.parse(&self.data)?;
         let results = guest.evaluate(self.entrypoint, data, input)?;
@@ -152,6 +155,31 @@ impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Module").field("builtins", &self.builtins).field("budget", &self.budget).finish_non_exhaustive()
     }
+}
+
+/// What a module says about itself.
+struct Introduction {
+    version: (i32, i32),
+    builtins: BTreeMap<String, i32>,
+    entrypoints: BTreeMap<String, i32>,
+}
+
+/// Asks a module about itself within its budget, again if its time ran out: a machine that is busy just now must not
+/// make a good module a bad one.
+fn introduce(wasm: &wasmtime::Module, imports: &Imports, budget: Budget) -> Result<Introduction, EvalError> {
+    let ask = || {
+        let mut guest = Guest::start(wasm, imports, Arc::default(), budget, Timestamp::UNIX_EPOCH)?;
+        let version = guest.version()?;
+        Ok(Introduction { version, builtins: guest.builtins()?, entrypoints: guest.entrypoints()? })
+    };
+    let mut answers = ask();
+    for _ in 1..ATTEMPTS {
+        if !matches!(answers, Err(EvalError::Deadline(_))) {
+            break;
+        }
+        answers = ask();
+    }
+    answers
 }
 
 fn resolve(wanted: BTreeMap<String, i32>) -> Result<BTreeMap<i32, Builtin>, LoadError> {

@@ -71,7 +71,7 @@ impl Reloader {
             Ok(this) => this,
             Err(error) => {
                 // A module made the loading panic: that set is bad, and the next change is looked at as ever.
-                report_failure(&live, &metrics, format!("loading them failed: {error}"));
+                report_failure(&live, &metrics, &format!("loading them failed: {error}"));
                 Self { seen: seen.again(), engine, directory, live, metrics, retries }
             }
         }
@@ -94,7 +94,7 @@ impl Reloader {
                 if !error.may_pass() {
                     self.retries = 0;
                 }
-                report_failure(&self.live, &self.metrics, error.to_string());
+                report_failure(&self.live, &self.metrics, &error.to_string());
             }
         }
         self
@@ -111,9 +111,9 @@ fn report_success(live: &Live, metrics: &PolicyMetrics, set: PolicySet) {
     }
 }
 
-fn report_failure(live: &Live, metrics: &PolicyMetrics, message: String) {
+fn report_failure(live: &Live, metrics: &PolicyMetrics, message: &str) {
     metrics.failed();
-    if live.fail(message.clone()) {
+    if live.fail(message) {
         tracing::warn!(error = message, "the new policies cannot be used; the last good ones serve on");
     }
 }

@@ -21,7 +21,7 @@ pub use self::manifest::ManifestError;
 pub(super) use self::matcher::Matching;
 use super::document::Input;
 use super::engine::Engine;
-use super::rego::{self, LoadError};
+use super::rego::{self, EvalError, LoadError};
 
 /// The longest `policies.yaml` that is read, in bytes.
 const MANIFEST_BYTES: u64 = 1 << 20;
@@ -49,7 +49,7 @@ impl SetError {
         match self {
             Self::Read(_) => true,
             Self::Manifest(_) => false,
-            Self::Modules(problems) => problems.iter().any(|problem| !matches!(problem.error, ModuleError::Load(_))),
+            Self::Modules(problems) => problems.iter().any(|problem| problem.error.may_pass()),
         }
     }
 }
@@ -88,6 +88,16 @@ pub enum ModuleError {
     /// It is no policy.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+impl ModuleError {
+    /// A file may be half of an update, and a machine may have been too busy to keep a deadline.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Read(_) | Self::Digest { .. } => true,
+            Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
+        }
+    }
 }
 
 /// Why a file cannot be read.

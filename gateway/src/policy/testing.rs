@@ -51,7 +51,7 @@ pub(super) fn input(action: Action, namespace: &str) -> Input {
             target: None,
             owners: Vec::new(),
         }),
-        request: (action == Action::Set).then(|| Request { replicas: 4, duration_seconds: None, reason: None }),
+        request: (action == Action::Set).then_some(Request { replicas: 4, duration_seconds: None, reason: None }),
     }
 }
 

@@ -85,9 +85,9 @@ impl Guest {
     pub(super) fn evaluate(&mut self, entrypoint: i32, data: Address, input: &[u8]) -> Result<Vec<u8>, EvalError> {
         let exports = self.exports.clone();
         let address = exports.write(&mut self.store, input)?;
-        let heap = exports.call(&exports.heap_ptr_get, &mut self.store, ())?;
+        let heap = call(&exports.heap_ptr_get, &mut self.store, ())?;
         let arguments = (0, entrypoint, data, address, length(input)?, heap, AS_JSON);
-        let result = exports.call(&exports.eval, &mut self.store, arguments)?;
+        let result = call(&exports.eval, &mut self.store, arguments)?;
         exports.read(&self.store, result)
     }
 
@@ -105,8 +105,8 @@ impl Guest {
     fn table(&mut self, export: &str) -> Result<BTreeMap<String, i32>, EvalError> {
         let exports = self.exports.clone();
         let table = function::<(), Address>(&self.instance, &mut self.store, export)?;
-        let value = exports.call(&table, &mut self.store, ())?;
-        let text = exports.call(&exports.json_dump, &mut self.store, value)?;
+        let value = call(&table, &mut self.store, ())?;
+        let text = call(&exports.json_dump, &mut self.store, value)?;
         let json = exports.read(&self.store, text)?;
         serde_json::from_slice(&json).map_err(|error| EvalError::Abi(format!("{export}() gives {error}")))
     }
@@ -128,7 +128,7 @@ impl Exports {
     /// Makes a value of a document in JSON or in OPA's wider notation.
     pub(super) fn parse(&self, mut store: impl AsContextMut<Data = Host>, text: &[u8]) -> Result<Address, EvalError> {
         let address = self.write(&mut store, text)?;
-        match self.call(&self.value_parse, &mut store, (address, length(text)?))? {
+        match call(&self.value_parse, &mut store, (address, length(text)?))? {
             0 => Err(EvalError::Abi("opa_value_parse refuses what the host gave it".to_owned())),
             value => Ok(value),
         }
@@ -136,12 +136,12 @@ impl Exports {
 
     /// A value in OPA's notation, which tells sets from arrays.
     pub(super) fn dump(&self, mut store: impl AsContextMut<Data = Host>, value: Address) -> Result<Vec<u8>, EvalError> {
-        let text = self.call(&self.value_dump, &mut store, value)?;
+        let text = call(&self.value_dump, &mut store, value)?;
         self.read(&store, text)
     }
 
     fn write(&self, mut store: impl AsContextMut<Data = Host>, bytes: &[u8]) -> Result<Address, EvalError> {
-        let address = self.call(&self.malloc, &mut store, length(bytes)?)?;
+        let address = call(&self.malloc, &mut store, length(bytes)?)?;
         let start = usize::try_from(address.cast_unsigned()).unwrap_or(usize::MAX);
         let written = self.memory.write(&mut store, start, bytes);
         written.map_err(|_| EvalError::Abi("opa_malloc gives an address outside of the memory".to_owned()))?;
@@ -159,16 +159,15 @@ impl Exports {
             Rest::Lost => Err(EvalError::Abi("it gives a text that does not end within its memory".to_owned())),
         }
     }
+}
 
-    fn call<P: WasmParams, R: WasmResults>(
-        &self,
-        function: &TypedFunc<P, R>,
-        mut store: impl AsContextMut<Data = Host>,
-        arguments: P,
-    ) -> Result<R, EvalError> {
-        let called = function.call(&mut store, arguments);
-        called.map_err(|error| cause(error, &store.as_context().data().budget))
-    }
+fn call<P: WasmParams, R: WasmResults>(
+    function: &TypedFunc<P, R>,
+    mut store: impl AsContextMut<Data = Host>,
+    arguments: P,
+) -> Result<R, EvalError> {
+    let called = function.call(&mut store, arguments);
+    called.map_err(|error| cause(error, &store.as_context().data().budget))
 }
 
 /// What follows a text that was read up to a limit.

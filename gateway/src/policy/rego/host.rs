@@ -144,10 +144,12 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     Ok(linker)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "wasmtime hands it over")]
 fn abort(caller: Caller<'_, Host>, message: i32) -> wasmtime::Result<()> {
     Err(EvalError::Abort(words(&caller, message)).into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "wasmtime hands it over")]
 fn println(caller: Caller<'_, Host>, message: i32) {
     tracing::trace!(message = words(&caller, message), "a policy module printed");
 }

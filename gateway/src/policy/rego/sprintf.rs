@@ -82,6 +82,7 @@ fn escape_unprintable(out: &mut String, character: char) {
 
 /// A conversion: `%`, flags, width, precision, verb.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own in a format")]
 struct Spec {
     plus: bool,
     minus: bool,

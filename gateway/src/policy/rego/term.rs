@@ -85,7 +85,7 @@ impl Term {
             Self::Array(items) => write_all(out, ('[', ']'), items.iter(), |out, item| item.write(out, quote)),
             Self::Set(items) if items.is_empty() => out.push_str("set()"),
             Self::Set(items) => {
-                write_all(out, ('{', '}'), sorted(items).into_iter(), |out, item| item.write(out, quote))
+                write_all(out, ('{', '}'), sorted(items).into_iter(), |out, item| item.write(out, quote));
             }
             Self::Object(pairs) => write_all(out, ('{', '}'), by_key(pairs).into_iter(), |out, (key, value)| {
                 key.write(out, quote);

@@ -9,18 +9,26 @@ use super::*;
 
 const NOW: i64 = 1_795_374_943;
 
-fn load(fake: &Fake) -> Result<Module, LoadError> {
-    Module::load(&Engine::new().unwrap(), &fake.wasm(), Budget::default(), b"{}".to_vec())
+/// Time that suffices on a busy machine too.
+fn patient() -> Budget {
+    Budget { deadline: Duration::from_secs(1), ..Budget::default() }
 }
 
-/// Evaluates with a deadline that a busy machine keeps too; what must meet its deadline sets its own.
+/// For what is to run out of time.
+fn short() -> Budget {
+    Budget { deadline: Duration::from_millis(20), ..Budget::default() }
+}
+
+fn load(fake: &Fake, budget: Budget) -> Result<Module, LoadError> {
+    Module::load(&Engine::new().unwrap(), &fake.wasm(), budget, b"{}".to_vec())
+}
+
 fn evaluate(fake: &Fake) -> Result<Evaluation, EvalError> {
-    evaluate_within(fake, Budget { deadline: Duration::from_secs(1), ..Budget::default() })
+    evaluate_within(fake, patient())
 }
 
 fn evaluate_within(fake: &Fake, budget: Budget) -> Result<Evaluation, EvalError> {
-    let engine = Engine::new().unwrap();
-    let module = Module::load(&engine, &fake.wasm(), budget, b"{}".to_vec()).unwrap();
+    let module = load(fake, budget).unwrap();
     module.evaluate(b"{}", Timestamp::from_second(NOW).unwrap())
 }
 
@@ -32,7 +40,7 @@ fn said(fake: &Fake) -> String {
 }
 
 fn refused_at_load(fake: &Fake) -> String {
-    load(fake).unwrap_err().to_string()
+    load(fake, short()).unwrap_err().to_string()
 }
 
 #[test]
@@ -70,15 +78,20 @@ fn an_undefined_rule_gives_no_verdict() {
 
 #[test]
 fn a_module_that_loops_meets_its_deadline() {
-    let deadline = Duration::from_millis(3);
-    let error = evaluate_within(&Fake::evaluating(LOOP), Budget { deadline, ..Budget::default() }).unwrap_err();
-    assert_eq!(error, EvalError::Deadline(deadline));
+    let error = evaluate_within(&Fake::evaluating(LOOP), short()).unwrap_err();
+    assert_eq!(error, EvalError::Deadline(short().deadline));
+}
+
+#[test]
+fn deadlines_hold_when_all_but_the_module_is_gone() {
+    let module = load(&Fake::evaluating(LOOP), short()).unwrap();
+    assert_eq!(module.evaluate(b"{}", Timestamp::UNIX_EPOCH).unwrap_err(), EvalError::Deadline(short().deadline));
 }
 
 #[test]
 fn a_module_that_loops_in_its_start_is_refused_at_load() {
     let fake = Fake { start: LOOP.to_owned(), ..Fake::default() };
-    assert_eq!(refused_at_load(&fake), "it does not start: it took longer than its deadline of 5ms");
+    assert_eq!(refused_at_load(&fake), "it does not start: it took longer than its deadline of 20ms");
 }
 
 #[test]
@@ -96,7 +109,7 @@ fn a_module_that_allocates_without_end_meets_its_limit() {
 
 #[test]
 fn an_input_larger_than_the_memory_is_an_error() {
-    let module = load(&Fake::default()).unwrap();
+    let module = load(&Fake::default(), patient()).unwrap();
     let error = module.evaluate(&vec![b' '; 1 << 20], Timestamp::UNIX_EPOCH).unwrap_err();
     assert!(matches!(error, EvalError::Abi(_)), "{error}");
 }
@@ -221,7 +234,6 @@ fn a_builtin_that_was_not_listed_is_an_error() {
 
 #[test]
 fn a_loop_of_builtins_meets_the_deadline() {
-    let deadline = Duration::from_millis(3);
     let fake = Fake {
         builtins: r#"{"time.now_ns":7}"#.to_owned(),
         ..Fake::evaluating(
@@ -232,8 +244,8 @@ fn a_loop_of_builtins_meets_the_deadline() {
              unreachable",
         )
     };
-    let error = evaluate_within(&fake, Budget { deadline, ..Budget::default() }).unwrap_err();
-    assert_eq!(error, EvalError::Deadline(deadline));
+    let error = evaluate_within(&fake, short()).unwrap_err();
+    assert_eq!(error, EvalError::Deadline(short().deadline));
 }
 
 #[test]
@@ -244,7 +256,7 @@ fn one_evaluation_leaves_nothing_to_the_next() {
          (i32.store (i32.const 100) (i32.const 1))
          (i32.const {RESULT})"
     );
-    let module = load(&Fake::evaluating(body)).unwrap();
+    let module = load(&Fake::evaluating(body), patient()).unwrap();
     for _ in 0..3 {
         assert!(module.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
     }
@@ -253,14 +265,12 @@ fn one_evaluation_leaves_nothing_to_the_next() {
 #[test]
 fn a_module_that_failed_harms_no_other() {
     let engine = Engine::new().unwrap();
-    let budget = Budget { deadline: Duration::from_secs(1), ..Budget::default() };
-    let short = Budget { deadline: Duration::from_millis(20), ..Budget::default() };
-    let good = Module::load(&engine, &Fake::default().wasm(), budget, b"{}".to_vec()).unwrap();
-    let bad = Module::load(&engine, &Fake::evaluating(LOOP).wasm(), short, b"{}".to_vec()).unwrap();
+    let good = Module::load(&engine, &Fake::default().wasm(), patient(), b"{}".to_vec()).unwrap();
+    let bad = Module::load(&engine, &Fake::evaluating(LOOP).wasm(), short(), b"{}".to_vec()).unwrap();
     thread::scope(|scope| {
         let failing = scope.spawn(|| bad.evaluate(b"{}", Timestamp::UNIX_EPOCH).map(drop));
         assert!(good.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
-        assert_eq!(failing.join().unwrap(), Err(EvalError::Deadline(short.deadline)));
+        assert_eq!(failing.join().unwrap(), Err(EvalError::Deadline(short().deadline)));
     });
     assert!(good.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
 }

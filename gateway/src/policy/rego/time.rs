@@ -45,7 +45,7 @@ fn strict(text: &str) -> Option<String> {
 /// `[year, month, day]`.
 pub(super) fn date(moment: &Term) -> Option<Term> {
     let date = local(moment)?.date();
-    Some(numbers([date.year().into(), date.month().into(), date.day().into()]))
+    Some(numbers([date.year(), date.month().into(), date.day().into()]))
 }
 
 /// `[hour, minute, second]`.

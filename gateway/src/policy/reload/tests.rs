@@ -1,1 +1,147 @@
+//! Good changes are taken over, bad ones leave the last good set and say why.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::policy::rego::testing::Fake;
+use crate::policy::testing::{Written, metrics, module, write};
+
+struct Served {
+    directory: TempDir,
+    reloader: Reloader,
+    live: Arc<Live>,
+}
+
+impl Served {
+    fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        write(directory.path(), &[good()]);
+        let (reloader, live) = Reloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
+        Self { directory, reloader, live }
+    }
+
+    async fn poll(mut self) -> Self {
+        self.reloader = self.reloader.poll().await;
+        self
+    }
+
+    fn digest(&self) -> String {
+        self.live.status().digest
+    }
+
+    fn error(&self) -> Option<String> {
+        self.live.status().last_error.map(|error| error.message)
+    }
+}
+
+/// A change of a directory.
+type Change<'a> = &'a dyn Fn(&Path);
+
+fn good() -> Written {
+    module("a", &Fake::default())
+}
+
+fn other() -> Written {
+    module("a", &Fake::giving(r#"{"allow":false,"reasons":["changed"]}"#))
+}
+
+#[tokio::test]
+async fn a_changed_set_serves_after_the_next_look() {
+    let mut served = Served::start();
+    let before = served.digest();
+    served = served.poll().await;
+    assert_eq!(served.digest(), before);
+    write(served.directory.path(), &[other()]);
+    served = served.poll().await;
+    assert_ne!(served.digest(), before);
+    assert_eq!(served.error(), None);
+}
+
+#[tokio::test]
+async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
+    let mut served = Served::start();
+    let before = served.digest();
+    let no_entrypoint = Fake { entrypoints: "{}".to_owned(), ..Fake::default() };
+    let broken: [(&str, Change<'_>); 6] = [
+        ("policies.yaml: ", &|path| fs::write(path.join("policies.yaml"), "modules: [").unwrap()),
+        ("would deny everything", &|path| fs::write(path.join("policies.yaml"), "modules: []").unwrap()),
+        ("cannot be read", &|path| fs::remove_file(path.join("policies.yaml")).unwrap()),
+        ("it has no entrypoint", &|path| write(path, &[module("a", &no_entrypoint)])),
+        ("its sha256 is", &|path| fs::write(path.join("a.wasm"), "torn").unwrap()),
+        ("does not compile", &|path| write(path, &[Written { wasm: b"\0asm".to_vec(), ..good() }])),
+    ];
+    for (reason, break_it) in broken {
+        break_it(served.directory.path());
+        served = served.poll().await;
+        assert_eq!(served.digest(), before, "{reason}");
+        assert!(served.error().is_some_and(|error| error.contains(reason)), "{reason}: {:?}", served.error());
+    }
+    write(served.directory.path(), &[good()]);
+    served = served.poll().await;
+    assert_eq!((served.digest(), served.error()), (before, None));
+}
+
+#[tokio::test]
+async fn a_bad_set_is_tried_once_and_a_torn_one_a_bounded_number_of_times() {
+    let mut served = Served::start();
+    let attempts = |served: &Served| served.reloader.metrics.failures();
+    fs::write(served.directory.path().join("policies.yaml"), "modules: []").unwrap();
+    for _ in 0..3 {
+        served = served.poll().await;
+    }
+    assert_eq!(attempts(&served), 1);
+    write(served.directory.path(), &[good()]);
+    fs::remove_file(served.directory.path().join("a.wasm")).unwrap();
+    for _ in 0..2 * RETRIES {
+        served = served.poll().await;
+    }
+    assert_eq!(attempts(&served), 2 + u64::from(RETRIES));
+    fs::write(served.directory.path().join("a.wasm"), good().wasm).unwrap();
+    served = served.poll().await;
+    assert_eq!(served.error(), None);
+}
+
+/// As the kubelet lays out a mounted `ConfigMap`: `policies.yaml -> ..data/policies.yaml`, `..data -> ..1`.
+#[tokio::test]
+async fn the_swap_of_a_mounted_config_map_is_noticed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    for (version, module) in [("..1", good()), ("..2", other())] {
+        fs::create_dir(path.join(version)).unwrap();
+        write(&path.join(version), &[module]);
+    }
+    symlink("..1", path.join("..data")).unwrap();
+    for file in ["policies.yaml", "a.wasm"] {
+        symlink(format!("..data/{file}"), path.join(file)).unwrap();
+    }
+    let (reloader, live) = Reloader::start(Engine::new().unwrap(), path, metrics()).unwrap();
+    let before = live.status().digest;
+    symlink("..2", path.join("..data_tmp")).unwrap();
+    fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
+    let reloader = reloader.poll().await;
+    assert_ne!(live.status().digest, before);
+    let after = live.status().digest;
+    symlink("..1", path.join("..data_tmp")).unwrap();
+    fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
+    reloader.poll().await;
+    assert_eq!(live.status().digest, before);
+    assert_ne!(after, before);
+}
+
+#[tokio::test]
+async fn the_task_ends_with_its_shutdown() {
+    let served = Served::start();
+    served.reloader.run(Duration::from_hours(1), std::future::ready(())).await;
+}
+
+#[test]
+fn a_bad_set_at_the_start_is_an_error() {
+    let directory = TempDir::new().unwrap();
+    let started = Reloader::start(Engine::new().unwrap(), directory.path(), metrics());
+    assert!(matches!(started, Err(SetError::Read(_))));
+}
