@@ -150,9 +150,14 @@ where
 }
 
 fn parse_set(bytes: &[u8]) -> Result<SetBody, Error> {
-    let raw: RawSetBody = serde_json::from_slice(bytes).map_err(|error| {
-        Error::invalid("invalid_body", format!("the body is not `{{\"replicas\": 3, \"reason\": \"…\"}}`: {error}"))
-    })?;
+    let wrong = |why: &dyn std::fmt::Display| {
+        Error::invalid("invalid_body", format!("the body is not `{{\"replicas\": 3, \"reason\": \"…\"}}`: {why}"))
+    };
+    // serde takes an array for a struct, its elements for the fields in order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(wrong(&"it is an array"));
+    }
+    let raw: RawSetBody = serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
     Ok(SetBody { replicas: replicas(raw.replicas.as_ref())?, reason: reason(raw.reason)? })
 }
 
@@ -216,9 +221,17 @@ mod tests {
 
     #[test]
     fn bodies_of_another_shape_are_refused() {
-        for body in
-            ["", "3", "[]", "{", r#"{"replicas":3,"for":"2h"}"#, r#"{"replicas":3,"replicas":4}"#, "{\"replicas\":3}x"]
-        {
+        for body in [
+            "",
+            "3",
+            "[]",
+            "[3]",
+            " [3, null]",
+            "{",
+            r#"{"replicas":3,"for":"2h"}"#,
+            r#"{"replicas":3,"replicas":4}"#,
+            "{\"replicas\":3}x",
+        ] {
             assert_eq!(code(parse_set(body.as_bytes())), "invalid_body", "{body}");
         }
     }
