@@ -30,11 +30,11 @@ use crate::shutdown::Shutdown;
 pub use readiness::{Readiness, ReadyHandle};
 
 /// Connections at once; more wait.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 256;
 /// The longest time for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest life of a connection: probes and scrapes make a new one.
-const MAX_LIFE: Duration = Duration::from_mins(1);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest life of a connection, which serves one request: nobody can hold all of them for long.
+const MAX_LIFE: Duration = Duration::from_secs(5);
 /// The pause after an error of `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -115,6 +115,7 @@ async fn connection(stream: TcpStream, pages: Arc<Pages>) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
         .max_buf_size(8 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {

@@ -5,7 +5,7 @@
 
 mod names;
 pub mod spiffe;
-mod text;
+pub(crate) mod text;
 
 use std::fmt::{self, Write};
 
@@ -223,5 +223,22 @@ fn fingerprint(der: &CertificateDer<'_>) -> [u8; 32] {
     sum
 }
 
+#[cfg(test)]
+pub(crate) mod fixtures {
+    //! Identities for the tests of other modules.
+
+    use super::{ClientId, ClientIdentity, Timestamp};
+
+    /// The client `uri:spiffe://example.org/NAME`.
+    pub(crate) fn client(name: &str) -> ClientIdentity {
+        ClientIdentity {
+            id: ClientId(format!("uri:spiffe://example.org/{name}")),
+            groups: Vec::new(),
+            serial: "01".to_owned(),
+            not_after: Timestamp::MAX,
+            fingerprint: [0; 32],
+        }
+    }
+}
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ pub mod identity;
 pub mod kubernetes;
 pub mod listener;
 pub mod policy;
+mod random;
 pub mod reconciler;
 pub mod replicas;
 pub mod shutdown;

@@ -39,6 +39,10 @@ pub use tls::{Expiry, Tls, TlsError};
 /// The first pause after an error of `accept` that is not one connection's own, and the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+/// How many clients may be in their handshake, or wait for a place, at once: strangers can fill these places only, never
+/// those of clients with a certificate.
+const MAX_HANDSHAKES: usize = 1024;
+
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request of `peer`. It is dropped, unfinished, when the client leaves or the drain's deadline passes.
@@ -79,6 +83,8 @@ struct Context<H> {
     limits: config::Listen,
     metrics: ListenerMetrics,
     phase: watch::Receiver<Phase>,
+    /// The places for clients whose certificate was verified.
+    places: Arc<Semaphore>,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -90,7 +96,7 @@ pub struct Listener {
     limits: config::Listen,
     tls: Tls,
     metrics: ListenerMetrics,
-    permits: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
 }
 
 impl Listener {
@@ -105,7 +111,7 @@ impl Listener {
             limits: limits.clone(),
             tls,
             metrics,
-            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
         })
     }
 
@@ -124,6 +130,7 @@ impl Listener {
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
             phase: phases,
+            places: Arc::new(Semaphore::new(self.limits.max_connections)),
             _alive: alive,
         });
         let mut connections = JoinSet::new();
@@ -159,21 +166,17 @@ impl Listener {
                 () = &mut stop => return,
                 Some(ended) = connections.join_next() => report(&ended),
                 (permit, stream, address) = self.accept(&mut pause) => {
-                    let context = context.clone();
-                    connections.spawn(async move {
-                        connection::run(context, stream, address).await;
-                        drop(permit);
-                    });
+                    connections.spawn(connection::run(context.clone(), stream, address, permit));
                 }
             }
         }
     }
 
-    /// The next connection, once there is room for it.
+    /// The next connection, once there is room for its handshake.
     async fn accept(&self, pause: &mut Duration) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
         loop {
             // The semaphore is never closed, so there always is a permit.
-            let permit = self.permits.clone().acquire_owned().await.ok();
+            let permit = self.handshakes.clone().acquire_owned().await.ok();
             match self.socket.accept().await {
                 Ok((stream, address)) => {
                     *pause = ACCEPT_PAUSE.0;

@@ -16,13 +16,14 @@ mod list;
 mod live;
 mod metrics;
 mod permit;
-mod rego;
+pub mod rego;
 mod reload;
 mod set;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod verdict;
 
 pub use action::{Action, Get, Release, Set};

@@ -53,10 +53,10 @@ pub struct ReplicasSettings {
     pub annotations: Vec<String>,
     /// How many objects one page of a list asks for, at least 1. Default 500.
     pub page_size: u32,
-    /// After how long the API server closes a watch, in whole seconds. Default 60 s. A close in good order is the only
+    /// After how long the API server closes a watch, in whole seconds. Default 20 s. A close in good order is the only
     /// sign of life to count on: kube-apiserver sends no bookmarks for a kind that has not changed since it started.
     pub watch_timeout: Duration,
-    /// How long a watch may be silent before it counts as dead; longer than `watch_timeout`. Default 75 s.
+    /// How long a watch may be silent before it counts as dead; longer than `watch_timeout`. Default 25 s.
     pub idle: Duration,
     /// How long a page of a list or the opening of a watch may take. Default 30 s.
     pub request_timeout: Duration,
@@ -67,8 +67,8 @@ impl Default for ReplicasSettings {
         Self {
             annotations: vec!["scalegate.dev/*".to_owned()],
             page_size: 500,
-            watch_timeout: Duration::from_mins(1),
-            idle: Duration::from_secs(75),
+            watch_timeout: Duration::from_secs(20),
+            idle: Duration::from_secs(25),
             request_timeout: Duration::from_secs(30),
         }
     }

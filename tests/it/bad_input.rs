@@ -107,6 +107,7 @@ async fn paths_that_spell_no_name_are_refused() -> Result<()> {
         ("/v1/deployments?watch=true", 400),
         ("/v1/deployments?labelSelector=a+b", 400),
         ("/v1/deployments?continue=x", 400),
+        ("/v1/deployments?continue=demo/web", 400),
         ("/v1/namespaces/demo/deployments/web/replicas?wait=30s", 400),
         ("/v1/namespaces/demo/deployments/web/replicas?atLeastVersion=7", 400),
     ] {

@@ -22,6 +22,9 @@ pub enum Error {
         /// What is wrong, and what would be right.
         detail: String,
     },
+    /// The cursor of a list is none that the client was given for it.
+    #[error("a cursor that does not open")]
+    InvalidCursor,
     /// The path leads nowhere.
     #[error("no such route")]
     NoSuchRoute,
@@ -64,6 +67,12 @@ pub enum Error {
         decision: DecisionId,
         /// What went wrong, for the log.
         cause: String,
+    },
+    /// The client, or everyone together, asks for more decisions than can be made.
+    #[error("no turn for decision {decision}")]
+    Busy {
+        /// The decision's name.
+        decision: DecisionId,
     },
     /// There is no such Deployment.
     #[error("no Deployment {target}")]
@@ -130,6 +139,7 @@ impl Error {
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { code, .. } => (StatusCode::BAD_REQUEST, code),
+            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no_such_route"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -138,6 +148,7 @@ impl Error {
             Self::Identity(_) => (StatusCode::FORBIDDEN, "identity_refused"),
             Self::Refused { .. } => (StatusCode::FORBIDDEN, "refused"),
             Self::PolicyUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "policy_unavailable"),
+            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "deployment_not_found"),
             Self::OwnedByAutoscaler { .. } => (StatusCode::CONFLICT, "owned_by_autoscaler"),
             Self::VersionMismatch { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
@@ -154,6 +165,11 @@ impl Error {
     pub fn detail(&self) -> String {
         match self {
             Self::Invalid { detail, .. } => detail.clone(),
+            Self::InvalidCursor => {
+                "`continue` takes what the part before of the same list gave you; if the gateway's key has changed \
+                 since, begin again"
+                    .into()
+            }
             Self::NoSuchRoute => "there is nothing at this path".into(),
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
@@ -166,6 +182,7 @@ impl Error {
                  decision id"
                     .into()
             }
+            Self::Busy { .. } => "too many requests are being decided, yours or others'; try again".into(),
             Self::NotFound { target } => {
                 format!("there is no Deployment {} in namespace {}", target.name, target.namespace)
             }
@@ -203,7 +220,9 @@ impl Error {
     /// The decision behind the error, if it came to one.
     pub fn decision(&self) -> Option<DecisionId> {
         match self {
-            Self::Refused { decision, .. } | Self::PolicyUnavailable { decision, .. } => Some(*decision),
+            Self::Refused { decision, .. } | Self::PolicyUnavailable { decision, .. } | Self::Busy { decision } => {
+                Some(*decision)
+            }
             _ => None,
         }
     }
@@ -211,7 +230,9 @@ impl Error {
     /// After how many seconds trying again makes sense, where it does.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::VersionNotReached | Self::Conflict { .. } | Self::PolicyUnavailable { .. } => Some(1),
+            Self::VersionNotReached | Self::Conflict { .. } | Self::PolicyUnavailable { .. } | Self::Busy { .. } => {
+                Some(1)
+            }
             Self::Stale { .. } | Self::KubernetesUnavailable { .. } => Some(5),
             _ => None,
         }
@@ -222,6 +243,7 @@ impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Refused { decision, reasons } => Self::Refused { decision, reasons },
+            Denied::Busy { decision } => Self::Busy { decision },
             Denied::Unavailable { decision, cause } => Self::PolicyUnavailable { decision, cause },
         }
     }

@@ -71,7 +71,7 @@ impl HttpApi {
             request_id = %request_id,
             decision_id = tracing::field::Empty,
             method = %request.method(),
-            path = request.uri().path(),
+            path = excerpt(request.uri().path()),
         );
         let route = self.routes.find(request.uri().path());
         let name = route.as_ref().map_or("none", Route::name);
@@ -100,6 +100,7 @@ impl HttpApi {
     {
         let client = peer.identity.as_ref().map_err(Clone::clone)?;
         let (head, body) = request.into_parts();
+        request::host(head.version, &head.headers)?;
         let route = route.ok_or(Error::NoSuchRoute)?;
         let query = Query::parse(head.uri.query())?;
         let read = matches!(head.method, Method::GET | Method::HEAD);
@@ -117,6 +118,7 @@ impl HttpApi {
                 )
             }
             Route::Replicas { target } if head.method == Method::DELETE => {
+                request::no_body(&body)?;
                 let (target, precondition) = (target?, request::precondition(&head.headers)?);
                 let dry_run = query.only_flag("dryRun")?;
                 let change = Change { action: Release { target }, precondition, dry_run };
@@ -151,7 +153,7 @@ impl HttpApi {
         mut query: Query,
     ) -> Result<Answer, Error> {
         let request = ListRequest {
-            after: query.cursor("continue", namespace.as_deref())?,
+            cursor: query.take("continue"),
             selector: query.selector("labelSelector")?,
             limit: query.limit("limit")?,
             namespace,
@@ -174,6 +176,11 @@ fn written(view: &ReplicasView, status: StatusCode) -> Result<Answer, Error> {
         answer.headers_mut().insert(ETAG, tag);
     }
     Ok(answer)
+}
+
+/// Untrusted text for the log: escaped and cut.
+fn excerpt(text: &str) -> String {
+    text.chars().take(300).flat_map(char::escape_default).collect()
 }
 
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Answer, Error> {

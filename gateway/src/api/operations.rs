@@ -8,16 +8,20 @@ use tokio::time::Instant;
 
 use crate::identity::ClientIdentity;
 use crate::policy::{Get, ListQuery, Permit, Policy, Release, Set};
+use crate::random::random_fraction;
 use crate::replicas::{DeploymentName, Observation, Version};
 use crate::targets::{Targets, WriteError};
 
+use super::cursor::Cursors;
 use super::error::Error;
 use super::view::{ListView, ReplicasView};
 
-/// How often a write is decided anew when another writer came first.
-const ATTEMPTS: usize = 5;
+/// For how long a write is decided anew whenever another writer came first.
+const PERSISTENCE: Duration = Duration::from_secs(5);
 /// How long the cache may take to show what another writer did, or a version that a client named.
 const CATCH_UP: Duration = Duration::from_secs(2);
+/// The longest pause between the change by another writer and the next attempt.
+const JITTER: Duration = Duration::from_millis(50);
 /// The oldest state that a change is decided on: an outage of this length stops writes even if the API server is back
 /// before the watches are.
 const OLDEST_FOR_WRITES: Duration = Duration::from_secs(30);
@@ -26,6 +30,7 @@ const OLDEST_FOR_WRITES: Duration = Duration::from_secs(30);
 pub struct Operations {
     policy: Arc<Policy>,
     targets: Targets,
+    cursors: Cursors,
 }
 
 /// Which version of the target a change is meant for.
@@ -52,13 +57,14 @@ pub(super) struct ListRequest {
     pub(super) namespace: Option<String>,
     pub(super) selector: Selector,
     pub(super) limit: usize,
-    pub(super) after: Option<DeploymentName>,
+    /// The cursor of the part before.
+    pub(super) cursor: Option<String>,
 }
 
 impl Operations {
-    /// Operations that `policy` permits and `targets` writes.
-    pub fn new(policy: Arc<Policy>, targets: Targets) -> Self {
-        Self { policy, targets }
+    /// Operations that `policy` permits and `targets` writes; lists go on by `cursors`.
+    pub fn new(policy: Arc<Policy>, targets: Targets, cursors: Cursors) -> Self {
+        Self { policy, targets, cursors }
     }
 
     /// The replicas of one Deployment, not older than `at_least` where that is given.
@@ -71,26 +77,39 @@ impl Operations {
         let deadline = Instant::now() + CATCH_UP;
         loop {
             let permit = self.policy.decide(client, Get { target: target.clone() }).await?;
-            let Some(at_least) = at_least.filter(|version| !reached(permit.observation(), version)) else {
-                return shown(ReplicasView::of(&permit), target);
-            };
-            if !self.policy.changed(&permit, deadline, |observation| reached(observation, at_least)).await {
-                return Err(Error::VersionNotReached);
+            let missing = at_least.map_or(Reached::Yes, |version| reached(permit.observation(), version));
+            match (missing, at_least) {
+                (Reached::Yes, _) | (_, None) => return shown(ReplicasView::of(&permit), target),
+                (Reached::Unclear, _) if Instant::now() >= deadline => {
+                    return shown(ReplicasView::of(&permit), target);
+                }
+                (Reached::No, _) if Instant::now() >= deadline => return Err(Error::VersionNotReached),
+                (Reached::No | Reached::Unclear, Some(at_least)) => {
+                    let enough = |observation: &Observation| reached(observation, at_least) == Reached::Yes;
+                    self.policy.changed(&permit, deadline, enough).await;
+                }
             }
         }
     }
 
     /// The Deployments that the client may get.
     pub(super) async fn list(&self, client: &Arc<ClientIdentity>, request: ListRequest) -> Result<ListView, Error> {
-        let ListRequest { namespace, selector, limit, after } = request;
-        let listing = self.policy.list(client, &ListQuery { namespace, selector, limit, after }).await?;
-        Ok(ListView::of(&listing))
+        let ListRequest { namespace, selector, limit, cursor } = request;
+        let open = |cursor: &str| self.cursors.open(client, namespace.as_deref(), cursor).ok_or(Error::InvalidCursor);
+        let after = cursor.as_deref().map(open).transpose()?;
+        let query = ListQuery { namespace, selector, limit, after };
+        let listing = self.policy.list(client, &query).await?;
+        let seal = |next: &DeploymentName| self.cursors.seal(client, query.namespace.as_deref(), next);
+        let next = listing.next.as_ref().map(seal).transpose();
+        let next = next.map_err(|_| Error::Internal { cause: "a cursor could not be sealed".into() })?;
+        Ok(ListView::of(&listing, next))
     }
 
     /// Sets a Deployment's baseline.
     pub(super) async fn set(&self, client: &Arc<ClientIdentity>, change: Change<Set>) -> Result<ReplicasView, Error> {
         let target = change.action.target.clone();
-        for _ in 0..ATTEMPTS {
+        let deadline = Instant::now() + PERSISTENCE;
+        while Instant::now() < deadline {
             let permit = self.policy.decide(client, change.action.clone()).await?;
             check(&permit, &target, &change.precondition)?;
             if let Some(autoscaler) = permit.observation().autoscalers.first() {
@@ -115,7 +134,8 @@ impl Operations {
         change: Change<Release>,
     ) -> Result<ReplicasView, Error> {
         let target = change.action.target.clone();
-        for _ in 0..ATTEMPTS {
+        let deadline = Instant::now() + PERSISTENCE;
+        while Instant::now() < deadline {
             let permit = self.policy.decide(client, change.action.clone()).await?;
             check(&permit, &target, &change.precondition)?;
             if change.dry_run {
@@ -136,6 +156,8 @@ impl Operations {
         let seen = permit.observation().version();
         let deadline = Instant::now() + CATCH_UP;
         self.policy.changed(permit, deadline, |observation| observation.version() != seen).await;
+        // Writers that wait for the same change must not all try at the same instant.
+        tokio::time::sleep(JITTER.mul_f64(random_fraction())).await;
         Ok(())
     }
 }
@@ -162,15 +184,34 @@ fn check<A>(permit: &Permit<A>, target: &DeploymentName, precondition: &Precondi
     Ok(())
 }
 
-/// Whether `observation` is at `version` or past it. Another uid means that the target, or the Deployment, was made
-/// anew since: that is past it too.
-fn reached(observation: &Observation, version: &Version) -> bool {
+/// Whether a cache has reached a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Yes,
+    No,
+    /// The cache shows another target, or none: one that came before the version, or after it. Uids have no order, so
+    /// only time tells.
+    Unclear,
+}
+
+fn reached(observation: &Observation, version: &Version) -> Reached {
     match (observation.version(), version) {
-        (Some(Version::Target { uid, generation }), Version::Target { uid: wanted, generation: at_least }) => {
-            uid != *wanted || generation >= *at_least
+        (Some(Version::Target { uid, generation }), Version::Target { uid: wanted, generation: at_least })
+            if uid == *wanted =>
+        {
+            if generation >= *at_least {
+                Reached::Yes
+            } else {
+                Reached::No
+            }
         }
-        (_, Version::Target { .. }) => false,
-        (_, Version::Untargeted { .. }) => true,
+        (Some(Version::Untargeted { deployment_uid }), Version::Untargeted { deployment_uid: wanted })
+            if deployment_uid == *wanted =>
+        {
+            Reached::Yes
+        }
+        (Some(Version::Untargeted { .. }), Version::Target { .. }) => Reached::No,
+        _ => Reached::Unclear,
     }
 }
 

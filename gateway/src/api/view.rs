@@ -158,10 +158,7 @@ impl Progress {
 }
 
 impl ListView {
-    pub(super) fn of(listing: &Listing) -> Self {
-        Self {
-            items: listing.items.iter().filter_map(ReplicasView::of::<Get>).collect(),
-            r#continue: listing.next.as_ref().map(ToString::to_string),
-        }
+    pub(super) fn of(listing: &Listing, next: Option<String>) -> Self {
+        Self { items: listing.items.iter().filter_map(ReplicasView::of::<Get>).collect(), r#continue: next }
     }
 }

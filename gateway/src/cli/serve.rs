@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness, ReadyHandle};
-use crate::api::{ApiMetrics, HttpApi, HttpLimits, Operations};
+use crate::api::{ApiMetrics, Cursors, HttpApi, HttpLimits, Operations};
 use crate::config::{Args, Config};
 use crate::listener::{Listener, ListenerMetrics, Tls};
 use crate::policy::{Policy, PolicyMetrics};
@@ -19,6 +19,9 @@ use crate::targets::Targets;
 use crate::{config, kubernetes, telemetry};
 
 use super::Failure;
+
+/// Files and connections that the gateway opens beside those of clients, generously.
+const OTHER_FILES: u64 = 512;
 
 /// Runs the gateway until a signal, and through its drain.
 pub(super) fn serve(args: &Args) -> Result<(), Failure> {
@@ -45,6 +48,7 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     let mut registry = telemetry::registry();
     let readiness = Readiness::default();
     let mut background = Background::default();
+    allow_open_files(config.listen.max_connections);
 
     let tls = Tls::load(&config.tls)?;
     let client = kubernetes::client(&config.kubernetes).await?;
@@ -57,7 +61,10 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
-    let operations = Operations::new(policy, Targets::new(client));
+    // All gateways of one installation have the server's key, and so understand each other's cursors.
+    let secret = std::fs::read(&config.tls.key).with_context(|| format!("tls.key: {}", config.tls.key.display()))?;
+    let cursors = Cursors::new(&secret).context("the cursors' key cannot be derived")?;
+    let operations = Operations::new(policy, Targets::new(client), cursors);
     let limits =
         HttpLimits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
     let api = HttpApi::new(operations, replicas.monitor(), limits, ApiMetrics::register(&mut registry));
@@ -82,6 +89,20 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Raises the limit of open files to what the system allows, since most systems start processes with few.
+fn allow_open_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let limit = getrlimit(Resource::Nofile).current;
+    if limit.is_some_and(|limit| limit < connections as u64 + OTHER_FILES) {
+        tracing::warn!(limit, connections, "listen.maxConnections is more than the limit of open files allows");
+    }
 }
 
 /// Starts the watches; `ready` holds once each has listed.

@@ -37,7 +37,7 @@ pub(super) fn plain(text: &str) -> Result<&str, InvalidText> {
 }
 
 /// Control characters, and those of Unicode's format characters that hide or reorder their neighbours.
-fn invisible(c: char) -> bool {
+pub(crate) fn invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffd}' | '\u{e0000}'..='\u{e0fff}')

@@ -17,11 +17,13 @@ use hyper_util::server::graceful::GracefulConnection;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Patience, Watched};
-use super::{Context, Handler, Peer, Phase, handshake};
+use super::handshake::accept;
+use super::{Context, Handler, Peer, Phase};
 use crate::identity;
 
 /// The largest head of a request in bytes.
@@ -38,13 +40,22 @@ const FAREWELL: Duration = Duration::from_secs(10);
 const WALL_CLOCK_CHECK: Duration = Duration::from_mins(1);
 
 /// Serves a connection until it ends.
-pub(super) async fn run<H: Handler>(context: Arc<Context<H>>, stream: TcpStream, address: SocketAddr) {
-    let _open = context.metrics.connection();
+pub(super) async fn run<H: Handler>(
+    context: Arc<Context<H>>,
+    stream: TcpStream,
+    address: SocketAddr,
+    handshake: Option<OwnedSemaphorePermit>,
+) {
     // It only costs speed where it fails.
     let _ = stream.set_nodelay(true);
     let limit = context.limits.handshake_timeout;
-    let accepted = handshake::accept(context.tls.server_config(), limit, stream, address, &context.metrics).await;
+    let accepted = accept(context.tls.server_config(), limit, stream, address, &context.metrics).await;
     let Some(stream) = accepted else { return };
+    // The place is taken by who has shown a certificate; who finds none waits among those who have not.
+    let place = timeout(limit, context.places.clone().acquire_owned()).await;
+    let Ok(Ok(_place)) = place else { return };
+    drop(handshake);
+    let _open = context.metrics.connection();
     let session = stream.get_ref().1;
     let chain = session.peer_certificates().unwrap_or_default();
     let Some(not_after) = expiry(chain) else { return };

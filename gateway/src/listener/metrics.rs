@@ -34,7 +34,11 @@ impl ListenerMetrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("connections", "Open client connections, handshakes included", metrics.connections.clone());
+        registry.register(
+            "connections",
+            "Open connections of clients whose certificate was verified",
+            metrics.connections.clone(),
+        );
         registry.register("handshakes", "TLS handshakes by outcome", metrics.handshakes.clone());
         registry.register(
             "accept_errors",

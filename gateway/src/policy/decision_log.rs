@@ -1,15 +1,20 @@
 //! One line for each decision, with all that is needed to make it again: the input, the instant and the set.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::document::Client;
 use super::judge::Judged;
 use super::permit::DecisionId;
-use super::set::SetDigest;
+use super::set::{SetDigest, hex};
 use super::verdict::Outcome;
+
+/// The longest input that is logged whole, in bytes.
+const MAX_INPUT: usize = 16 << 10;
 
 /// Logs a decision.
 pub(super) fn decision(decision: DecisionId, judged: &Judged, now: Timestamp, set: &SetDigest) {
@@ -34,7 +39,7 @@ pub(super) fn decision(decision: DecisionId, judged: &Judged, now: Timestamp, se
         asked_time = judged.judgement.asked_time,
         policy_set = %set,
         elapsed_us = micros(judged.elapsed),
-        input = judged.question.json,
+        input = &*input_text(&judged.question.json),
         "decided"
     );
 }
@@ -77,9 +82,18 @@ pub(super) fn item(decision: DecisionId, judged: &Judged) {
         verdicts = json(&judged.judgement.verdicts),
         asked_time = judged.judgement.asked_time,
         elapsed_us = micros(judged.elapsed),
-        input = judged.question.json,
+        input = &*input_text(&judged.question.json),
         "decided about an item"
     );
+}
+
+/// The input, unless it is so long that logging it would be a way to fill the log: then what identifies it.
+fn input_text(json: &str) -> Cow<'_, str> {
+    if json.len() <= MAX_INPUT {
+        return Cow::Borrowed(json);
+    }
+    let digest = digest(&SHA256, json.as_bytes());
+    Cow::Owned(format!("{} bytes, sha256 {}", json.len(), hex(digest.as_ref())))
 }
 
 fn micros(elapsed: Duration) -> u64 {

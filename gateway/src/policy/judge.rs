@@ -1,12 +1,10 @@
 //! Runs evaluations: where they run, how many at once, and what is recorded of them.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use thiserror::Error;
 
 use super::decision_log;
 use super::document::Input;
@@ -15,20 +13,42 @@ use super::live::Live;
 use super::metrics::PolicyMetrics;
 use super::permit::{DecisionId, Denied};
 use super::set::{Matching, PolicySet};
+use super::turns::{Busy, Turns};
 use super::verdict::{Judgement, Outcome, Question, judge};
 
 /// Up to this deadline a module runs where the request does; the others would keep its thread from other requests.
 const INLINE: Duration = Duration::from_millis(5);
-
-/// How long a question waits for a place on the pool. It is no part of any module's deadline.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers questions by the live set.
 #[derive(Debug, Clone)]
 pub(super) struct Judge {
     live: Arc<Live>,
     metrics: PolicyMetrics,
-    pool: Arc<Semaphore>,
+    turns: Arc<Turns>,
+}
+
+/// Why questions were not answered at all.
+#[derive(Debug, Error)]
+pub(super) enum Unanswered {
+    /// Their turn did not come.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// An answer could not be had.
+    #[error("{0}")]
+    Cause(String),
+}
+
+impl Unanswered {
+    /// The refusal for which nobody's rules are to blame.
+    pub(super) fn denied(self, decision: DecisionId) -> Denied {
+        match self {
+            Self::Busy(busy) => {
+                tracing::info!(decision_id = %decision, cause = %busy, "no verdict");
+                Denied::Busy { decision }
+            }
+            Self::Cause(cause) => unavailable(decision, cause),
+        }
+    }
 }
 
 /// A question that was answered.
@@ -40,8 +60,7 @@ pub(super) struct Judged {
 
 impl Judge {
     pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics) -> Self {
-        let threads = thread::available_parallelism().map_or(2, NonZero::get);
-        Self { live, metrics, pool: Arc::new(Semaphore::new(threads)) }
+        Self { live, metrics, turns: Arc::new(Turns::new()) }
     }
 
     pub(super) fn live(&self) -> &Live {
@@ -57,8 +76,8 @@ impl Judge {
             self.judge(&set, question, now)
         } else {
             let judged = self.pooled(&set, vec![question], now).await;
-            let judged = judged.and_then(|judged| judged.into_iter().next().ok_or_else(|| GONE.to_owned()));
-            judged.map_err(|cause| unavailable(decision, cause))?
+            let judged = judged.and_then(|judged| judged.into_iter().next().ok_or_else(gone));
+            judged.map_err(|unanswered| unanswered.denied(decision))?
         };
         decision_log::decision(decision, &judged, now, set.digest());
         match judged.judgement.outcome {
@@ -68,20 +87,19 @@ impl Judge {
         }
     }
 
-    /// Answers several questions by one set, up to the first that no answer can be had to.
+    /// Answers several questions of one client by one set, up to the first that no answer can be had to.
     pub(super) async fn pooled(
         &self,
         set: &Arc<PolicySet>,
         questions: Vec<Question>,
         now: Timestamp,
-    ) -> Result<Vec<Judged>, String> {
-        let place = tokio::time::timeout(PATIENCE, self.pool.clone().acquire_owned());
-        let place = place.await.map_err(|_| "too many decisions are under way".to_owned())?;
-        let place = place.map_err(|error| error.to_string())?;
+    ) -> Result<Vec<Judged>, Unanswered> {
+        let Some(first) = questions.first() else { return Ok(Vec::new()) };
+        let turn = self.turns.take(&first.input.client.id).await?;
         let (this, set) = (self.clone(), set.clone());
         let work = move || {
             // Held until the work is done, even if nobody waits for it any more.
-            let _place = place;
+            let _turn = turn;
             let mut judged = Vec::with_capacity(questions.len());
             for question in questions {
                 judged.push(this.judge(&set, question, now));
@@ -91,7 +109,7 @@ impl Judge {
             }
             judged
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| GONE.to_owned())
+        tokio::task::spawn_blocking(work).await.map_err(|_| gone())
     }
 
     fn judge(&self, set: &PolicySet, question: Question, now: Timestamp) -> Judged {
@@ -103,7 +121,9 @@ impl Judge {
     }
 }
 
-const GONE: &str = "the evaluation was given up";
+fn gone() -> Unanswered {
+    Unanswered::Cause("the evaluation was given up".to_owned())
+}
 
 fn runs_inline(set: &PolicySet, input: &Input) -> bool {
     set.modules().iter().all(|module| module.deadline <= INLINE || module.matches(input) == Matching::No)

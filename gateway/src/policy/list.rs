@@ -10,7 +10,7 @@ use super::action::Get;
 use super::decision_log::{self, ListRecord};
 use super::document::Client;
 use super::input::{self, Tags};
-use super::judge::{Judge, Judged, unavailable};
+use super::judge::{Judge, Judged, Unanswered};
 use super::permit::{DecisionId, Denied, Permit};
 use super::set::PolicySet;
 use super::verdict::{Outcome, Question};
@@ -77,7 +77,7 @@ impl Judge {
         decision_log::list(picked.decision, &record, now, set.digest());
         match walked {
             Ok(()) => Ok(picked),
-            Err(cause) => Err(unavailable(picked.decision, cause)),
+            Err(unanswered) => Err(unanswered.denied(picked.decision)),
         }
     }
 
@@ -89,13 +89,14 @@ impl Judge {
         set: &Arc<PolicySet>,
         now: Timestamp,
         picked: &mut Picked,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unanswered> {
         while picked.items.len() < query.limit.max(1) && picked.evaluated < EVALUATIONS {
             // No more than are missing: each answer of a page is used, so the page's end is where the next one begins.
             let missing = query.limit.max(1) - picked.items.len();
             let part = page(picked.next.as_ref(), missing.min(CHUNK).min(EVALUATIONS - picked.evaluated));
             let questions = part.items.iter().map(|observation| question(client, observation));
-            let questions = questions.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+            let questions =
+                questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
             let judged = self.pooled(set, questions, now).await?;
             picked.add(part.items, judged)?;
             picked.next = part.next;
@@ -108,14 +109,14 @@ impl Judge {
 }
 
 impl Picked {
-    fn add(&mut self, observations: Vec<Observation>, judged: Vec<Judged>) -> Result<(), String> {
+    fn add(&mut self, observations: Vec<Observation>, judged: Vec<Judged>) -> Result<(), Unanswered> {
         for (observation, judged) in observations.into_iter().zip(judged) {
             self.evaluated += 1;
             decision_log::item(self.decision, &judged);
             match judged.judgement.outcome {
                 Outcome::Allowed(tags) => self.items.push((observation, tags)),
                 Outcome::Refused(_) => {}
-                Outcome::Unavailable(cause) => return Err(cause),
+                Outcome::Unavailable(cause) => return Err(Unanswered::Cause(cause)),
             }
         }
         Ok(())

@@ -77,6 +77,12 @@ pub enum Denied {
         /// The modules' reasons, in module order.
         reasons: Vec<String>,
     },
+    /// Too many questions were being asked; nobody's rules were.
+    #[error("no turn for decision {decision}")]
+    Busy {
+        /// The decision's name.
+        decision: DecisionId,
+    },
     /// The rules could not be asked. The cause is for the log, not for the client.
     #[error("no verdict (decision {decision}): {cause}")]
     Unavailable {

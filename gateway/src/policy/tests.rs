@@ -42,6 +42,7 @@ async fn outcome(modules: &[Written]) -> String {
     match judge(modules).decide(input(Action::Set, "demo")).await {
         Ok(_) => "allowed".to_owned(),
         Err(Denied::Refused { reasons, .. }) => reasons.join("|"),
+        Err(Denied::Busy { .. }) => "busy".to_owned(),
         Err(Denied::Unavailable { cause, .. }) => format!("unavailable: {cause}"),
     }
 }

@@ -1,7 +1,8 @@
 //! How long to wait before the next attempt.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
+
+use crate::random::random_fraction;
 
 const FIRST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_secs(10);
@@ -27,12 +28,6 @@ impl Backoff {
         self.bound = (bound * 2).min(MOST);
         bound.mul_f64(0.5 + 0.5 * random_fraction())
     }
-}
-
-/// From 0 to 1. The standard library keys each `RandomState` anew, which is random enough to spread retries.
-fn random_fraction() -> f64 {
-    let bits = u32::try_from(RandomState::new().build_hasher().finish() >> 32).unwrap_or_default();
-    f64::from(bits) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

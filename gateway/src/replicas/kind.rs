@@ -76,7 +76,9 @@ impl Kind for TargetKind {
     }
 
     fn decode(object: Value, _: &AllowedAnnotations) -> Result<Option<ReplicaTarget>, DecodeError> {
-        decode::target(object).map(Some)
+        let target = decode::target(object)?;
+        // One that is being deleted is released already, whatever finalizer keeps its object.
+        Ok(target.metadata.deletion_timestamp.is_none().then_some(target))
     }
 
     fn table(state: &mut State) -> &mut Table<ReplicaTarget> {

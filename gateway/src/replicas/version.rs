@@ -50,9 +50,10 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, InvalidVersion> {
         let invalid = || InvalidVersion(text.chars().take(80).collect());
-        let uid = |uid: &str| match uid.parse::<uuid::Uuid>() {
-            Ok(_) => Ok(uid.to_owned()),
-            Err(_) => Err(invalid()),
+        // Only as Kubernetes writes it: any other form of the same uid would equal none.
+        let uid = |text: &str| match text.parse::<uuid::Uuid>() {
+            Ok(uid) if uid.hyphenated().to_string() == text => Ok(text.to_owned()),
+            _ => Err(invalid()),
         };
         match text.split_once(':').ok_or_else(invalid)? {
             ("none", deployment) => Ok(Self::Untargeted { deployment_uid: uid(deployment)? }),
@@ -77,7 +78,16 @@ mod tests {
 
     #[test]
     fn other_text_is_no_version() {
-        for text in ["", "7", "none:", "x:1", "5f0f5c6e-5c7a-4a39-9b0c-3d1f0b1a2c3d:0", "none:x", "a:b:c"] {
+        for text in [
+            "",
+            "7",
+            "none:",
+            "x:1",
+            "5f0f5c6e-5c7a-4a39-9b0c-3d1f0b1a2c3d:0",
+            "none:x",
+            "a:b:c",
+            "none:5F0F5C6E-5c7a-4a39-9b0c-3d1f0b1a2c3d",
+        ] {
             assert!(text.parse::<Version>().is_err(), "{text:?}");
         }
     }

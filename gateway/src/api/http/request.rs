@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::{CONTENT_TYPE, IF_MATCH};
+use http::header::{CONTENT_TYPE, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::{HeaderMap, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use kube::core::Selector;
@@ -14,9 +14,8 @@ use serde_json::Value;
 use crate::api::error::Error;
 use crate::api::operations::Precondition;
 use crate::api::selector;
-use crate::replicas::{DeploymentName, Version};
-
-use super::route;
+use crate::identity::text::invisible;
+use crate::replicas;
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 512;
@@ -60,7 +59,7 @@ impl Query {
         Ok(flag)
     }
 
-    pub(super) fn version(&mut self, name: &str) -> Result<Option<Version>, Error> {
+    pub(super) fn version(&mut self, name: &str) -> Result<Option<replicas::Version>, Error> {
         let Some(text) = self.0.remove(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|error| invalid_parameter(name, error))
     }
@@ -69,7 +68,7 @@ impl Query {
         let Some(text) = self.0.remove(name) else { return Ok(MAX_LIMIT) };
         text.parse()
             .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit) && limit.to_string() == text)
             .ok_or_else(|| invalid_parameter(name, format!("takes a whole number from 1 to {MAX_LIMIT}")))
     }
 
@@ -78,14 +77,8 @@ impl Query {
         selector::parse(&text).map_err(|error| invalid_parameter(name, error))
     }
 
-    /// The (namespace, name) after which a list goes on, within `namespace` where the list is of one.
-    pub(super) fn cursor(&mut self, name: &str, namespace: Option<&str>) -> Result<Option<DeploymentName>, Error> {
-        let Some(text) = self.0.remove(name) else { return Ok(None) };
-        text.split_once('/')
-            .and_then(|(namespace, name)| route::deployment(namespace, name).ok())
-            .filter(|after| namespace.is_none_or(|namespace| after.namespace == namespace))
-            .map(Some)
-            .ok_or_else(|| invalid_parameter(name, "takes the `continue` of the list's part before"))
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
     }
 }
 
@@ -94,8 +87,14 @@ fn invalid_parameter(name: &str, wrong: impl std::fmt::Display) -> Error {
     Error::invalid("invalid_parameter", format!("the parameter {name:?} {wrong}"))
 }
 
-/// What `If-Match` demands. `*` demands only that the Deployment exists, which every change does.
+/// What `If-Match` demands. `*` demands only that the Deployment exists, which every change does. Other conditions are
+/// refused: to ignore one would be to do what was asked not to be done.
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
+    if let Some(other) =
+        [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].iter().find(|name| headers.contains_key(*name))
+    {
+        return Err(Error::invalid("unsupported_condition", format!("{other} is not understood here; If-Match is")));
+    }
     let mut values = headers.get_all(IF_MATCH).iter();
     let Some(value) = values.next() else { return Ok(Precondition::None) };
     let invalid =
@@ -109,6 +108,22 @@ pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
     }
     let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(invalid)?;
     Ok(Precondition::Version(tag.parse().map_err(|_| invalid())?))
+}
+
+/// RFC 9112, section 3.2: a request of HTTP/1.1 names its host exactly once.
+pub(super) fn host(version: Version, headers: &HeaderMap) -> Result<(), Error> {
+    if version == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
+        return Err(Error::invalid("invalid_host", "a request of HTTP/1.1 has one Host header"));
+    }
+    Ok(())
+}
+
+/// Refuses a body where none is read.
+pub(super) fn no_body<B: Body>(body: &B) -> Result<(), Error> {
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    Err(Error::invalid("unexpected_body", "this method takes no body"))
 }
 
 /// The body of a set.
@@ -183,10 +198,10 @@ fn replicas(value: Option<&Value>) -> Result<i32, Error> {
 fn reason(value: Option<Value>) -> Result<Option<String>, Error> {
     match value {
         None => Ok(None),
-        Some(Value::String(text)) if text.len() <= MAX_REASON && !text.chars().any(char::is_control) => Ok(Some(text)),
+        Some(Value::String(text)) if text.len() <= MAX_REASON && !text.chars().any(invisible) => Ok(Some(text)),
         Some(_) => Err(Error::invalid(
             "invalid_reason",
-            format!("`reason` takes a text of at most {MAX_REASON} bytes without control characters"),
+            format!("`reason` takes a text of at most {MAX_REASON} bytes without control characters or invisible ones"),
         )),
     }
 }
@@ -249,21 +264,10 @@ mod tests {
         assert!(Query::parse(Some("wait=30s")).and_then(Query::nothing).is_err());
         assert!(Query::parse(Some("limit=1&limit=2")).is_err());
         assert!(Query::parse(None).and_then(Query::nothing).is_ok());
-        for limit in ["0", "501", "-1", "x", ""] {
+        for limit in ["0", "501", "-1", "%2B1", "01", "x", ""] {
             let limit = Query::parse(Some(&format!("limit={limit}"))).and_then(|mut query| query.limit("limit"));
             assert!(limit.is_err());
         }
-    }
-
-    #[test]
-    fn a_cursor_stays_in_the_namespace_of_its_list() {
-        let cursor = |text: &str, namespace| {
-            Query::parse(Some(&format!("continue={text}"))).and_then(|mut query| query.cursor("continue", namespace))
-        };
-        assert_eq!(cursor("demo/web", None).ok().flatten(), Some(DeploymentName::new("demo", "web")));
-        assert!(cursor("demo/web", Some("other")).is_err());
-        assert!(cursor("demo", None).is_err());
-        assert!(cursor("demo%2F..", None).is_err());
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Route {
 }
 
 /// A checked name, or what is wrong with it.
-pub(super) fn deployment(namespace_text: &str, name: &str) -> Result<DeploymentName, Error> {
+fn deployment(namespace_text: &str, name: &str) -> Result<DeploymentName, Error> {
     let namespace = namespace(namespace_text)?;
     if name.len() <= 253 && name.split('.').all(is_dns_label) {
         return Ok(DeploymentName::new(namespace, name));

@@ -279,7 +279,7 @@ async fn a_silent_connection_is_given_up_and_its_age_counts_from_the_last_sign_o
     assert_eq!(fixture.contact().age, last_sign.elapsed());
     let metrics = fixture.metrics();
     assert!(metrics.contains("watch_restarts_total{resource=\"deployments\",reason=\"idle\"} 1"), "{metrics}");
-    assert!(metrics.contains("cache_age_seconds{resource=\"deployments\"} 7"), "{metrics}");
+    assert!(metrics.contains("cache_age_seconds{resource=\"deployments\"} 2"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,98 @@
+//! Where a list goes on: the last name that was looked at, sealed.
+//!
+//! A list may end on a Deployment that its caller may not see, so the cursor must not show the name; and one that the
+//! caller made up would let it probe for names. Every gateway with the same server key opens the others' cursors.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::{error::Unspecified, rand};
+
+use crate::identity::ClientIdentity;
+use crate::replicas::DeploymentName;
+
+/// Seals and opens cursors.
+pub struct Cursors(LessSafeKey);
+
+impl Cursors {
+    /// Cursors under a key derived from `secret`, which must have the entropy of a private key.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptographic library fails, which it does for no secret that is known.
+    pub fn new(secret: &[u8]) -> Result<Self, Unspecified> {
+        let key = Salt::new(HKDF_SHA256, b"scalegate list cursor 1").extract(secret);
+        let material = key.expand(&[b"aes-256-gcm"], &AES_256_GCM)?;
+        Ok(Self(LessSafeKey::new(UnboundKey::from(material))))
+    }
+
+    /// The cursor after `name`, for `client` and its list of `namespace`.
+    pub(super) fn seal(
+        &self,
+        client: &ClientIdentity,
+        namespace: Option<&str>,
+        name: &DeploymentName,
+    ) -> Result<String, Unspecified> {
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce)?;
+        let mut sealed = name.to_string().into_bytes();
+        let scope = scope(client, namespace);
+        self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(scope), &mut sealed)?;
+        Ok(nonce.iter().chain(&sealed).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+    }
+
+    /// What was sealed for the same client and list; `None` for anything else.
+    pub(super) fn open(
+        &self,
+        client: &ClientIdentity,
+        namespace: Option<&str>,
+        cursor: &str,
+    ) -> Option<DeploymentName> {
+        let mut bytes = from_hex(cursor)?;
+        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let opened = self.0.open_in_place(nonce, Aad::from(scope(client, namespace)), sealed).ok()?;
+        let (namespace, name) = std::str::from_utf8(opened).ok()?.split_once('/')?;
+        Some(DeploymentName::new(namespace, name))
+    }
+}
+
+/// Whose cursor it is, and of which list. No id and no namespace has a NUL in it.
+fn scope(client: &ClientIdentity, namespace: Option<&str>) -> String {
+    format!("{}\0{}", client.id(), namespace.unwrap_or("*"))
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::identity::fixtures::client;
+
+    #[test]
+    fn a_cursor_opens_for_its_client_and_list_alone_and_shows_no_name() {
+        let cursors = Cursors::new(b"key").unwrap();
+        let name = DeploymentName::new("secret", "web");
+        let (ann, bob) = (client("ann"), client("bob"));
+        let cursor = cursors.seal(&ann, None, &name).unwrap();
+        assert!(!cursor.contains("web"));
+        assert_eq!(cursors.open(&ann, None, &cursor), Some(name.clone()));
+        assert_eq!(cursors.open(&bob, None, &cursor), None);
+        assert_eq!(cursors.open(&ann, Some("secret"), &cursor), None);
+        assert_eq!(Cursors::new(b"key").unwrap().open(&ann, None, &cursor), Some(name), "another gateway");
+        assert_eq!(Cursors::new(b"other").unwrap().open(&ann, None, &cursor), None);
+    }
+
+    #[test]
+    fn what_was_never_sealed_does_not_open() {
+        let cursors = Cursors::new(b"key").unwrap();
+        for cursor in ["", "0", "zz", "demo/web", &"00".repeat(11), &"00".repeat(64), "é"] {
+            assert_eq!(cursors.open(&client("ann"), None, cursor), None, "{cursor}");
+        }
+    }
+}
