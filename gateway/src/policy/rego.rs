@@ -104,15 +104,15 @@ pub enum EvalError {
 
 /// A verdict, and how it came about.
 #[derive(Debug)]
-pub(super) struct Evaluation {
+pub struct Evaluation {
     /// What the module said.
-    pub(super) verdict: Verdict,
+    pub verdict: Verdict,
     /// Whether it asked for the time. If not, the verdict is a function of the input alone.
-    pub(super) asked_time: bool,
+    pub asked_time: bool,
 }
 
 /// A compiled and checked module with its data.
-pub(super) struct Module {
+pub struct Module {
     /// Deadlines hold for as long as the engine's clock runs.
     _engine: Engine,
     wasm: wasmtime::Module,
@@ -128,7 +128,7 @@ impl Module {
     /// that it will see as `data`.
     ///
     /// Compiling takes some hundred milliseconds: call it off the request path.
-    pub(super) fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+    pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
         let wasm = wasmtime::Module::from_binary(engine.wasm(), wasm)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let imports = Imports::of(engine, &wasm)?;
@@ -143,7 +143,7 @@ impl Module {
     }
 
     /// Asks the module about `input`, a JSON document, as of `now`.
-    pub(super) fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
+    pub fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
         let mut guest = Guest::start(&self.wasm, &self.imports, self.builtins.clone(), self.budget, now)?;
         let data = guest.parse(&self.data)?;
         let results = guest.evaluate(self.entrypoint, data, input)?;
