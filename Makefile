@@ -32,6 +32,10 @@ lint: ## check format, lints and scripts
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck -x .ci/run policies/*.sh tests/controlplane/build.sh
 
+.PHONY: deny
+deny: ## check the licences, sources and advisories of the dependencies (needs cargo-deny)
+	$(CARGO) deny check
+
 .PHONY: fmt
 fmt: ## format the Rust and Rego sources
 	$(CARGO) fmt --all
@@ -56,11 +60,11 @@ policies-test: policies
 
 .PHONY: certs
 certs: ## mint development certificates into certs/dev
-	$(CARGO) run --locked --quiet -p scalegate-certs -- --out $(CERTS_DIR)
+	$(CARGO) run --locked --quiet --bin certs -- --out $(CERTS_DIR)
 
 .PHONY: crd
 crd: ## generate the CRD from the Rust types
-	$(CARGO) run --locked --quiet -p scalegate -- crd > charts/scalegate/crds/replicatargets.scalegate.dev.yaml
+	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/crds/replicatargets.scalegate.dev.yaml
 
 .PHONY: clean
 clean: ## remove what was built in this clone; the cache that clones share stays
