@@ -77,14 +77,16 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     let announce = async {
         shutdown.recv().await;
         readiness.drain();
+        Ok(())
     };
-    let serving = async {
-        let (led, ..) =
-            tokio::join!(reconciler.run(shutdown.recv()), listener.serve(Arc::new(api), shutdown.clone()), announce);
-        led.context("the reconciler failed")
+    let serve = async {
+        listener.serve(Arc::new(api), shutdown.clone()).await;
+        Ok(())
     };
+    // Without the reconciler nothing that is accepted would ever arrive: its failure ends the process.
+    let reconcile = async { reconciler.run(shutdown.recv()).await.context("the reconciler failed") };
     tokio::select! {
-        served = serving => served?,
+        served = async { tokio::try_join!(serve, reconcile, announce) } => drop(served?),
         ended = background.ended() => return ended,
     }
     tracing::info!("stopped");
