@@ -44,8 +44,17 @@ pub enum Failure {
     #[error("aborted")]
     Aborted(u8),
     /// Anything else, with its causes.
-    #[error("{0:#}")]
+    #[error("{}", chain(.0))]
     Other(#[from] anyhow::Error),
+}
+
+/// An error and its causes, each told once: some errors tell their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        told if told.ends_with(&cause) => told.to_owned(),
+        told => format!("{told}: {cause}"),
+    })
 }
 
 impl Failure {

@@ -1,5 +1,7 @@
 //! Logs and metrics.
 
+use std::io::IsTerminal;
+
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
@@ -28,7 +30,7 @@ pub fn init_logging(settings: &config::Log) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&settings.filter)?;
     let layer: Box<dyn Layer<Spans> + Send + Sync> = match settings.format {
         config::LogFormat::Json => Box::new(json(std::io::stdout)),
-        config::LogFormat::Human => Box::new(fmt::layer()),
+        config::LogFormat::Human => Box::new(fmt::layer().with_ansi(std::io::stdout().is_terminal())),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     Ok(())

@@ -1,5 +1,6 @@
 //! `make demo`: walks through the main job, with what really happens.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,14 +11,18 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use scalegate_tests::client::Client;
 use scalegate_tests::paths::repository;
-use scalegate_tests::sandbox::{NAMESPACE, Sandbox};
+use scalegate_tests::sandbox::{NAMESPACE, Sandbox, conclude};
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 
 const WEB: &str = "/v1/namespaces/demo/deployments/web/replicas";
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    conclude(run().await)
+}
+
+async fn run() -> Result<()> {
     let work = repository().join("target/demo");
     let sandbox = tokio::select! {
         sandbox = Sandbox::start(&work, 0, 0, |step| println!("-- {step}")) => sandbox?,

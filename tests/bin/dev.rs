@@ -1,15 +1,20 @@
 //! `make dev`: the environment of the demo, staying up until Ctrl-C or SIGTERM.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use scalegate_tests::paths::repository;
-use scalegate_tests::sandbox::Sandbox;
+use scalegate_tests::sandbox::{Sandbox, conclude};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `dev [DIRECTORY]`: files go to DIRECTORY, by default `target/dev`.
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    conclude(run().await)
+}
+
+async fn run() -> Result<()> {
     let work = std::env::args_os().nth(1).map_or_else(|| repository().join("target/dev"), PathBuf::from);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let sandbox = tokio::select! {
@@ -36,6 +41,7 @@ fn variables(sandbox: &Sandbox) -> String {
         ("SCALEGATE_ADMIN_URL", format!("http://{}", sandbox.gateway.admin)),
         ("SCALEGATE_CERTS", sandbox.certs.display().to_string()),
         ("SCALEGATE_POLICIES", sandbox.policies.display().to_string()),
+        ("SCALEGATE_LOG", sandbox.gateway.log_path().display().to_string()),
     ];
     lines.map(|(name, value)| format!("export {name}='{value}'\n")).concat()
 }
@@ -43,7 +49,7 @@ fn variables(sandbox: &Sandbox) -> String {
 fn guide(sandbox: &Sandbox, env: &Path) -> String {
     format!(
         r#"
-The gateway serves on {url}, its admin port on http://{admin}.
+The gateway serves on {url}, its admin port on http://{admin}; its log is {log}.
 In another terminal:
 
   source {env}
@@ -61,6 +67,7 @@ Ctrl-C ends everything.
 "#,
         url = sandbox.url(),
         admin = sandbox.gateway.admin,
+        log = sandbox.gateway.log_path().display(),
         env = env.display(),
     )
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -73,6 +74,17 @@ impl Sandbox {
     pub async fn stop(self) -> Result<()> {
         self.gateway.terminate().await?;
         self.control_plane.stop().await
+    }
+}
+
+/// The end of a program that people run: what went wrong in one line, without a backtrace.
+pub fn conclude(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -144,7 +144,13 @@ async fn a_dry_run_decides_and_writes_nothing() -> Result<()> {
     let path = format!("{}?dryRun=true", suite::replicas(&namespace, "web"));
 
     let allowed = operator.put(&path, &json!({"replicas": 4})).await?;
-    assert_eq!((allowed.status, &allowed.json()["dryRun"]), (200, &json!(true)));
+    let view = allowed.json();
+    assert_eq!(
+        (allowed.status, &view["dryRun"], &view["target"]["replicas"]),
+        (200, &json!(true), &json!(4)),
+        "{view}"
+    );
+    assert_eq!(view["progress"]["accepted"], false, "{view}");
     assert_eq!(operator.put(&path, &json!({"replicas": 40})).await?.status, 403);
     let targets: Api<ReplicaTarget> = Api::namespaced(kube, &namespace);
     assert_eq!(targets.list(&ListParams::default()).await?.items.len(), 0);

@@ -117,7 +117,7 @@ impl Operations {
                 return Err(Error::OwnedByAutoscaler { target, owner });
             }
             if change.dry_run {
-                return shown(ReplicasView::dry_run(&permit), target);
+                return shown(ReplicasView::would(&permit), target);
             }
             match self.targets.set(&permit).await {
                 Ok(stored) => return shown(ReplicasView::after(&permit, Some(&stored)), target),
@@ -139,7 +139,7 @@ impl Operations {
             let permit = self.policy.decide(client, change.action.clone()).await?;
             check(&permit, &target, &change.precondition)?;
             if change.dry_run {
-                return shown(ReplicasView::dry_run(&permit), target);
+                return shown(ReplicasView::would(&permit), target);
             }
             match self.targets.release(&permit).await {
                 Ok(()) => return shown(ReplicasView::after(&permit, None), target),

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::policy::{Get, Listing, Permit};
+use crate::policy::{Action, Get, Listing, Permit};
 use crate::replicas::{Deployment, Observation, Rollout, Version};
 use crate::targets::ReplicaTarget;
 
@@ -97,10 +97,17 @@ impl ReplicasView {
         Some(Self { decision_id: Some(permit.decision().to_string()), ..view })
     }
 
-    /// The same, for a change that was decided only.
-    pub(super) fn dry_run<A>(permit: &Permit<A>) -> Option<Self> {
+    /// What a permitted change would make of what it saw: `target` is the one that would be stored.
+    pub(super) fn would<A: Action>(permit: &Permit<A>) -> Option<Self> {
         let view = Self::after(permit, permit.observation().target.as_deref())?;
-        Some(Self { dry_run: true, ..view })
+        let target = permit.action().request().map(|request| Target {
+            replicas: request.replicas,
+            requested_by: Some(permit.client().id().to_string()),
+            reason: request.reason,
+            decision_id: Some(permit.decision().to_string()),
+        });
+        let progress = Progress { accepted: false, applied: false, ready: false };
+        Some(Self { dry_run: true, target, progress, ..view })
     }
 
     fn render(observation: &Observation, deployment: &Deployment, target: Option<&ReplicaTarget>) -> Self {

@@ -78,7 +78,10 @@ impl Watch {
                     link.forbidden();
                 }
             });
-            self.metrics.restarted(K::WATCHED, end.reason());
+            // An end in good order is planned, and nobody should be woken for it.
+            if end.how().is_some() {
+                self.metrics.restarted(K::WATCHED, end.reason());
+            }
             if let Some(wait) = progress.after::<K>(&end) {
                 tokio::time::sleep(wait).await;
             }
