@@ -47,10 +47,12 @@ async fn an_allowed_set_arrives_and_says_when_it_is_accepted_applied_and_ready()
     assert_eq!(target.metadata.owner_references.map(|owners| owners.len()), Some(1));
 
     let events: Api<Event> = Api::namespaced(kube, &namespace);
-    let events = events.list(&ListParams::default()).await?;
-    let note =
-        events.iter().find(|event| event.reason.as_deref() == Some("Scaled")).and_then(|event| event.note.clone());
-    let note = note.unwrap_or_default();
+    let event = suite::eventually("an event about the change", async || {
+        let all = events.list(&ListParams::default()).await?;
+        Ok(all.into_iter().find(|event| event.reason.as_deref() == Some("Scaled")))
+    })
+    .await?;
+    let note = event.note.unwrap_or_default();
     for part in ["3", "5", "uri:spiffe://scalegate.test/operator", "launch"] {
         assert!(note.contains(part), "{note:?} says nothing of {part}");
     }
