@@ -66,6 +66,10 @@ certs: ## mint development certificates into certs/dev
 crd: ## generate the CRD from the Rust types
 	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/crds/replicatargets.scalegate.dev.yaml
 
+.PHONY: schema
+schema: ## generate the JSON Schema of policies from the Rust types
+	$(CARGO) run --locked --quiet --bin scalegate -- policy-schema > policies/schema.json
+
 .PHONY: clean
 clean: ## remove what was built in this clone; the cache that clones share stays
 	$(CARGO) clean

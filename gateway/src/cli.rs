@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use thiserror::Error;
 
 use crate::config::{Args, ConfigErrors};
+use crate::policy::document;
 use crate::targets;
 
 /// See and set how many replicas Deployments run, with a client certificate, under rules in WebAssembly.
@@ -32,6 +33,8 @@ enum Command {
     },
     /// Print the `CustomResourceDefinition` of `ReplicaTarget`
     Crd,
+    /// Print the JSON Schema of what policies read and answer
+    PolicySchema,
 }
 
 /// Why a command failed.
@@ -68,16 +71,18 @@ impl Failure {
     }
 }
 
+fn print(text: &str) -> Result<(), Failure> {
+    Ok(std::io::stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?)
+}
+
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(args) => serve::serve(&args),
             Command::CheckPolicies { directory } => Ok(check::check_policies(&directory)?),
-            Command::Crd => {
-                let text = targets::crd_yaml().map_err(anyhow::Error::from)?;
-                Ok(std::io::stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?)
-            }
+            Command::Crd => print(&targets::crd_yaml().map_err(anyhow::Error::from)?),
+            Command::PolicySchema => print(&document::schema()),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Policy, version 1: the document that a module reads and the verdict that it gives.
 //!
-//! These types are the contract; `policies/schema/` holds their JSON Schema.
+//! These types are the contract; `policies/README.md` explains it to authors, and `policies/schema.json` is generated
+//! from it.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
 /// The value of [`Input::api_version`].
@@ -99,12 +100,10 @@ pub struct Current {
     /// Updated replicas.
     pub updated: i32,
     /// `complete`, `progressing`, `failed` or `paused`.
-    #[schemars(with = "String")]
     pub rollout: crate::replicas::Rollout,
     /// What was last asked of it through the gateway; null where nothing holds.
     pub target: Option<Wanted>,
     /// The autoscalers that drive it.
-    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
     pub owners: Vec<crate::replicas::Autoscaler>,
 }
 
@@ -146,4 +145,10 @@ pub struct Verdict {
     /// Words for the decision log.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+}
+
+/// The JSON Schema of [`Input`] and [`Verdict`], as the text of `policies/schema.json`.
+pub fn schema() -> String {
+    let schema = serde_json::json!({ "input": schema_for!(Input), "verdict": schema_for!(Verdict) });
+    format!("{schema:#}\n")
 }

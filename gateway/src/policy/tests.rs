@@ -311,3 +311,11 @@ async fn the_development_policies_decide_about_the_gateways_own_document() {
         }
     }
 }
+
+#[test]
+fn the_checked_in_schema_is_the_generated_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies/schema.json");
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    assert_eq!(json(&checked_in), json(&super::document::schema()), "run `make schema` and read the difference");
+}

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::targets::ReplicaTarget;
@@ -34,7 +35,7 @@ impl fmt::Display for DeploymentName {
 }
 
 /// How far a Deployment's rollout is, as `kubectl rollout status` would judge it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rollout {
     /// Every wanted replica is updated and available.
@@ -79,7 +80,7 @@ pub struct Deployment {
 }
 
 /// A `HorizontalPodAutoscaler` that drives a Deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaler {
     /// Its kind, `HorizontalPodAutoscaler`.
