@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -184,12 +185,26 @@ async fn curl(sandbox: &Sandbox, who: &str, path: &str, more: &[&str]) -> Result
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// What the API server itself says, once there are as many ready pods as are wanted: the status of a Deployment that
+/// was changed twice within a second may still speak of pods that are gone.
 async fn deployment(sandbox: &Sandbox) -> Result<String> {
-    let deployments: Api<Deployment> = Api::namespaced(sandbox.control_plane.client().await?, NAMESPACE);
-    let web = deployments.get("web").await?;
-    let wanted = web.spec.and_then(|spec| spec.replicas).unwrap_or_default();
-    let ready = web.status.and_then(|status| status.ready_replicas).unwrap_or_default();
+    let client = sandbox.control_plane.client().await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+    let wanted = deployments.get("web").await?.spec.and_then(|spec| spec.replicas).unwrap_or_default();
+    let ready = suite::eventually("the pods", async || {
+        let all = pods.list(&ListParams::default().labels("app=web")).await?;
+        let ready = all.iter().filter(|pod| is_ready(pod)).count();
+        Ok((usize::try_from(wanted) == Ok(ready)).then_some(ready))
+    })
+    .await?;
     Ok(format!("deployment/web in the API server has spec.replicas {wanted}, and {ready} ready pods"))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
 fn title(text: &str) {
