@@ -265,3 +265,34 @@ async fn a_deployment_that_an_autoscaler_drives_is_left_to_it() -> Result<()> {
     assert_eq!(deployments.get("web").await?.spec.and_then(|spec| spec.replicas), Some(3));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_target_that_is_being_deleted_holds_no_longer_whatever_keeps_its_object() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("finalizers").await?;
+    let kube = suite.kube().await?;
+    deployment(&namespace, "web").replicas(2).create(&kube).await?;
+    let operator = suite.client("operator")?;
+    suite.wait_seen(&namespace, "web").await?;
+    let path = suite::replicas(&namespace, "web");
+    operator.put(&path, &json!({"replicas": 3})).await?;
+    suite.wait_ready(&operator, &namespace, "web", 3).await?;
+    let targets: Api<ReplicaTarget> = Api::namespaced(kube.clone(), &namespace);
+    let finalizers = |names: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": names}}));
+    targets.patch("web", &PatchParams::default(), &finalizers(&["scalegate.test/kept"])).await?;
+
+    suite::eventually("the release", async || Ok((operator.delete(&path).await?.status == 200).then_some(()))).await?;
+    suite::eventually("the gateway to show no target", async || {
+        Ok(operator.get(&path).await?.json()["target"].is_null().then_some(()))
+    })
+    .await?;
+    assert!(targets.get("web").await?.metadata.deletion_timestamp.is_some());
+    targets.patch("web", &PatchParams::default(), &finalizers(&[])).await?;
+    let again = suite::eventually("a new target to be accepted", async || {
+        let answer = operator.put(&path, &json!({"replicas": 4})).await?;
+        Ok((answer.status == 202).then_some(answer))
+    })
+    .await?;
+    assert_eq!(again.json()["target"]["replicas"], 4);
+    Ok(())
+}

@@ -119,3 +119,34 @@ async fn paths_that_spell_no_name_are_refused() -> Result<()> {
     assert_eq!((wrong.status, wrong.header("allow")), (405, "GET, HEAD"));
     Ok(())
 }
+
+#[tokio::test]
+async fn what_would_be_ignored_is_refused() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("ignored").await?;
+    let kube = suite.kube().await?;
+    deployment(&namespace, "web").replicas(3).create(&kube).await?;
+    suite.wait_seen(&namespace, "web").await?;
+    let operator = suite.client("operator")?;
+    let path = suite::replicas(&namespace, "web");
+    let set = br#"{"replicas":4}"#;
+
+    for (method, headers, body, code) in [
+        (Method::PUT, vec![JSON[0], ("if-none-match", "*")], &set[..], "unsupported_condition"),
+        (
+            Method::PUT,
+            vec![JSON[0], ("if-unmodified-since", "Mon, 01 Jan 2001 00:00:00 GMT")],
+            set,
+            "unsupported_condition",
+        ),
+        (Method::PUT, vec![JSON[0], ("host", "elsewhere")], set, "invalid_host"),
+        (Method::PUT, vec![JSON[0]], b"[4]", "invalid_body"),
+        (Method::DELETE, vec![JSON[0]], set, "unexpected_body"),
+    ] {
+        let answer = operator.request(method.clone(), &path, &headers, body.to_vec()).await?;
+        assert_eq!((answer.status, answer.code().as_str()), (400, code), "{method} {headers:?}");
+    }
+    let targets: Api<ReplicaTarget> = Api::namespaced(kube, &namespace);
+    assert_eq!(targets.list(&ListParams::default()).await?.items.len(), 0);
+    Ok(())
+}
