@@ -30,7 +30,8 @@ pub struct Config {
 pub struct Listen {
     /// `address`: IP address and port. Default 0.0.0.0:8443; port 0 takes a free one.
     pub address: SocketAddr,
-    /// `maxConnections`: connections at once; more wait in the kernel's queue. Default 10000, 1 to 1000000.
+    /// `maxConnections`: clients with a verified certificate at once; more wait up to
+    /// `handshakeTimeout` for a place, and are cut. Default 10000, 1 to 1000000.
     pub max_connections: usize,
     /// `handshakeTimeout`: the longest TLS handshake. Default 10 s, 100 ms to 1 min.
     pub handshake_timeout: Duration,
@@ -39,7 +40,7 @@ pub struct Listen {
     pub header_timeout: Duration,
     /// `idleTimeout`: how long a connection may stay without a request. Default 2 min, 100 ms to 1 h.
     pub idle_timeout: Duration,
-    /// `requestTimeout`: the longest time from a request's head to its answer, its body and `wait` included.
+    /// `requestTimeout`: the longest time from a request's head to its answer, its body and a wait for `atLeastVersion` included.
     /// Default 1 min, 1 s to 10 min.
     pub request_timeout: Duration,
     /// `maxBodyBytes`: the largest request body in bytes. Default 65536, 256 to 1048576.
