@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod client;
 mod serve;
 
 use std::io::Write;
@@ -14,6 +15,8 @@ use crate::config::{Args, ConfigErrors};
 use crate::policy::document;
 use crate::targets;
 
+use client::Order;
+
 /// See and set how many replicas Deployments run, with a client certificate, under rules in WebAssembly.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -26,6 +29,49 @@ pub struct Cli {
 enum Command {
     /// Run the gateway
     Serve(Box<Args>),
+    /// Show the Deployments that you may see
+    List {
+        /// Of this namespace alone
+        #[arg(long, short, value_parser = client::name_of)]
+        namespace: Option<String>,
+        /// With these labels, such as tier=front
+        #[arg(long, short = 'l')]
+        selector: Option<String>,
+        #[command(flatten)]
+        connect: client::Connect,
+    },
+    /// Show one Deployment's replicas
+    Get {
+        /// The Deployment, as NAMESPACE/NAME
+        #[arg(value_parser = client::target)]
+        target: client::Target,
+        #[command(flatten)]
+        connect: client::Connect,
+    },
+    /// Set one Deployment's replicas
+    Set {
+        /// The Deployment, as NAMESPACE/NAME
+        #[arg(value_parser = client::target)]
+        target: client::Target,
+        /// How many
+        replicas: u32,
+        /// Why; kept with the target
+        #[arg(long)]
+        reason: Option<String>,
+        /// Decide only
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        connect: client::Connect,
+    },
+    /// Stop managing one Deployment; its count stays
+    Release {
+        /// The Deployment, as NAMESPACE/NAME
+        #[arg(value_parser = client::target)]
+        target: client::Target,
+        #[command(flatten)]
+        connect: client::Connect,
+    },
     /// Load a directory of policies as the gateway would, and say what is wrong with it
     CheckPolicies {
         /// The directory with policies.yaml
@@ -75,11 +121,21 @@ fn print(text: &str) -> Result<(), Failure> {
     Ok(std::io::stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?)
 }
 
+fn ask(connect: &client::Connect, order: Order) -> Result<(), Failure> {
+    Ok(client::run(connect, order)?)
+}
+
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(args) => serve::serve(&args),
+            Command::List { namespace, selector, connect } => ask(&connect, Order::List { namespace, selector }),
+            Command::Get { target, connect } => ask(&connect, Order::Get(target)),
+            Command::Set { target, replicas, reason, dry_run, connect } => {
+                ask(&connect, Order::Set { target, replicas, reason, dry_run })
+            }
+            Command::Release { target, connect } => ask(&connect, Order::Release(target)),
             Command::CheckPolicies { directory } => Ok(check::check_policies(&directory)?),
             Command::Crd => print(&targets::crd_yaml().map_err(anyhow::Error::from)?),
             Command::PolicySchema => print(&document::schema()),

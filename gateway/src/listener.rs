@@ -8,7 +8,7 @@ mod authorities;
 mod connection;
 mod handshake;
 mod metrics;
-mod pem;
+pub(crate) mod pem;
 mod tls;
 
 use std::convert::Infallible;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -120,6 +120,15 @@ impl Client {
     }
 }
 
+/// What became of a request on a kept connection.
+#[derive(Debug)]
+pub enum Sent {
+    /// It was answered.
+    Answered(Answer),
+    /// It never left: the connection had ended. It can be sent on another.
+    Unsent,
+}
+
 impl Connection {
     /// One request on this connection.
     pub async fn request(
@@ -129,6 +138,20 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer> {
+        match self.try_request(method, path, headers, body).await? {
+            Sent::Answered(answer) => Ok(answer),
+            Sent::Unsent => bail!("the connection has ended"),
+        }
+    }
+
+    /// One request on this connection, which may have ended.
+    pub async fn try_request(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Sent> {
         let uri = match self {
             Self::Http1(_) => path.to_owned(),
             Self::Http2(_) => format!("https://localhost{path}"),
@@ -141,18 +164,40 @@ impl Connection {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(body)))?;
-        let response = match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-            Self::Http2(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
+        let sent = match self {
+            Self::Http1(sender) => match sender.ready().await {
+                Ok(()) => sender.try_send_request(request).await,
+                Err(_) => return Ok(Sent::Unsent),
+            },
+            Self::Http2(sender) => match sender.ready().await {
+                Ok(()) => sender.try_send_request(request).await,
+                Err(_) => return Ok(Sent::Unsent),
+            },
+        };
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) if error.message().is_some() => return Ok(Sent::Unsent),
+            Err(error) => return Err(error.into_error().into()),
         };
         let (head, body) = response.into_parts();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await?.to_bytes() })
+        let body = body.collect().await?.to_bytes();
+        Ok(Sent::Answered(Answer { status: head.status.as_u16(), headers: head.headers, body }))
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Http1(sender) => !sender.is_closed(),
+            Self::Http2(sender) => !sender.is_closed(),
+        }
+    }
+
+    /// The same connection for one more request at a time; HTTP/1.1 has none.
+    pub fn share(&self) -> Option<Self> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(sender) => Some(Self::Http2(sender.clone())),
+        }
     }
 
     /// GET.

@@ -4,6 +4,7 @@
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
+//! - [`load`]: steady requests, to see whether anything is felt.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
 
@@ -12,6 +13,7 @@ pub mod controlplane;
 pub mod fixtures;
 pub mod gateway;
 pub mod kubeconfig;
+pub mod load;
 pub mod paths;
 pub mod pki;
 pub mod poll;

@@ -50,7 +50,7 @@ pub enum PemError {
 }
 
 /// The certificates in `file`, one at least.
-pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
     sections(file, &read(file)?, "certificate (BEGIN CERTIFICATE)")
 }
 
@@ -60,7 +60,7 @@ pub(super) fn revocation_lists(file: &Path) -> Result<Vec<CertificateRevocationL
 }
 
 /// The one private key in `file`.
-pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
+pub(crate) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
     let pem = read(file)?;
     let text = String::from_utf8_lossy(&pem);
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {

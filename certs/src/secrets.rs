@@ -1,0 +1,144 @@
+//! The development set in two Secrets of a cluster, where a job refreshes it.
+//!
+//! `PREFIX-tls` is what a gateway mounts: `tls.crt`, `tls.key`, `ca.crt` and `crl.pem`. `PREFIX-clients` has all other
+//! files by their own names, the authority's key among them: whoever reads it can be any client.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use thiserror::Error;
+
+use crate::development::{DevelopmentError, Entry, Options, refresh};
+use crate::files::{self, FileError, Secrecy};
+
+/// What a gateway mounts: the key in the Secret and the file of the set.
+const SERVER: [(&str, &str); 4] =
+    [("tls.crt", "server.pem"), ("tls.key", "server-key.pem"), ("ca.crt", "ca.pem"), ("crl.pem", "crl.pem")];
+/// Which files are clients', and so in a directory of their own.
+const AUTHORITIES: [&str; 5] = ["ca.pem", "ca-key.pem", "other-ca.pem", "other-ca-key.pem", "crl.pem"];
+
+/// Why the Secrets could not be refreshed.
+#[derive(Debug, Error)]
+pub enum SecretsError {
+    /// The set could not be made.
+    #[error(transparent)]
+    Development(#[from] DevelopmentError),
+    /// A file of the set could not be read or written on the way.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no way to a cluster.
+    #[error("there is no cluster: neither a service account nor a kubeconfig")]
+    NoCluster(#[source] kube::Error),
+    /// The API server refused.
+    #[error("cannot read or write Secret {name}")]
+    Secret {
+        /// The Secret's name.
+        name: String,
+        /// What it answered.
+        #[source]
+        source: kube::Error,
+    },
+}
+
+/// Refreshes the set that is in `namespace` under `prefix`, or makes it. `options.out` is where the files lie meanwhile:
+/// an empty directory.
+pub async fn refresh_secrets(options: &Options, namespace: &str, prefix: &str) -> Result<Vec<Entry>, SecretsError> {
+    let client = Client::try_default().await.map_err(SecretsError::NoCluster)?;
+    let api = Api::namespaced(client, namespace);
+    let (server, clients) = (format!("{prefix}-tls"), format!("{prefix}-clients"));
+    let old = Old { server: get(&api, &server).await?, clients: get(&api, &clients).await? };
+    old.unpack(&options.out)?;
+    let entries = refresh(options)?;
+    // The authority first: a server's certificate without the key that signed it could never be renewed.
+    put(&api, old.clients, &clients, "Opaque", pack_clients(&options.out, &entries)?).await?;
+    put(&api, old.server, &server, "kubernetes.io/tls", pack_server(&options.out)?).await?;
+    Ok(entries)
+}
+
+struct Old {
+    server: Option<Secret>,
+    clients: Option<Secret>,
+}
+
+impl Old {
+    fn unpack(&self, out: &Path) -> Result<(), FileError> {
+        for (key, content) in data(self.clients.as_ref()) {
+            write(out, &file_of(key), content)?;
+        }
+        let server = data(self.server.as_ref()).collect::<BTreeMap<_, _>>();
+        for (key, file) in SERVER.iter().filter(|(key, _)| key.starts_with("tls.")) {
+            if let Some(content) = server.get(&(*key).to_owned()) {
+                write(out, file, content)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn data(secret: Option<&Secret>) -> impl Iterator<Item = (&String, &ByteString)> {
+    secret.and_then(|secret| secret.data.as_ref()).into_iter().flatten()
+}
+
+fn write(out: &Path, file: &str, content: &ByteString) -> Result<(), FileError> {
+    files::write(&out.join(file), &String::from_utf8_lossy(&content.0), Secrecy::Private)
+}
+
+/// A Secret's key has no slash, so the directory of the clients is left out.
+fn file_of(key: &str) -> String {
+    if AUTHORITIES.contains(&key) { key.to_owned() } else { format!("clients/{key}") }
+}
+
+fn pack_server(out: &Path) -> Result<BTreeMap<String, ByteString>, FileError> {
+    SERVER.iter().map(|(key, file)| Ok(((*key).to_owned(), content(out, file)?))).collect()
+}
+
+fn pack_clients(out: &Path, entries: &[Entry]) -> Result<BTreeMap<String, ByteString>, FileError> {
+    let mut data = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.file != "server.pem") {
+        let key = entry.file.replace(".pem", "-key.pem");
+        for file in [&entry.file, &key] {
+            let name = file.rsplit('/').next().unwrap_or(file);
+            // A revocation list has no key.
+            if out.join(file).is_file() {
+                data.insert(name.to_owned(), content(out, file)?);
+            }
+        }
+    }
+    Ok(data)
+}
+
+fn content(out: &Path, file: &str) -> Result<ByteString, FileError> {
+    Ok(ByteString(files::read(&out.join(file))?.unwrap_or_default().into_bytes()))
+}
+
+async fn get(api: &Api<Secret>, name: &str) -> Result<Option<Secret>, SecretsError> {
+    api.get_opt(name).await.map_err(|source| SecretsError::Secret { name: name.to_owned(), source })
+}
+
+/// Replaces what was read, or creates: whoever wrote in between makes this run fail, and the next one sees it.
+async fn put(
+    api: &Api<Secret>,
+    old: Option<Secret>,
+    name: &str,
+    type_: &str,
+    data: BTreeMap<String, ByteString>,
+) -> Result<(), SecretsError> {
+    let failed = |source| SecretsError::Secret { name: name.to_owned(), source };
+    match old {
+        Some(old) if old.data.as_ref() == Some(&data) => {}
+        Some(old) => {
+            let new = Secret { data: Some(data), ..old };
+            api.replace(name, &PostParams::default(), &new).await.map_err(failed)?;
+        }
+        None => {
+            let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+            let new = Secret { metadata, type_: Some(type_.to_owned()), data: Some(data), ..Secret::default() };
+            api.create(&PostParams::default(), &new).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}

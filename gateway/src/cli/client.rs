@@ -1,0 +1,258 @@
+//! `scalegate list`, `get`, `set` and `release`: one request to a gateway, and its answer.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use form_urlencoded::Serializer;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::listener::pem;
+
+/// From the first packet to the last byte of the answer, a little longer than a gateway takes at most by default.
+const PATIENCE: Duration = Duration::from_secs(70);
+/// The largest answer: a page of a list with the longest names stays far below.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Which gateway, and as whom.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Connect {
+    /// The gateway's address
+    #[arg(long, env = "SCALEGATE_SERVER", value_name = "URL", value_parser = server)]
+    server: Uri,
+    /// The CA of the gateway's certificate (PEM)
+    #[arg(long, env = "SCALEGATE_CA", value_name = "FILE")]
+    ca: PathBuf,
+    /// Your certificate chain (PEM)
+    #[arg(long, env = "SCALEGATE_CERT", value_name = "FILE")]
+    cert: PathBuf,
+    /// Your private key (PEM)
+    #[arg(long, env = "SCALEGATE_KEY", value_name = "FILE")]
+    key: PathBuf,
+}
+
+/// A Deployment, as `NAMESPACE/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    namespace: String,
+    name: String,
+}
+
+/// What is asked of the gateway.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// The Deployments that the caller may see: of one namespace, and by labels, if given.
+    List { namespace: Option<String>, selector: Option<String> },
+    /// One Deployment.
+    Get(Target),
+    /// Its count.
+    Set { target: Target, replicas: u32, reason: Option<String>, dry_run: bool },
+    /// No longer managed; the count stays.
+    Release(Target),
+}
+
+/// Sends the order, and prints the answer. Anything but success is an error that says why.
+pub(super) fn run(connect: &Connect, order: Order) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let answer = async { timeout(PATIENCE, ask(connect, order)).await.context("no answer came")? };
+    let answer = runtime.block_on(answer)?;
+    writeln!(std::io::stdout(), "{answer:#}")?;
+    Ok(())
+}
+
+async fn ask(connect: &Connect, order: Order) -> Result<Value> {
+    let Order::List { namespace, selector } = &order else { return send(connect, order.request()?).await };
+    let mut page = send(connect, list(namespace.as_deref(), selector.as_deref(), None)?).await?;
+    let mut items = take_items(&mut page);
+    while let Some(next) = page["continue"].as_str() {
+        page = send(connect, list(namespace.as_deref(), selector.as_deref(), Some(next))?).await?;
+        items.append(&mut take_items(&mut page));
+    }
+    Ok(json!({ "items": items }))
+}
+
+fn take_items(page: &mut Value) -> Vec<Value> {
+    match page["items"].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+impl Order {
+    fn request(self) -> Result<Request<Full<Bytes>>> {
+        match self {
+            Self::List { namespace, selector } => list(namespace.as_deref(), selector.as_deref(), None),
+            Self::Get(target) => request(Method::GET, &target.path(), None),
+            Self::Release(target) => request(Method::DELETE, &target.path(), None),
+            Self::Set { target, replicas, reason, dry_run } => {
+                let path = format!("{}{}", target.path(), if dry_run { "?dryRun=true" } else { "" });
+                let mut body = json!({ "replicas": replicas });
+                if let Some(reason) = reason {
+                    body["reason"] = reason.into();
+                }
+                request(Method::PUT, &path, Some(&body))
+            }
+        }
+    }
+}
+
+fn list(namespace: Option<&str>, selector: Option<&str>, next: Option<&str>) -> Result<Request<Full<Bytes>>> {
+    let path = namespace.map_or("/v1/deployments".to_owned(), |name| format!("/v1/namespaces/{name}/deployments"));
+    let mut query = Serializer::new(String::new());
+    let parameters = [("labelSelector", selector), ("continue", next)];
+    query.extend_pairs(parameters.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    request(Method::GET, &format!("{path}?{}", query.finish()), None)
+}
+
+fn request(method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>> {
+    let mut request = Request::builder().method(method).uri(path).header(ACCEPT, "application/json");
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    Ok(request.body(Full::from(body))?)
+}
+
+async fn send(connect: &Connect, mut request: Request<Full<Bytes>>) -> Result<Value> {
+    let authority = connect.server.authority().context("--server names no host")?;
+    request.headers_mut().insert(HOST, authority.as_str().parse()?);
+    let port = authority.port_u16().unwrap_or(443);
+    // An IPv6 address stands in brackets in a URL, and without them in a certificate.
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let stream = TcpStream::connect((host.as_str(), port)).await;
+    let stream = stream.with_context(|| format!("cannot connect to {authority}"))?;
+    let tls = TlsConnector::from(Arc::new(connect.tls()?));
+    let stream = tls.connect(ServerName::try_from(host)?, stream).await;
+    let stream = stream.with_context(|| format!("no TLS connection to {authority}"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let answer = match sender.send_request(request).await {
+        Ok(response) => read(response).await,
+        // With TLS 1.3 a client learns only now that its certificate was refused, and the connection knows why.
+        Err(error) => match connection.await {
+            Ok(Err(reason)) => Err(reason.into()),
+            _ => Err(error.into()),
+        },
+    };
+    answer.with_context(|| format!("no answer from {authority}"))?
+}
+
+async fn read(response: Response<Incoming>) -> Result<Result<Value>> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    if status.is_success() && body.is_empty() {
+        return Ok(Ok(Value::Null));
+    }
+    let answer: Value = serde_json::from_slice(&body).with_context(|| format!("{status}, and no JSON"))?;
+    Ok(if status.is_success() { Ok(answer) } else { Err(problem(status.as_u16(), &answer)) })
+}
+
+fn problem(status: u16, answer: &Value) -> anyhow::Error {
+    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    let mut message = format!("{status} {}: {}", text("code"), text("detail"));
+    for id in ["decisionId", "requestId"] {
+        if answer[id].is_string() {
+            message.push_str(&format!(" ({id} {})", text(id)));
+        }
+    }
+    anyhow::anyhow!(message)
+}
+
+impl Connect {
+    fn tls(&self) -> Result<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        for certificate in pem::certificates(&self.ca)? {
+            roots.add(certificate).with_context(|| format!("{}: is no CA", self.ca.display()))?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(pem::certificates(&self.cert)?, pem::private_key(&self.key)?);
+        config.with_context(|| format!("{} and {}", self.cert.display(), self.key.display()))
+    }
+}
+
+impl Target {
+    fn path(&self) -> String {
+        format!("/v1/namespaces/{}/deployments/{}/replicas", self.namespace, self.name)
+    }
+}
+
+/// `NAMESPACE/NAME`, of the characters that Kubernetes takes: nothing else belongs into a path.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    let target = text.split_once('/').map(|(namespace, name)| (name_of(namespace), name_of(name)));
+    match target {
+        Some((Ok(namespace), Ok(name))) => Ok(Target { namespace, name }),
+        _ => Err("it takes NAMESPACE/NAME".to_owned()),
+    }
+}
+
+/// A name of the characters that Kubernetes takes.
+pub(super) fn name_of(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    if text.is_empty() || text.len() > 253 || !text.chars().all(allowed) {
+        return Err("it takes a name of a-z, 0-9, '-' and '.'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn server(text: &str) -> Result<Uri> {
+    let uri: Uri = text.parse()?;
+    let bare = matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/"));
+    if uri.scheme_str() != Some("https") || uri.authority().is_none() || !bare {
+        bail!("it takes https://HOST:PORT");
+    }
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn path(order: Order) -> String {
+        order.request().unwrap().uri().to_string()
+    }
+
+    #[test]
+    fn a_target_is_a_namespace_and_a_name_and_nothing_that_bends_a_path() {
+        let web = target("demo/web").unwrap();
+        assert_eq!(path(Order::Get(web)), "/v1/namespaces/demo/deployments/web/replicas");
+        for bad in ["web", "demo/", "/web", "demo/web/x", "demo/..%2f", "Demo/web", "demo/web?x=1", ""] {
+            assert!(target(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_encoded() {
+        let order = Order::List { namespace: Some("demo".into()), selector: Some("tier in (a,b)&limit=1".into()) };
+        let wanted = "/v1/namespaces/demo/deployments?labelSelector=tier+in+%28a%2Cb%29%26limit%3D1";
+        assert_eq!(path(order), wanted);
+    }
+
+    #[test]
+    fn a_server_is_a_https_url_without_a_path() {
+        for good in ["https://localhost:8443", "https://[::1]:8443/", "https://gate.example"] {
+            assert!(server(good).is_ok(), "{good}");
+        }
+        for bad in ["localhost:8443", "http://localhost", "https://gate.example/v1", "https://", ""] {
+            assert!(server(bad).is_err(), "{bad}");
+        }
+    }
+}
