@@ -1,7 +1,7 @@
 //! The development set in two Secrets of a cluster, where a job refreshes it.
 //!
-//! `PREFIX-tls` is what a gateway mounts: `tls.crt`, `tls.key`, `ca.crt` and `crl.pem`. `PREFIX-clients` has all other
-//! files by their own names, the authority's key among them: whoever reads it can be any client.
+//! `PREFIX-tls` is what a gateway mounts: `tls.crt`, `tls.key`, `ca.crt` and `crl.pem`. `PREFIX-clients` has
+//! the rest, the authority's key among it: whoever reads it can be any client.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,14 @@ use crate::files::{self, FileError, Secrecy};
 /// What a gateway mounts: the key in the Secret and the file of the set.
 const SERVER: [(&str, &str); 4] =
     [("tls.crt", "server.pem"), ("tls.key", "server-key.pem"), ("ca.crt", "ca.pem"), ("crl.pem", "crl.pem")];
-/// Which files are clients', and so in a directory of their own.
-const AUTHORITIES: [&str; 5] = ["ca.pem", "ca-key.pem", "other-ca.pem", "other-ca-key.pem", "crl.pem"];
+/// What is no client's: likewise. All else lies in the directory `clients`, where another `other-ca.pem` is.
+const AUTHORITIES: [(&str, &str); 5] = [
+    ("ca.pem", "ca.pem"),
+    ("ca-key.pem", "ca-key.pem"),
+    ("other-authority.pem", "other-ca.pem"),
+    ("other-authority-key.pem", "other-ca-key.pem"),
+    ("crl.pem", "crl.pem"),
+];
 
 /// Why the Secrets could not be refreshed.
 #[derive(Debug, Error)]
@@ -87,9 +93,15 @@ fn write(out: &Path, file: &str, content: &ByteString) -> Result<(), FileError> 
     files::write(&out.join(file), &String::from_utf8_lossy(&content.0), Secrecy::Private)
 }
 
-/// A Secret's key has no slash, so the directory of the clients is left out.
 fn file_of(key: &str) -> String {
-    if AUTHORITIES.contains(&key) { key.to_owned() } else { format!("clients/{key}") }
+    let authority = AUTHORITIES.iter().find(|(name, _)| *name == key);
+    authority.map_or_else(|| format!("clients/{key}"), |(_, file)| (*file).to_owned())
+}
+
+/// A Secret's key has no slash.
+fn key_of(file: &str) -> &str {
+    let authority = AUTHORITIES.iter().find(|(_, name)| *name == file);
+    authority.map_or_else(|| file.trim_start_matches("clients/"), |(key, _)| key)
 }
 
 fn pack_server(out: &Path) -> Result<BTreeMap<String, ByteString>, FileError> {
@@ -99,12 +111,10 @@ fn pack_server(out: &Path) -> Result<BTreeMap<String, ByteString>, FileError> {
 fn pack_clients(out: &Path, entries: &[Entry]) -> Result<BTreeMap<String, ByteString>, FileError> {
     let mut data = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.file != "server.pem") {
-        let key = entry.file.replace(".pem", "-key.pem");
-        for file in [&entry.file, &key] {
-            let name = file.rsplit('/').next().unwrap_or(file);
+        for file in [entry.file.clone(), entry.file.replace(".pem", "-key.pem")] {
             // A revocation list has no key.
-            if out.join(file).is_file() {
-                data.insert(name.to_owned(), content(out, file)?);
+            if out.join(&file).is_file() {
+                data.insert(key_of(&file).to_owned(), content(out, &file)?);
             }
         }
     }

@@ -140,6 +140,11 @@ impl Shared {
         self.suite.control_plane.client().await
     }
 
+    /// The administrator's kubeconfig.
+    pub fn administrator(&self) -> &Path {
+        self.suite.control_plane.kubeconfig_admin()
+    }
+
     /// The gateway's kubeconfig, with its account's token.
     pub fn gateway_kubeconfig(&self) -> &Path {
         &self.suite.kubeconfig

@@ -5,6 +5,8 @@
 mod api_reads;
 mod api_writes;
 mod bad_input;
+mod certificates;
+mod cli;
 mod configuration;
 mod control_plane;
 mod leadership;

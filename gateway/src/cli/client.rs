@@ -163,13 +163,9 @@ async fn read(response: Response<Incoming>) -> Result<Result<Value>> {
 
 fn problem(status: u16, answer: &Value) -> anyhow::Error {
     let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-    let mut message = format!("{status} {}: {}", text("code"), text("detail"));
-    for id in ["decisionId", "requestId"] {
-        if answer[id].is_string() {
-            message.push_str(&format!(" ({id} {})", text(id)));
-        }
-    }
-    anyhow::anyhow!(message)
+    let ids = ["decisionId", "requestId"].map(|id| answer[id].as_str().map(|value| format!("{id} {value}")));
+    let ids = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    anyhow::anyhow!("{status} {}: {} ({ids})", text("code"), text("detail"))
 }
 
 impl Connect {
