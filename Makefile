@@ -5,6 +5,8 @@ SHELL := bash
 
 CARGO ?= cargo
 CERTS_DIR ?= certs/dev
+IMAGE ?= scalegate:dev
+export CERTS_DIR IMAGE
 
 .PHONY: help
 help: ## list the verbs
@@ -69,6 +71,46 @@ crd: ## generate the CRD from the Rust types
 .PHONY: schema
 schema: ## generate the JSON Schema of policies from the Rust types
 	$(CARGO) run --locked --quiet --bin scalegate -- policy-schema > policies/schema.json
+
+.PHONY: image
+image: ## build the image into target/image/scalegate.tar (docker with buildx, or buildah)
+	deploy/image/build.sh target/image/scalegate.tar
+
+.PHONY: reproduce
+reproduce: ## build the image twice, in different directories, and compare the bytes
+	deploy/image/reproduce.sh
+
+.PHONY: deploy
+deploy: policies certs ## install or upgrade the chart on the cluster of the current kubeconfig
+	deploy/deploy.sh
+
+.PHONY: kind-up
+kind-up: ## start a KIND cluster of three nodes
+	deploy/kind/kind.sh up
+
+.PHONY: kind-load
+kind-load: ## put the image into the nodes of the KIND cluster
+	deploy/kind/kind.sh load
+
+.PHONY: kind-deploy
+kind-deploy: export KUBECONFIG := $(CURDIR)/target/kind/kubeconfig
+kind-deploy: policies certs ## install the chart on the KIND cluster, reached at https://localhost:8443, and Deployments to scale
+	kubectl apply --server-side -f deploy/kind/demo.yaml
+	VALUES=deploy/kind/values.yaml deploy/deploy.sh
+
+.PHONY: kind-test
+kind-test: build ## test the installation on the KIND cluster, from outside and from within
+	$(CARGO) test --locked -p scalegate-tests --test kind -- --test-threads 1 --nocapture --skip under_load
+
+.PHONY: kind-upgrade-test
+kind-upgrade-test: build ## upgrade, roll back, drain, rotate and change the leader on the KIND cluster under load
+	VERSION=0.0.0-next IMAGE=scalegate:next deploy/image/build.sh target/image/next.tar
+	KIND_IMAGE_ARCHIVES=target/image/next.tar deploy/kind/kind.sh load
+	$(CARGO) test --locked -p scalegate-tests --test kind -- --test-threads 1 --nocapture under_load
+
+.PHONY: kind-down
+kind-down: ## delete the KIND cluster
+	deploy/kind/kind.sh down
 
 .PHONY: clean
 clean: ## remove what was built in this clone; the cache that clones share stays

@@ -3,6 +3,7 @@
 # prints the image's digest. `make image` calls it.
 #
 #   IMAGE=scalegate:dev        the name in the archive
+#   VERSION                    the version in its labels; without it, Cargo.toml's
 #   BUILDER, RUNTIME           other bases than the Dockerfile's
 #   ENGINE=docker|buildah      what builds; without it, docker with buildx if it is there, else buildah
 #   NO_CACHE=1                 compile everything
@@ -29,7 +30,7 @@ revision=$(git rev-parse HEAD)
 if [ -n "$(git status --porcelain --untracked-files=no)" ]; then
     revision=$revision-dirty
 fi
-version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+version=${VERSION:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)}
 # GNU's date, then BSD's.
 created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$epoch" +%Y-%m-%dT%H:%M:%SZ)
 

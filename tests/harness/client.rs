@@ -99,6 +99,13 @@ impl Client {
         Ok(Connection::Http2(sender))
     }
 
+    /// The certificate, in DER, that the gateway shows to a new connection.
+    pub async fn server_certificate(&self) -> Result<Vec<u8>> {
+        let stream = self.tls(b"h2").await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        Ok(chain.first().context("no certificate")?.to_vec())
+    }
+
     /// One request on a connection of its own.
     pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer> {
         self.http1().await?.request(method, path, headers, body).await

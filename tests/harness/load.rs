@@ -250,7 +250,7 @@ impl Row {
             }
             row.took.push(outcome.took);
             if let Some(last) = last.replace(outcome.ended) {
-                row.gap = row.gap.max(outcome.ended - last);
+                row.gap = row.gap.max(outcome.ended.saturating_sub(last));
             }
         }
         row.took.sort();

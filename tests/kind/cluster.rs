@@ -1,0 +1,117 @@
+//! The cluster, by the programs that people use on it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use scalegate_tests::client::{Answer, Client};
+use scalegate_tests::paths::repository;
+use scalegate_tests::suite;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+/// Where the release lives.
+pub(crate) const RELEASE: &str = "scalegate";
+/// The namespace of the Deployments that are scaled.
+pub(crate) const DEMO: &str = "demo";
+/// How long something that should happen may take. The kubelet looks at changed volumes about once a minute.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// The administrator's kubeconfig.
+pub(crate) fn kubeconfig() -> PathBuf {
+    repository().join("target/kind/kubeconfig")
+}
+
+async fn output(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(repository()).env("KUBECONFIG", kubeconfig()).envs(environment.iter().copied());
+    command.kill_on_drop(true).output().await.with_context(|| format!("cannot start {program}"))
+}
+
+/// What a program prints; an error with what it complained of, if it fails.
+pub(crate) async fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+    let output = output(program, arguments, environment).await?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), complaint.trim());
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// See [`run`].
+pub(crate) async fn kubectl(arguments: &[&str]) -> Result<String> {
+    run("kubectl", arguments, &[]).await
+}
+
+/// See [`run`].
+pub(crate) async fn helm(arguments: &[&str]) -> Result<String> {
+    run("helm", arguments, &[]).await
+}
+
+/// What kubectl complains of; an error if it does not.
+pub(crate) async fn kubectl_refused(arguments: &[&str]) -> Result<String> {
+    let output = output("kubectl", arguments, &[]).await?;
+    ensure!(!output.status.success(), "kubectl {} went through", arguments.join(" "));
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+/// `make kind-deploy`, but for building: with this image and these rules.
+pub(crate) async fn deploy(image: &str, policies: &str) -> Result<String> {
+    let environment = [("IMAGE", image), ("POLICIES", policies), ("VALUES", "deploy/kind/values.yaml")];
+    run("deploy/deploy.sh", &[], &environment).await
+}
+
+/// A client outside of the cluster, with a certificate of `make certs`, through the node's port.
+pub(crate) fn client(name: &str) -> Result<Client> {
+    let port = std::env::var("KIND_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8443);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Client::with_certificate(address, &repository().join("certs/dev"), name)
+}
+
+/// Asks for `replicas` of `demo/web`, and decides only.
+pub(crate) async fn would_set(replicas: u32) -> Result<Answer> {
+    client("operator")?
+        .put(&format!("{}?dryRun=true", suite::replicas(DEMO, "web")), &json!({"replicas": replicas}))
+        .await
+}
+
+/// The gateway's pods, each by its uid with the restarts of its container.
+pub(crate) async fn pods() -> Result<Vec<(String, u64)>> {
+    let pods = kubectl(&["-n", RELEASE, "get", "pods", "-l", "app.kubernetes.io/name=scalegate", "-o", "json"]).await?;
+    let pods: Value = serde_json::from_str(&pods)?;
+    let of = |pod: &Value| {
+        let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
+        Some((pod["metadata"]["uid"].as_str()?.to_owned(), restarts))
+    };
+    let pods = pods["items"].as_array().into_iter().flatten();
+    let running =
+        pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null() && pod["status"]["phase"] == "Running");
+    Ok(running.filter_map(of).collect())
+}
+
+/// The pod that leads.
+pub(crate) async fn leader() -> Result<String> {
+    kubectl(&["-n", RELEASE, "get", "lease", RELEASE, "-o", "jsonpath={.spec.holderIdentity}"]).await
+}
+
+/// The count in a Deployment's spec.
+pub(crate) async fn count(namespace: &str, name: &str) -> Result<String> {
+    kubectl(&["-n", namespace, "get", "deployment", name, "-o", "jsonpath={.spec.replicas}"]).await
+}
+
+/// Asks until `question` has an answer; an error that it meets ends it only when patience does.
+pub(crate) async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let last = question().await;
+        if let Ok(Some(answer)) = last {
+            return Ok(answer);
+        }
+        if Instant::now() > deadline {
+            let last = last.err().map_or_else(|| "it did not happen".into(), |error| format!("{error:#}"));
+            anyhow::bail!("waited in vain for {what}: {last}");
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}

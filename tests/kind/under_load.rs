@@ -1,0 +1,125 @@
+//! What operators do, while 200 requests a second go on: nobody may notice.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use scalegate_tests::load::{Load, Report, Template};
+use scalegate_tests::paths::repository;
+use scalegate_tests::suite::replicas;
+use tokio::time::sleep;
+
+use crate::cluster::{DEMO, RELEASE, client, deploy, eventually, helm, kubectl, leader, pods, run};
+
+const RATE: u32 = 200;
+/// How long the load goes on before and after, so that its calm is in the figures too.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Nineteen reads to a write, each by turns over every way of holding a connection.
+fn templates() -> Vec<Template> {
+    let web = replicas(DEMO, "web");
+    let mut all = vec![Template::get(&web); 19];
+    all.push(Template::set(&web, 3));
+    all
+}
+
+async fn under_load(what: &str, action: impl AsyncFnOnce() -> Result<()>) -> Result<Report> {
+    let load = Load::start(client("operator")?, templates(), RATE);
+    sleep(MARGIN).await;
+    let done = action().await;
+    sleep(MARGIN).await;
+    let report = load.stop().await?;
+    println!("== {what}\n{report}");
+    for failure in &report.failures {
+        println!("   {failure}");
+    }
+    done.with_context(|| what.to_owned())?;
+    Ok(report)
+}
+
+async fn upgrade() -> Result<()> {
+    deploy("scalegate:next", "normal").await?;
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    let image = kubectl(&["-n", RELEASE, "get", "deployment", RELEASE, "-o", image]).await?;
+    ensure!(image.ends_with("scalegate:next"), "it runs {image}");
+    settled().await
+}
+
+async fn roll_back() -> Result<()> {
+    helm(&["rollback", RELEASE, "-n", RELEASE, "--wait", "--timeout", "5m"]).await?;
+    settled().await
+}
+
+/// Two gateways, and none that is about to end.
+async fn settled() -> Result<()> {
+    eventually("the old pods to end", async || {
+        let all =
+            kubectl(&["-n", RELEASE, "get", "pods", "-o", "name", "-l", "app.kubernetes.io/name=scalegate"]).await?;
+        Ok((all.lines().count() == 2 && pods().await?.len() == 2).then_some(()))
+    })
+    .await
+}
+
+async fn drain() -> Result<()> {
+    let node = "jsonpath={.items[0].spec.nodeName}";
+    let node = kubectl(&["-n", RELEASE, "get", "pods", "-l", "app.kubernetes.io/name=scalegate", "-o", node]).await?;
+    let drained = kubectl(&["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=3m"]).await;
+    let settled = match &drained {
+        Ok(_) => settled().await,
+        Err(_) => Ok(()),
+    };
+    kubectl(&["uncordon", &node]).await?;
+    drained.and(settled.map(|()| String::new())).map(drop)
+}
+
+/// A new certificate for the server, and a new revocation list, under the same authority.
+async fn rotate() -> Result<()> {
+    let before = served_by_all(1).await?;
+    for file in ["server.pem", "crl.pem"] {
+        std::fs::remove_file(repository().join("certs/dev").join(file))?;
+    }
+    run("target/debug/certs", &["--out", "certs/dev"], &[]).await?;
+    let count = pods().await?;
+    deploy("scalegate:dev", "normal").await?;
+    eventually("the new certificate", async || {
+        let now = served_by_all(20).await?;
+        Ok((now.len() == 1 && now != before).then_some(()))
+    })
+    .await?;
+    ensure!(pods().await? == count, "a pod was restarted");
+    Ok(())
+}
+
+/// The certificates that so many new connections are shown.
+async fn served_by_all(connections: usize) -> Result<std::collections::BTreeSet<Vec<u8>>> {
+    let mut shown = std::collections::BTreeSet::new();
+    for _ in 0..connections {
+        shown.insert(client("viewer")?.server_certificate().await?);
+    }
+    Ok(shown)
+}
+
+async fn change_leader() -> Result<()> {
+    let old = leader().await?;
+    kubectl(&["-n", RELEASE, "delete", "pod", &old, "--wait=false"]).await?;
+    eventually("another leader", async || Ok(Some(leader().await?).filter(|new| *new != old))).await?;
+    settled().await
+}
+
+#[tokio::test]
+async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
+    let reports = [
+        ("upgrade to a new image", under_load("upgrade", upgrade).await?),
+        ("rollback", under_load("rollback", roll_back).await?),
+        ("drain of a node", under_load("drain", drain).await?),
+        ("new server certificate and revocation list", under_load("rotation", rotate).await?),
+        ("deletion of the leader", under_load("leader", change_leader).await?),
+    ];
+    println!("\n| while | requests | failed | longest time without an answer |\n|---|---|---|---|");
+    for (what, report) in &reports {
+        println!("| {what} | {} | {} | {} ms |", report.sent(), report.failed(), report.gap().as_millis());
+    }
+    for (what, report) in &reports {
+        assert_eq!(report.failed(), 0, "{what}: {:?}", report.failures);
+    }
+    Ok(())
+}
