@@ -8,6 +8,7 @@ mod bad_input;
 mod configuration;
 mod control_plane;
 mod leadership;
+mod namespaces;
 mod oracle;
 mod outage;
 mod permit;

@@ -135,6 +135,7 @@ fn each_wrong_value_is_told_with_what_is_allowed() {
         ),
         ("kubernetes: {namespaces: [a, a.b]}", "kubernetes.namespaces[1]: \"a.b\": must be the name of a namespace"),
         ("kubernetes: {namespaces: [a, '']}", "kubernetes.namespaces[1]: \"\": must be a list of names of namespaces"),
+        ("kubernetes: {namespaces: [~]}", "kubernetes.namespaces[0]: null: must be a list of names of namespaces"),
         ("kubernetes: {namespaces: ['*']}", "kubernetes.namespaces[0]: \"*\": must be the name of a namespace"),
         ("kubernetes: {namespaces: [a, b, a]}", "kubernetes.namespaces[2]: \"a\": is there twice"),
         ("kubernetes: {namespaces: 7}", "kubernetes.namespaces: 7: must be a list of names"),
