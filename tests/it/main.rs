@@ -5,6 +5,7 @@
 mod api_reads;
 mod api_writes;
 mod bad_input;
+mod check_policies;
 mod configuration;
 mod control_plane;
 mod leadership;
