@@ -3,9 +3,10 @@
 use anyhow::Result;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, PostParams};
 use scalegate::targets::ReplicaTarget;
 use scalegate_tests::client::Answer;
 use scalegate_tests::fixtures::deployment;
@@ -129,6 +130,28 @@ async fn a_gateway_that_may_not_watch_a_listed_namespace_names_it_and_is_not_rea
     stack::install_for_namespaces(&suite.kube().await?, "forgetful", &[&forgotten]).await?;
     eventually("the gateway to be ready", async || Ok((gateway.admin("/readyz").await?.0 == 200).then_some(())))
         .await?;
+    gateway.terminate().await
+}
+
+#[tokio::test]
+async fn a_hundred_namespaces_can_be_watched_and_those_that_do_not_exist_are_empty_until_they_do() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let kube = suite.kube().await?;
+    let existing = suite.namespace("hundredth").await?;
+    deployment(&existing, "web").create(&kube).await?;
+    let later: Vec<_> = (1..100).map(|n| format!("{existing}-{n}")).collect();
+    let mut options = suite.options("hundred");
+    options.namespaces = later.iter().cloned().chain([existing.clone()]).collect();
+    let gateway = suite.start(&options).await?;
+    let viewer = gateway.client("viewer")?;
+    assert_eq!(names(&viewer.get("/v1/deployments").await?), [format!("{existing}/web")]);
+
+    let metadata = ObjectMeta { name: Some(later[98].clone()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    Api::all(kube.clone()).create(&PostParams::default(), &namespace).await?;
+    deployment(&later[98], "web").create(&kube).await?;
+    suite::wait_seen(&viewer, &later[98], "web").await?;
+    assert_eq!(viewer.get("/healthz").await?.status, 200);
     gateway.terminate().await
 }
 
