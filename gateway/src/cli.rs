@@ -5,7 +5,6 @@ mod client;
 mod serve;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,11 +71,8 @@ enum Command {
         #[command(flatten)]
         connect: client::Connect,
     },
-    /// Load a directory of policies as the gateway would, and say what is wrong with it
-    CheckPolicies {
-        /// The directory with policies.yaml
-        directory: PathBuf,
-    },
+    /// Load a directory of policies as the gateway would, and say what is wrong with it, or decide a question by it
+    CheckPolicies(check::CheckArgs),
     /// Print the `CustomResourceDefinition` of `ReplicaTarget`
     Crd,
     /// Print the JSON Schema of what policies read and answer
@@ -89,6 +85,9 @@ pub enum Failure {
     /// The configuration is wrong: the user's to mend.
     #[error("the configuration is wrong\n{0}")]
     Config(#[from] ConfigErrors),
+    /// The policies were asked, and say no.
+    #[error("the policies refuse it")]
+    Refused,
     /// A second signal came while the first one's work was going on.
     #[error("aborted")]
     Aborted(u8),
@@ -107,10 +106,11 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 impl Failure {
-    /// 2 for a mistake of the user, as for a wrong flag; 128 and the signal's number when aborted; otherwise 1.
+    /// 2 for a mistake of the user, as for a wrong flag; 3 for policies that say no; 128 and the signal's number when aborted; otherwise 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(2),
+            Self::Refused => ExitCode::from(3),
             Self::Aborted(code) => ExitCode::from(*code),
             Self::Other(_) => ExitCode::FAILURE,
         }
@@ -136,7 +136,7 @@ impl Cli {
                 ask(&connect, Order::Set { target, replicas, reason, dry_run })
             }
             Command::Release { target, connect } => ask(&connect, Order::Release(target)),
-            Command::CheckPolicies { directory } => Ok(check::check_policies(&directory)?),
+            Command::CheckPolicies(args) => check::check_policies(&args),
             Command::Crd => print(&targets::crd_yaml().map_err(anyhow::Error::from)?),
             Command::PolicySchema => print(&document::schema()),
         }

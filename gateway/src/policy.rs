@@ -23,6 +23,7 @@ mod set;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod turns;
 mod verdict;
 
@@ -36,6 +37,7 @@ pub use permit::{DecisionId, Denied, Permit};
 pub use rego::{EvalError, LoadError};
 pub use reload::Reloader;
 pub use set::{ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
+pub use trial::{ModuleTrial, Trial, TrialError, try_out};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! What the cluster holds, as the watches last told it.
 //!
 //! Answers to reads and the facts for policies come from here; a read never calls the API server. Four watches feed
-//! the cache: Deployments, `ReplicaTarget`s, `HorizontalPodAutoscaler`s and Namespaces, each kept in a slim form.
+//! the cache: Deployments, `ReplicaTarget`s, `HorizontalPodAutoscaler`s and Namespaces, each kept in a slim form. Where
+//! namespaces are listed, there are three watches in each of them instead, and the labels of namespaces are not known.
 //!
 //! # What the age means
 //!
@@ -10,6 +11,7 @@
 //! know. An API server that stops closes its streams at once, so an outage is noticed at once, and from then on the age
 //! is the time since the stream broke, until a new one is open. A connection that dies in silence is noticed when
 //! `idle` has passed, and then the age counts from its last sign of life. A watch that never listed is as old as the cache.
+//! An observation is as old as the oldest of the watches that look at its namespace, the cache as the oldest of all.
 //!
 //! During an outage and during a relist the last known state serves on.
 
@@ -22,8 +24,10 @@ mod changes;
 mod contact;
 mod decode;
 mod kind;
+mod links;
 mod metrics;
 mod model;
+mod scope;
 mod version;
 mod watch;
 
@@ -31,6 +35,7 @@ pub use changes::{Change, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
 pub use metrics::ReplicasMetrics;
 pub use model::{Autoscaler, Deployment, DeploymentName, Observation, Rollout};
+pub use scope::Scope;
 pub use version::{InvalidVersion, Version};
 
 use std::future::Future;
@@ -48,6 +53,9 @@ use self::watch::Watch;
 /// How the cache watches and what it keeps.
 #[derive(Debug, Clone)]
 pub struct ReplicasSettings {
+    /// The namespaces to watch; whatever lies elsewhere does not exist for the gateway. Default none, which is the whole
+    /// cluster.
+    pub namespaces: Vec<String>,
     /// The annotations of Deployments that the cache keeps: exact keys, or prefixes ending in `*`. Default
     /// `scalegate.dev/*`. Others never enter it: `kubectl.kubernetes.io/last-applied-configuration` holds secrets.
     pub annotations: Vec<String>,
@@ -65,6 +73,7 @@ pub struct ReplicasSettings {
 impl Default for ReplicasSettings {
     fn default() -> Self {
         Self {
+            namespaces: Vec::new(),
             annotations: vec!["scalegate.dev/*".to_owned()],
             page_size: 500,
             watch_timeout: Duration::from_secs(20),
@@ -112,15 +121,23 @@ impl Replicas {
         client: kube::Client,
         metrics: &ReplicasMetrics,
     ) -> (Self, impl Future<Output = WatchEnded> + Send + use<>) {
-        let cache = Arc::new(Cache::default());
+        let scopes = Scope::of(&settings.namespaces);
+        let cache = Arc::new(Cache::new(&scopes));
         metrics.attach(&cache);
         let watch = Watch::new(settings, client, cache.clone(), metrics.clone());
         let drive = async move {
             let mut watches = JoinSet::new();
-            watches.spawn(watch.clone().run::<DeploymentKind>());
-            watches.spawn(watch.clone().run::<TargetKind>());
-            watches.spawn(watch.clone().run::<AutoscalerKind>());
-            watches.spawn(watch.run::<NamespaceKind>());
+            for scope in scopes {
+                for watched in scope.watched() {
+                    let (watch, scope) = (watch.clone(), scope.clone());
+                    match watched {
+                        Watched::Deployments => watches.spawn(watch.run::<DeploymentKind>(scope)),
+                        Watched::Targets => watches.spawn(watch.run::<TargetKind>(scope)),
+                        Watched::Autoscalers => watches.spawn(watch.run::<AutoscalerKind>(scope)),
+                        Watched::Namespaces => watches.spawn(watch.run::<NamespaceKind>(scope)),
+                    };
+                }
+            }
             WatchEnded(watches.join_next().await.and_then(Result::err))
         };
         (Self(cache), drive)

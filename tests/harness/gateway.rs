@@ -22,6 +22,8 @@ pub struct GatewayOptions {
     pub name: String,
     /// The cluster and the account to reach it with.
     pub kubeconfig: PathBuf,
+    /// The namespaces to watch; none is the whole cluster.
+    pub namespaces: Vec<String>,
     /// Certificates, as `make certs` lays them out.
     pub certs: PathBuf,
     /// The directory with `policies.yaml`.
@@ -147,7 +149,7 @@ impl GatewayOptions {
                 "crls": [self.certs.join("crl.pem")],
             },
             "policies": { "directory": self.policies, "reloadInterval": "200ms" },
-            "kubernetes": { "kubeconfig": self.kubeconfig },
+            "kubernetes": { "kubeconfig": self.kubeconfig, "namespaces": self.namespaces },
             "lease": { "namespace": self.namespace, "name": self.lease, "identity": self.name },
             "log": { "format": "json" },
         })

@@ -54,6 +54,7 @@ impl Sandbox {
         let options = GatewayOptions {
             name: "gateway".into(),
             kubeconfig: control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?,
+            namespaces: Vec::new(),
             certs: certs.clone(),
             policies: policies.clone(),
             namespace: stack::SYSTEM.into(),

@@ -109,6 +109,7 @@ impl Suite {
         GatewayOptions {
             name: name.to_owned(),
             kubeconfig: self.kubeconfig.clone(),
+            namespaces: Vec::new(),
             certs: self.certs.clone(),
             policies: repository().join("target/policies/normal"),
             namespace: stack::SYSTEM.to_owned(),
@@ -150,6 +151,11 @@ impl Shared {
         &self.suite.kubeconfig
     }
 
+    /// A kubeconfig for an account of [`stack::SYSTEM`].
+    pub async fn kubeconfig_for(&self, account: &str) -> Result<PathBuf> {
+        self.suite.control_plane.kubeconfig_for_service_account(stack::SYSTEM, account).await
+    }
+
     /// A new namespace.
     pub async fn namespace(&self, prefix: &str) -> Result<String> {
         fixtures::namespace(&self.kube().await?, prefix).await
@@ -180,6 +186,16 @@ impl Exclusive {
     /// Starts a gateway.
     pub async fn start(&self, options: &GatewayOptions) -> Result<Gateway> {
         Gateway::start(&self.suite.work, options).await
+    }
+
+    /// Starts a gateway that may never become ready.
+    pub async fn launch(&self, options: &GatewayOptions) -> Result<Gateway> {
+        Gateway::launch(&self.suite.work, options).await
+    }
+
+    /// A kubeconfig for an account of [`stack::SYSTEM`].
+    pub async fn kubeconfig_for(&self, account: &str) -> Result<PathBuf> {
+        self.suite.control_plane.kubeconfig_for_service_account(stack::SYSTEM, account).await
     }
 
     /// The control plane, for a test that counts what it does or stops it; `None`, after saying so, where the cluster is

@@ -115,7 +115,11 @@ fn watch(
     ready: ReadyHandle,
     background: &mut Background,
 ) -> Replicas {
-    let settings = ReplicasSettings { annotations: settings.annotations.clone(), ..ReplicasSettings::default() };
+    let settings = ReplicasSettings {
+        namespaces: settings.namespaces.clone(),
+        annotations: settings.annotations.clone(),
+        ..ReplicasSettings::default()
+    };
     let (replicas, watches) = Replicas::new(settings, client.clone(), &ReplicasMetrics::register(registry));
     background.spawn("the watches", async move {
         let error = watches.await;

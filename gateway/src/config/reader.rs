@@ -222,6 +222,7 @@ fn shown(value: &Value) -> String {
         ValueKind::String(text) => format!("{text:?}"),
         ValueKind::Table(_) => "a mapping".to_owned(),
         ValueKind::Array(_) => "a list".to_owned(),
+        ValueKind::Nil => "null".to_owned(),
         _ => value.to_string(),
     }
 }

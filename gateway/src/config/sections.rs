@@ -108,6 +108,10 @@ pub struct Kubernetes {
     pub kubeconfig: Option<PathBuf>,
     /// `context`: the context in it. Default: its current one.
     pub context: Option<String>,
+    /// `namespaces`: the namespaces whose Deployments clients see and set; 100 at most, since each takes three watches. What
+    /// lies elsewhere does not exist for the gateway, which then needs roles in these namespaces alone; policies do not see the
+    /// labels of namespaces. Default none, which is the whole cluster.
+    pub namespaces: Vec<String>,
     /// `annotations`: the annotations of Deployments that are kept and shown to policies: keys, or prefixes that end
     /// in `*`. One that covers `kubectl.kubernetes.io/last-applied-configuration`, which repeats the whole object and
     /// its secrets, is refused. Default `scalegate.dev/*`.

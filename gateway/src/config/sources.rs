@@ -38,7 +38,8 @@ impl Source for Layer {
     }
 }
 
-/// A tree with its origin at each value; null says nothing, as if the key were absent.
+/// A tree with its origin at each value. A key that is null says nothing, as if it were absent; an item that is null
+/// stays, to be refused: a list of it alone must not pass for an empty one.
 fn value(tree: Json, origin: &str) -> Option<Value> {
     let kind = match tree {
         Json::Null => return None,
@@ -49,7 +50,10 @@ fn value(tree: Json, origin: &str) -> Option<Value> {
             (None, None) => ValueKind::Float(value.as_f64().unwrap_or(f64::NAN)),
         },
         Json::String(value) => ValueKind::String(value),
-        Json::Array(values) => ValueKind::Array(values.into_iter().filter_map(|item| value(item, origin)).collect()),
+        Json::Array(values) => {
+            let null = || Value::new(Some(&origin.to_owned()), ValueKind::Nil);
+            ValueKind::Array(values.into_iter().map(|item| value(item, origin).unwrap_or_else(null)).collect())
+        }
         Json::Object(fields) => {
             ValueKind::Table(fields.into_iter().filter_map(|(key, field)| Some((key, value(field, origin)?))).collect())
         }

@@ -42,6 +42,7 @@ fn a_file_with_only_the_required_fields_gives_the_defaults() {
     assert_eq!(config.tls.common_name, CommonName::Refuse);
     assert_eq!(config.tls.client_cas[0].trust_domain.as_str(), "example.org");
     assert_eq!(config.kubernetes.annotations, ["scalegate.dev/*"]);
+    assert_eq!(config.kubernetes.namespaces, Vec::<String>::new());
     assert_eq!(config.lease.namespace, "scalegate");
     assert_eq!(config.log, Log { format: LogFormat::Json, filter: "info".to_owned() });
 }
@@ -65,6 +66,7 @@ fn the_environment_alone_can_configure_everything() {
         ("SCALEGATE__TLS__CLIENT_CAS", "a.pem=a.example, b=c.pem=b.example"),
         ("SCALEGATE__TLS__CRLS", "a.crl,b.crl"),
         ("SCALEGATE__LISTEN__MAX_CONNECTIONS", "7"),
+        ("SCALEGATE__KUBERNETES__NAMESPACES", "team-a, team-b"),
         ("SCALEGATE__LISTEN__DRAIN__GRACE", "0s"),
         ("POD_NAME", "gateway-0"),
         ("POD_NAMESPACE", "platform"),
@@ -76,6 +78,7 @@ fn the_environment_alone_can_configure_everything() {
     assert_eq!(cas, [("a.pem", "a.example"), ("b=c.pem", "b.example")]);
     assert_eq!(config.tls.crls, [std::path::PathBuf::from("a.crl"), "b.crl".into()]);
     assert_eq!(config.listen.max_connections, 7);
+    assert_eq!(config.kubernetes.namespaces, ["team-a", "team-b"]);
     assert_eq!(config.listen.drain.grace, Duration::ZERO);
     assert_eq!((config.lease.identity.as_str(), config.lease.namespace.as_str()), ("gateway-0", "platform"));
 }
@@ -126,6 +129,16 @@ fn each_wrong_value_is_told_with_what_is_allowed() {
         ("lease: {namespace: 'a.b'}", "lease.namespace: \"a.b\": must be 1 to 63"),
         ("kubernetes: {annotations: ['*']}", "kubernetes.annotations: \"*\": must not cover kubectl"),
         ("kubernetes: {annotations: ['a*b']}", "kubernetes.annotations: \"a*b\": must have its only * at the end"),
+        (
+            "kubernetes: {namespaces: [Demo]}",
+            "kubernetes.namespaces[0]: \"Demo\": must be the name of a namespace: 1 to",
+        ),
+        ("kubernetes: {namespaces: [a, a.b]}", "kubernetes.namespaces[1]: \"a.b\": must be the name of a namespace"),
+        ("kubernetes: {namespaces: [a, '']}", "kubernetes.namespaces[1]: \"\": must be a list of names of namespaces"),
+        ("kubernetes: {namespaces: [~]}", "kubernetes.namespaces[0]: null: must be a list of names of namespaces"),
+        ("kubernetes: {namespaces: ['*']}", "kubernetes.namespaces[0]: \"*\": must be the name of a namespace"),
+        ("kubernetes: {namespaces: [a, b, a]}", "kubernetes.namespaces[2]: \"a\": is there twice"),
+        ("kubernetes: {namespaces: 7}", "kubernetes.namespaces: 7: must be a list of names"),
         ("policies: {directory: ''}", "policies.directory: \"\": must be the path"),
         ("policies: rules", "policies: \"rules\": is no field"),
         ("nonsense: {a: {b: 1}}", "nonsense.a.b: 1: is no field of the configuration"),
@@ -168,6 +181,20 @@ fn a_named_file_that_is_missing_or_no_yaml_is_an_error() {
         let told = load(file).unwrap_err().to_string();
         assert!(told.contains("the configuration"), "{file}: {told}");
     }
+}
+
+#[test]
+fn a_hundred_namespaces_can_be_listed_and_no_more() {
+    let file = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("team-{n}")).collect();
+        format!("{REQUIRED}\nkubernetes: {{namespaces: [{}]}}\n", names.join(", "))
+    };
+    assert_eq!(load(&file(100)).unwrap().kubernetes.namespaces.len(), 100);
+    let told = errors(load(&file(101)));
+    assert_eq!(
+        told,
+        ["kubernetes.namespaces: 101: must be 100 namespaces at most; to watch the whole cluster, name none"]
+    );
 }
 
 #[test]

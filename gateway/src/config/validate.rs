@@ -12,6 +12,9 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 /// Repeats the whole object, with whatever secrets are in it.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Three watches each are as many connections to the API server as one gateway should hold.
+const MOST_NAMESPACES: usize = 100;
+const NAMESPACE: &str = "must be the name of a namespace: 1 to 63 lower-case letters, digits and inner dashes";
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -147,8 +150,26 @@ fn kubernetes(reader: &mut Reader) -> Kubernetes {
     Kubernetes {
         kubeconfig: reader.optional_path("kubernetes.kubeconfig"),
         context: reader.optional_text("kubernetes.context", "must be the name of a context"),
+        namespaces: namespaces(reader),
         annotations,
     }
+}
+
+fn namespaces(reader: &mut Reader) -> Vec<String> {
+    const FIELD: &str = "kubernetes.namespaces";
+    let namespaces = reader.list(FIELD, "must be a list of names of namespaces");
+    for (index, name) in namespaces.iter().enumerate() {
+        if !is_label(name) {
+            reader.reject(&format!("{FIELD}[{index}]"), format!("{name:?}"), NAMESPACE);
+        } else if namespaces[..index].contains(name) {
+            reader.reject(&format!("{FIELD}[{index}]"), format!("{name:?}"), "is there twice");
+        }
+    }
+    if namespaces.len() > MOST_NAMESPACES {
+        let allowed = format!("must be {MOST_NAMESPACES} namespaces at most; to watch the whole cluster, name none");
+        reader.reject(FIELD, namespaces.len(), allowed);
+    }
+    namespaces
 }
 
 fn lease(reader: &mut Reader, host: &Host) -> Lease {
@@ -179,15 +200,16 @@ fn lease(reader: &mut Reader, host: &Host) -> Lease {
     lease
 }
 
+fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// A Kubernetes name: a DNS label where `max` is 63, else a DNS subdomain.
 fn name(reader: &mut Reader, field: &str, max: usize) -> String {
     let allowed = format!("must be 1 to {max} lower-case letters, digits and inner dashes");
     let name = reader.text(field, &allowed).unwrap_or_default();
-    let label = |label: &str| {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        (1..=63).contains(&label.len()) && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    if !name.is_empty() && (name.len() > max || !name.split('.').all(label) || (max == 63 && name.contains('.'))) {
+    if !name.is_empty() && (name.len() > max || !name.split('.').all(is_label) || (max == 63 && name.contains('.'))) {
         reader.reject(field, format!("{name:?}"), allowed);
     }
     name

@@ -3,6 +3,7 @@
 //! These types are the contract; `policies/README.md` explains it to authors, and `policies/schema.json` is generated
 //! from it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -13,11 +14,11 @@ use serde::{Deserialize, Serialize};
 pub const API_VERSION: &str = "scalegate.dev/v1";
 
 /// What a policy is asked.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
     /// [`API_VERSION`].
-    pub api_version: &'static str,
+    pub api_version: Cow<'static, str>,
     /// Who asks.
     pub client: Client,
     /// What for.
@@ -31,7 +32,7 @@ pub struct Input {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Client {
     /// The typed id, such as `uri:spiffe://example.org/ci`.
@@ -72,7 +73,7 @@ impl Action {
 }
 
 /// The Deployment that is asked about.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Its namespace.
@@ -88,7 +89,7 @@ pub struct Target {
 }
 
 /// The Deployment's state.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Current {
     /// `spec.replicas`.
@@ -108,7 +109,7 @@ pub struct Current {
 }
 
 /// What was last asked of a Deployment through the gateway.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Wanted {
     /// The count.
@@ -120,7 +121,7 @@ pub struct Wanted {
 }
 
 /// What is asked of a Deployment.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
     /// The wanted count.

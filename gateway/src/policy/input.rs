@@ -22,7 +22,7 @@ pub(super) fn client(identity: &ClientIdentity) -> Client {
 pub(super) fn document<A: Action>(client: Client, action: &A, observation: &Observation) -> Input {
     let deployment = observation.deployment.as_deref();
     Input {
-        api_version: API_VERSION,
+        api_version: API_VERSION.into(),
         client,
         action: A::KIND,
         target: Target {

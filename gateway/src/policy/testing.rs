@@ -32,7 +32,7 @@ pub(super) fn client() -> Client {
 /// The question whether a client may do `action` on Deployment `web` in `namespace`.
 pub(super) fn input(action: Action, namespace: &str) -> Input {
     Input {
-        api_version: API_VERSION,
+        api_version: API_VERSION.into(),
         client: client(),
         action,
         target: Target {

@@ -52,11 +52,13 @@ impl Outcome {
     }
 }
 
-/// What one module said, for the decision log.
+/// What one module said, for the decision log, which has the reasons elsewhere.
 #[derive(Debug, Serialize)]
 pub(super) struct ModuleVerdict {
     pub(super) module: String,
     pub(super) allow: bool,
+    #[serde(skip)]
+    pub(super) reasons: Vec<String>,
 }
 
 /// Asks every module of `set` that matches: all must allow, and one at least must match.
@@ -97,13 +99,14 @@ struct Combined {
 
 impl Combined {
     fn add(&mut self, module: &BoundModule, verdict: Verdict) {
-        self.verdicts.push(ModuleVerdict { module: module.name.clone(), allow: verdict.allow });
         if !verdict.allow {
             if verdict.reasons.is_empty() {
                 self.refusals.push(format!("policy {} refuses it and gives no reason", module.name));
             }
-            self.refusals.extend(verdict.reasons);
+            self.refusals.extend(verdict.reasons.iter().cloned());
         }
+        let Verdict { allow, reasons, .. } = verdict;
+        self.verdicts.push(ModuleVerdict { module: module.name.clone(), allow, reasons });
         self.max_seconds = [self.max_seconds, verdict.max_seconds].into_iter().flatten().min();
         for (key, value) in verdict.tags {
             self.tags.entry(key).or_insert(value);

@@ -14,6 +14,8 @@ use super::changes::{BACKLOG, Change, Changes};
 use super::contact::{Contact, Link, Watched};
 use super::decode::Scaling;
 use super::kind::{Kind, ObjectName};
+use super::links::Links;
+use super::scope::Scope;
 use super::{Autoscaler, Deployment, DeploymentName, Observation, Page};
 
 /// How many Deployments a list looks at before it lets the watches write.
@@ -31,23 +33,19 @@ pub(super) struct State {
     /// The labels of each namespace.
     pub(super) namespaces: Table<BTreeMap<String, String>>,
     autoscalers_of: BTreeMap<DeploymentName, Vec<Arc<Autoscaler>>>,
-    links: [Link; Watched::ALL.len()],
+    links: Links,
 }
 
 impl State {
-    fn link(&mut self, watched: Watched) -> &mut Link {
-        &mut self.links[watched as usize]
-    }
-
     fn observe(&self, name: &DeploymentName) -> Observation {
         let mut now = None;
-        let mut now = || *now.get_or_insert_with(Instant::now);
+        let now = || *now.get_or_insert_with(Instant::now);
         Observation {
             deployment: self.deployments.get(name).cloned(),
             target: self.targets.get(name).cloned(),
             autoscalers: self.autoscalers_of.get(name).cloned().unwrap_or_default(),
             namespace_labels: self.namespaces.get(&ObjectName::new("", name.namespace.as_str())).cloned(),
-            age: self.links.iter().map(|link| link.age(&mut now)).max().unwrap_or_default(),
+            age: self.links.age(&name.namespace, now),
             name: name.clone(),
         }
     }
@@ -88,16 +86,16 @@ pub(super) struct Cache {
     synced: watch::Sender<bool>,
 }
 
-impl Default for Cache {
-    fn default() -> Self {
-        let now = Instant::now();
+impl Cache {
+    /// An empty cache of what lies in `scopes`.
+    pub(super) fn new(scopes: &[Scope]) -> Self {
         let state = State {
             deployments: Table::new(),
             targets: Table::new(),
             autoscalers: Table::new(),
             namespaces: Table::new(),
             autoscalers_of: BTreeMap::new(),
-            links: std::array::from_fn(|_| Link::new(now)),
+            links: Links::new(scopes, Instant::now()),
         };
         Self { state: RwLock::new(state), changes: broadcast::Sender::new(BACKLOG), synced: watch::Sender::new(false) }
     }
@@ -148,8 +146,7 @@ impl Cache {
 
     pub(super) fn contact(&self) -> Contact {
         let now = Instant::now();
-        let state = self.read();
-        Contact { watches: Watched::ALL.map(|watched| state.links[watched as usize].report(watched, now)).into() }
+        Contact { watches: self.read().links.report(now) }
     }
 
     pub(super) fn counts(&self) -> [(Watched, usize); Watched::ALL.len()] {
@@ -195,18 +192,29 @@ impl Cache {
         }
     }
 
-    /// Puts `items` in the place of all objects of the kind; those in `keep` stay as they were if they are not among
-    /// `items`.
-    pub(super) fn replace<K: Kind>(&self, items: BTreeMap<ObjectName, K::Item>, keep: &BTreeSet<ObjectName>) {
-        let mut table: Table<K::Item> = items.into_iter().map(|(name, item)| (name, Arc::new(item))).collect();
+    /// Puts `items` in the place of all objects of the kind in `scope`; those in `keep` stay as they were if they are
+    /// not among `items`.
+    pub(super) fn replace<K: Kind>(
+        &self,
+        scope: &Scope,
+        items: BTreeMap<ObjectName, K::Item>,
+        keep: &BTreeSet<ObjectName>,
+    ) {
+        let mut listed: Table<K::Item> = items.into_iter().map(|(name, item)| (name, Arc::new(item))).collect();
         let before = {
             let mut state = self.write();
-            for (name, item) in K::table(&mut state).iter().filter(|(name, _)| keep.contains(name)) {
-                table.entry(name.clone()).or_insert_with(|| item.clone());
+            let table = K::table(&mut state);
+            let before = take(table, scope);
+            for (name, item) in before.iter().filter(|(name, _)| keep.contains(name)) {
+                listed.entry(name.clone()).or_insert_with(|| item.clone());
             }
-            let before = std::mem::replace(K::table(&mut state), table);
-            K::reindex(&mut state, None);
-            state.link(K::WATCHED).listed(Instant::now());
+            let touched = before.iter().chain(&listed).filter_map(|(name, item)| K::concerns(name, item));
+            let touched: Option<Vec<_>> = scope.name().map(|_| touched.collect());
+            table.append(&mut listed);
+            K::reindex(&mut state, touched.as_deref());
+            if let Some(link) = state.links.get_mut(scope, K::WATCHED) {
+                link.listed(Instant::now());
+            }
             before
         };
         // Freeing a large table takes a while: not under the lock.
@@ -216,13 +224,15 @@ impl Cache {
     }
 
     /// Notes how a watch's stream fares.
-    pub(super) fn link(&self, watched: Watched, note: impl FnOnce(&mut Link)) {
-        note(self.write().link(watched));
+    pub(super) fn link(&self, scope: &Scope, watched: Watched, note: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.write().links.get_mut(scope, watched) {
+            note(link);
+        }
         self.check_synced();
     }
 
     fn check_synced(&self) {
-        if !*self.synced.borrow() && self.read().links.iter().all(Link::is_synced) {
+        if !*self.synced.borrow() && self.read().links.synced() {
             self.synced.send_replace(true);
         }
     }
@@ -240,6 +250,13 @@ impl Cache {
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes what lies in `scope` out of `table`.
+fn take<T>(table: &mut Table<T>, scope: &Scope) -> Table<T> {
+    let Some(namespace) = scope.name() else { return std::mem::take(table) };
+    let names: Vec<_> = in_namespace(table, namespace).map(|(name, _)| name.clone()).collect();
+    names.into_iter().filter_map(|name| table.remove_entry(&name)).collect()
 }
 
 /// The part of `table` after `after`, in `namespace` or all.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::scope::Scope;
+
 /// What is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Watched {
@@ -40,12 +42,13 @@ impl Watched {
 /// The contact of all watches at one instant.
 #[derive(Debug, Clone)]
 pub struct Contact {
-    /// One entry for each of [`Watched::ALL`], in that order.
+    /// One entry for each watch: for each of [`Watched::ALL`] in that order, or, where namespaces are listed, for each
+    /// namespace and each of them but Namespaces.
     pub watches: Vec<WatchContact>,
 }
 
 impl Contact {
-    /// The age of the oldest watch: what an [`super::Observation`] says of itself.
+    /// The age of the oldest watch: the most that an [`super::Observation`] may say of itself.
     pub fn age(&self) -> Duration {
         self.watches.iter().map(|watch| watch.age).max().unwrap_or_default()
     }
@@ -61,6 +64,8 @@ impl Contact {
 pub struct WatchContact {
     /// What it watches.
     pub watched: Watched,
+    /// Where.
+    pub scope: Scope,
     /// Whether it is in contact.
     pub state: ContactState,
     /// How old its part of the cache is; see the module.
@@ -166,8 +171,9 @@ impl Link {
         }
     }
 
-    pub(super) fn report(&self, watched: Watched, now: Instant) -> WatchContact {
-        WatchContact { watched, state: self.state, age: self.age(|| now), synced: self.is_synced() }
+    pub(super) fn report(&self, scope: &Scope, watched: Watched, now: Instant) -> WatchContact {
+        let scope = scope.clone();
+        WatchContact { watched, scope, state: self.state, age: self.age(|| now), synced: self.is_synced() }
     }
 }
 

@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::contact::{Break, Watched};
 use super::decode::Scaling;
 use super::kind::{AutoscalerKind, DeploymentKind, NamespaceKind, ObjectName, TargetKind};
-use super::{Autoscaler, Deployment, DeploymentName, Replicas, Rollout};
+use super::{Autoscaler, Deployment, DeploymentName, Replicas, Rollout, Scope};
 
 /// Something that a watch would bring.
 pub(crate) enum Object {
@@ -26,9 +26,9 @@ pub(crate) enum Object {
 impl Replicas {
     /// A synced cache in contact, that holds `objects`.
     pub(crate) fn from_objects(objects: impl IntoIterator<Item = Object>) -> Self {
-        let cache = Arc::new(Cache::default());
+        let cache = Arc::new(Cache::new(&[Scope::cluster()]));
         for watched in Watched::ALL {
-            cache.link(watched, |link| {
+            cache.link(&Scope::cluster(), watched, |link| {
                 link.listed(Instant::now());
                 link.opened(Instant::now());
             });
@@ -76,7 +76,7 @@ impl Replicas {
     /// As when every stream breaks.
     pub(crate) fn lose_contact(&self) {
         for watched in Watched::ALL {
-            self.0.link(watched, |link| link.broke(Instant::now(), Break::Seen));
+            self.0.link(&Scope::cluster(), watched, |link| link.broke(Instant::now(), Break::Seen));
         }
     }
 }

@@ -26,8 +26,8 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// The slim form.
     type Item: Send + Sync + 'static;
 
-    /// The path of the list of all objects on the API server.
-    fn path() -> String;
+    /// The path of the list of all objects of a namespace, or of the whole cluster, on the API server.
+    fn path(namespace: Option<&str>) -> String;
 
     /// The slim form of `object`; `None` for one that is of no interest.
     fn decode(object: Value, annotations: &AllowedAnnotations) -> Result<Option<Self::Item>, DecodeError>;
@@ -48,8 +48,8 @@ impl Kind for DeploymentKind {
     const WATCHED: Watched = Watched::Deployments;
     type Item = Deployment;
 
-    fn path() -> String {
-        DeploymentApi::url_path(&(), None)
+    fn path(namespace: Option<&str>) -> String {
+        DeploymentApi::url_path(&(), namespace)
     }
 
     fn decode(object: Value, annotations: &AllowedAnnotations) -> Result<Option<Deployment>, DecodeError> {
@@ -71,8 +71,8 @@ impl Kind for TargetKind {
     const WATCHED: Watched = Watched::Targets;
     type Item = ReplicaTarget;
 
-    fn path() -> String {
-        ReplicaTarget::url_path(&(), None)
+    fn path(namespace: Option<&str>) -> String {
+        ReplicaTarget::url_path(&(), namespace)
     }
 
     fn decode(object: Value, _: &AllowedAnnotations) -> Result<Option<ReplicaTarget>, DecodeError> {
@@ -97,8 +97,8 @@ impl Kind for AutoscalerKind {
     const WATCHED: Watched = Watched::Autoscalers;
     type Item = Scaling;
 
-    fn path() -> String {
-        HorizontalPodAutoscaler::url_path(&(), None)
+    fn path(namespace: Option<&str>) -> String {
+        HorizontalPodAutoscaler::url_path(&(), namespace)
     }
 
     fn decode(object: Value, _: &AllowedAnnotations) -> Result<Option<Scaling>, DecodeError> {
@@ -124,7 +124,7 @@ impl Kind for NamespaceKind {
     const WATCHED: Watched = Watched::Namespaces;
     type Item = BTreeMap<String, String>;
 
-    fn path() -> String {
+    fn path(_: Option<&str>) -> String {
         Namespace::url_path(&(), None)
     }
 

@@ -104,9 +104,13 @@ impl Collector for CacheCollector {
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
-        for watch in cache.contact().watches {
-            let labels = ResourceLabels { resource: watch.watched.as_str() };
-            ConstGauge::new(watch.age.as_secs_f64()).encode(ages.encode_family(&labels)?)?;
+        let contact = cache.contact();
+        for watched in Watched::ALL {
+            // Where namespaces are listed, a kind is as old as its oldest watch; the log names the namespace.
+            let watches = contact.watches.iter().filter(|watch| watch.watched == watched);
+            let Some(age) = watches.map(|watch| watch.age).max() else { continue };
+            let labels = ResourceLabels { resource: watched.as_str() };
+            ConstGauge::new(age.as_secs_f64()).encode(ages.encode_family(&labels)?)?;
         }
         let mut objects =
             encoder.encode_descriptor("cache_objects", "Objects in the cache, by resource", None, MetricType::Gauge)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::targets::ReplicaTarget;
 
@@ -35,7 +35,7 @@ impl fmt::Display for DeploymentName {
 }
 
 /// How far a Deployment's rollout is, as `kubectl rollout status` would judge it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rollout {
     /// Every wanted replica is updated and available.
@@ -80,7 +80,7 @@ pub struct Deployment {
 }
 
 /// A `HorizontalPodAutoscaler` that drives a Deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaler {
     /// Its kind, `HorizontalPodAutoscaler`.

@@ -25,6 +25,7 @@ use super::cache::Cache;
 use super::decode::AllowedAnnotations;
 use super::kind::{Kind, ObjectName};
 use super::metrics::ReplicasMetrics;
+use super::scope::Scope;
 
 use self::end::End;
 use self::progress::Progress;
@@ -32,7 +33,7 @@ use self::progress::Progress;
 /// A stream that ends sooner, without a word, is trouble: it must not be asked for again in a tight loop.
 const SHORT_LIVED: Duration = Duration::from_secs(5);
 
-/// What a watch needs; one for each kind.
+/// What a watch needs; one for each kind and scope.
 #[derive(Clone)]
 pub(super) struct Watch {
     settings: ReplicasSettings,
@@ -64,12 +65,12 @@ impl Watch {
         Self { settings, annotations, client, cache, metrics }
     }
 
-    /// Keeps the cache's objects of one kind fresh, for ever.
-    pub(super) async fn run<K: Kind>(self) {
-        let mut progress = Progress::new();
+    /// Keeps the cache's objects of one kind in `scope` fresh, for ever.
+    pub(super) async fn run<K: Kind>(self, scope: Scope) {
+        let mut progress = Progress::new(scope);
         loop {
             let end = self.attempt::<K>(&mut progress).await;
-            self.cache.link(K::WATCHED, |link| {
+            self.cache.link(&progress.scope, K::WATCHED, |link| {
                 match end.how() {
                     Some(how) => link.broke(Instant::now(), how),
                     None => link.sign_of_life(Instant::now()),
@@ -94,7 +95,7 @@ impl Watch {
             progress.just_listed = false;
             position.clone()
         } else {
-            match self.list::<K>().await {
+            match self.list::<K>(&progress.scope).await {
                 Ok(position) => {
                     progress.just_listed = true;
                     progress.position.insert(position).clone()
@@ -109,12 +110,12 @@ impl Watch {
     }
 
     /// Reads everything, page by page, and puts it in the place of what was there.
-    async fn list<K: Kind>(&self) -> Result<Position, End> {
+    async fn list<K: Kind>(&self, scope: &Scope) -> Result<Position, End> {
         let mut items = BTreeMap::new();
         let mut undecodable = BTreeSet::new();
         let mut params = ListParams::default().limit(self.settings.page_size);
         loop {
-            let page = self.list_page::<K>(&params).await?;
+            let page = self.list_page::<K>(scope, &params).await?;
             for object in page.items {
                 match self.decode::<K>(object) {
                     Decoded::Item(name, item) => drop(items.insert(name, item)),
@@ -124,14 +125,14 @@ impl Watch {
             }
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
-                self.cache.replace::<K>(items, &undecodable);
+                self.cache.replace::<K>(scope, items, &undecodable);
                 return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
     }
 
-    async fn list_page<K: Kind>(&self, params: &ListParams) -> Result<ListPage, End> {
-        let request = Request::new(K::path()).list(params).map_err(kube::Error::BuildRequest)?;
+    async fn list_page<K: Kind>(&self, scope: &Scope, params: &ListParams) -> Result<ListPage, End> {
+        let request = Request::new(K::path(scope.name())).list(params).map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         // As text, because the client logs a body that does not parse, and that body may hold secrets.
         let text =
@@ -143,21 +144,23 @@ impl Watch {
     async fn follow<K: Kind>(&self, position: Position, progress: &mut Progress) -> Result<(), End> {
         let seconds = u32::try_from(self.settings.watch_timeout.as_secs()).unwrap_or(u32::MAX);
         let params = WatchParams::default().timeout(seconds);
-        let request = Request::new(K::path()).watch(&params, &position).map_err(kube::Error::BuildRequest)?;
+        let request = Request::new(K::path(progress.scope.name()))
+            .watch(&params, &position)
+            .map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         let opening = self.client.request_events::<Value>(request);
         let mut events = timeout(deadline, opening).await.map_err(|_| End::NoAnswer(deadline))??.boxed();
 
         let opened = Instant::now();
-        self.cache.link(K::WATCHED, |link| link.opened(opened));
+        self.cache.link(&progress.scope, K::WATCHED, |link| link.opened(opened));
         if std::mem::take(&mut progress.troubled) {
-            info!(resource = K::WATCHED.as_str(), "watch is in contact again");
+            info!(resource = K::WATCHED.as_str(), namespace = progress.scope.name(), "watch is in contact again");
         }
         let mut silent = true;
         let idle = self.settings.idle;
         while let Some(event) = timeout(idle, events.next()).await.map_err(|_| End::Idle(idle))? {
             self.take::<K>(event?, &mut progress.position)?;
-            self.cache.link(K::WATCHED, |link| link.sign_of_life(Instant::now()));
+            self.cache.link(&progress.scope, K::WATCHED, |link| link.sign_of_life(Instant::now()));
             silent = false;
             progress.is_alive();
         }

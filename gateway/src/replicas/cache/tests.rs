@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::core::Expression;
 
 use super::super::fixtures::{Object, deployment, target};
-use super::super::kind::AutoscalerKind;
+use super::super::kind::{AutoscalerKind, DeploymentKind};
 use super::super::{Replicas, Version};
 use super::*;
 
@@ -180,9 +180,33 @@ fn a_relist_of_autoscalers_indexes_them_anew() {
         autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
     };
     let listed = BTreeMap::from([(name("demo", "new"), scaling)]);
-    replicas.0.replace::<AutoscalerKind>(listed, &BTreeSet::new());
+    replicas.0.replace::<AutoscalerKind>(&Scope::cluster(), listed, &BTreeSet::new());
     assert!(replicas.observe(&web).autoscalers.is_empty());
     assert_eq!(replicas.observe(&api).autoscalers.len(), 1);
+}
+
+#[test]
+fn a_relist_of_a_namespace_forgets_what_is_gone_there_and_nothing_else() {
+    let replicas = cluster();
+    let listed = BTreeMap::from([(name("a", "new"), deployment("a", "new", 1))]);
+    let undecodable = BTreeSet::from([name("a", "two"), name("b", "one")]);
+    replicas.0.replace::<DeploymentKind>(&Scope::namespace("a"), listed, &undecodable);
+    let all = ["a/new", "a/two", "a-b/one", "b/four", "b/one", "b/three", "b/two"];
+    assert_eq!(pages(&replicas, None, &Selector::default(), 100), [all.to_vec()]);
+}
+
+#[test]
+fn a_relist_of_a_namespaces_autoscalers_indexes_that_namespace_anew() {
+    let (here, gone, elsewhere) = (name("a", "one"), name("a", "two"), name("b", "one"));
+    let replicas = Replicas::from_objects([autoscaler(&gone, "old"), autoscaler(&elsewhere, "stays")]);
+    let scaling = Scaling {
+        deployment: here.clone(),
+        autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
+    };
+    let listed = BTreeMap::from([(name("a", "new"), scaling)]);
+    replicas.0.replace::<AutoscalerKind>(&Scope::namespace("a"), listed, &BTreeSet::new());
+    let count = |name| replicas.observe(name).autoscalers.len();
+    assert_eq!((count(&here), count(&gone), count(&elsewhere)), (1, 0, 1));
 }
 
 #[tokio::test]

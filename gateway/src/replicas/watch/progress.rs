@@ -6,10 +6,13 @@ use tracing::{debug, info, warn};
 
 use super::super::backoff::Backoff;
 use super::super::kind::Kind;
+use super::super::scope::Scope;
 use super::{End, Position};
 
 /// Where a watch stands.
 pub(super) struct Progress {
+    /// Where it looks.
+    pub(super) scope: Scope,
     /// Up to where the cache is complete; `None` before the first list and when the API server no longer knows it.
     pub(super) position: Option<Position>,
     /// The position comes from a list, and no stream has gone on from it yet.
@@ -20,28 +23,36 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
-        Self { position: None, just_listed: false, backoff: Backoff::new(), troubled: false }
+    pub(super) fn new(scope: Scope) -> Self {
+        Self { scope, position: None, just_listed: false, backoff: Backoff::new(), troubled: false }
     }
 
     /// How long to wait before the next attempt, after `end`.
     pub(super) fn after<K: Kind>(&mut self, end: &End) -> Option<Duration> {
-        let resource = K::WATCHED.as_str();
+        let (resource, namespace) = (K::WATCHED.as_str(), self.scope.name());
         match end {
             End::Closed => {
-                debug!(resource, "watch closed, going on");
+                debug!(resource, namespace, "watch closed, going on");
                 return None;
             }
             End::Gone(told) => {
-                info!(resource, told, "watch fell behind, listing again");
+                info!(resource, namespace, told, "watch fell behind, listing again");
                 // At once, unless a list or its very position was refused: then something is wrong with the server.
                 if self.position.take().is_some() && !self.just_listed {
                     return None;
                 }
             }
-            trouble if self.troubled => debug!(resource, error = trouble.in_full(), "watch still in trouble"),
+            trouble if self.troubled => {
+                debug!(resource, namespace, error = trouble.in_full(), "watch still in trouble");
+            }
             trouble => {
-                warn!(resource, error = trouble.in_full(), "watch in trouble, trying again until it works");
+                let what = match trouble {
+                    End::Forbidden(_) => {
+                        "watch forbidden, trying again until a role allows it to the gateway's account"
+                    }
+                    _ => "watch in trouble, trying again until it works",
+                };
+                warn!(resource, namespace, error = trouble.in_full(), "{what}");
                 self.troubled = true;
             }
         }

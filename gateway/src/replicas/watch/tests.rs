@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::super::fixtures::fake_api::{Call, FakeApi, Stream, fake_api};
+use super::super::fixtures::{self, Object};
 use super::super::kind::{DeploymentKind, NamespaceKind};
 use super::super::{Change, Changes, ContactState, DeploymentName, Replicas, Watched};
 use super::*;
@@ -23,13 +24,18 @@ struct Fixture {
 }
 
 fn watching<K: Kind>() -> Fixture {
+    watching_in::<K>(&[Scope::cluster()])
+}
+
+/// A cache of `scopes`, with one watch, in the first of them.
+fn watching_in<K: Kind>(scopes: &[Scope]) -> Fixture {
     let (client, api) = fake_api();
     let mut registry = Registry::default();
     let metrics = ReplicasMetrics::register(&mut registry);
-    let cache = Arc::new(Cache::default());
+    let cache = Arc::new(Cache::new(scopes));
     metrics.attach(&cache);
     let watch = Watch::new(ReplicasSettings::default(), client, cache.clone(), metrics);
-    let running = tokio::spawn(watch.run::<K>());
+    let running = tokio::spawn(watch.run::<K>(scopes[0].clone()));
     let replicas = Replicas(cache);
     Fixture { api, changes: replicas.subscribe(), replicas, registry, running }
 }
@@ -320,11 +326,52 @@ async fn streams_that_close_at_once_are_not_reopened_in_a_tight_loop() {
 async fn a_forbidden_watch_on_namespaces_is_done_without() {
     let mut fixture = watching::<NamespaceKind>();
     for watched in [Watched::Deployments, Watched::Targets, Watched::Autoscalers] {
-        fixture.replicas.0.link(watched, |link| link.listed(Instant::now()));
+        fixture.replicas.0.link(&Scope::cluster(), watched, |link| link.listed(Instant::now()));
     }
     let replicas = fixture.replicas.clone();
     assert!(!replicas.monitor().contact().synced());
     fixture.api.next().await.refuse(403, "Forbidden", "namespaces is forbidden");
     replicas.synced().await;
     assert_eq!(replicas.monitor().contact().watches[Watched::Namespaces as usize].state, ContactState::Forbidden);
+}
+
+fn demo_and_other() -> [Scope; 2] {
+    [Scope::namespace("demo"), Scope::namespace("other")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_one_namespace_asks_for_that_one_and_leaves_the_others_as_they_are() {
+    let mut fixture = watching_in::<DeploymentKind>(&demo_and_other());
+    let elsewhere = DeploymentName::new("other", "web");
+    fixture.replicas.put(Object::Deployment(fixtures::deployment("other", "web", 7)));
+    assert_eq!(fixture.changes.next().await, Change::One(elsewhere.clone()));
+
+    let list = fixture.api.next().await;
+    assert!(list.uri().starts_with("/apis/apps/v1/namespaces/demo/deployments?"), "{}", list.uri());
+    list.list("10", &[deployment("api", "1", 1), deployment("web", "2", 2)], None);
+    assert_eq!(fixture.changes.next().await, Change::All);
+    let watch = fixture.api.next().await;
+    assert!(watch.uri().starts_with("/apis/apps/v1/namespaces/demo/deployments?"), "{}", watch.uri());
+    watch.stream().event("ERROR", &json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}));
+
+    fixture.api.next().await.list("90", &[deployment("web", "80", 8)], None);
+    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(8)));
+    assert_eq!(fixture.replicas.observe(&elsewhere).deployment.map(|deployment| deployment.replicas), Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_namespace_that_is_forbidden_is_waited_for() {
+    let mut fixture = watching_in::<DeploymentKind>(&demo_and_other());
+    for (scope, watched) in fixture.replicas.monitor().contact().watches.into_iter().map(|it| (it.scope, it.watched)) {
+        if (scope.name(), watched) != (Some("demo"), Watched::Deployments) {
+            fixture.replicas.0.link(&scope, watched, |link| link.listed(Instant::now()));
+        }
+    }
+    fixture.api.next().await.refuse(403, "Forbidden", "deployments.apps is forbidden");
+    let again = fixture.api.next().await;
+    assert!(!fixture.replicas.monitor().contact().synced());
+
+    again.list("10", &[], None);
+    fixture.replicas.synced().await;
 }

@@ -1,0 +1,100 @@
+//! `scalegate check-policies`: what authors of policies see before a gateway does.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result};
+use scalegate_tests::fixtures::deployment;
+use scalegate_tests::paths::{binary, repository};
+use scalegate_tests::suite;
+use serde_json::{Value, json};
+
+fn check(variant: &str, arguments: &[&str]) -> Result<Output> {
+    let policies = repository().join("target/policies").join(variant);
+    Ok(Command::new(binary("scalegate")?).arg("check-policies").arg(policies).args(arguments).output()?)
+}
+
+fn decide(variant: &str, example: &str) -> Result<(Option<i32>, Value)> {
+    let input = repository().join(format!("policies/rego/examples/{example}.input.json"));
+    let output = check(variant, &["--input", &input.display().to_string()])?;
+    let said = serde_json::from_slice(&output.stdout);
+    Ok((output.status.code(), said.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?))
+}
+
+fn verdict(example: &str) -> Result<Value> {
+    let file = repository().join(format!("policies/rego/examples/{example}.verdict.json"));
+    Ok(serde_json::from_str(&std::fs::read_to_string(file)?)?)
+}
+
+#[test]
+fn a_question_is_decided_by_the_compiled_set_with_the_reasons_of_each_module() -> Result<()> {
+    let expected = verdict("operator-sets-too-much")?;
+    let (code, said) = decide("normal", "operator-sets-too-much")?;
+    let module = json!({"module": "scalegate", "allow": false, "reasons": expected["reasons"]});
+    let whole =
+        json!({"allow": false, "reasons": expected["reasons"], "modules": [module], "tags": {}, "askedTime": false});
+    assert_eq!((code, said), (Some(3), whole));
+
+    let (code, said) = decide("normal", "operator-sets")?;
+    assert_eq!((code, &said["allow"], &said["tags"]), (Some(0), &json!(true), &verdict("operator-sets")?["tags"]));
+    let (code, said) = decide("freeze", "operator-sets")?;
+    assert_eq!((code, &said["allow"]), (Some(3), &json!(false)), "the same question in a freeze");
+    Ok(())
+}
+
+#[test]
+fn a_question_that_no_gateway_asks_has_no_answer() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("input.json");
+    let ask = |document: &str| -> Result<(Option<i32>, String)> {
+        std::fs::write(&file, document)?;
+        let output = check("normal", &["--input", &file.display().to_string()])?;
+        assert!(output.stdout.is_empty());
+        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    for (document, told) in [
+        ("{", "input.json: not the document that policies read"),
+        ("{\"apiVersion\": \"scalegate.dev/v1\"}", "missing field `client`"),
+        ("{\"apiVersion\": \"scalegate.dev/v7\"}", "apiVersion is \"scalegate.dev/v7\""),
+    ] {
+        let (code, text) = ask(document)?;
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(told), "{document}: {text}");
+    }
+    let absent = check("normal", &["--input", "/nowhere/input.json"])?;
+    assert_eq!(absent.status.code(), Some(1));
+    assert_eq!(
+        check("normal", &["--at", "2026-11-22T12:00:00Z"])?.status.code(),
+        Some(2),
+        "an instant for no question"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_logged_decision_can_be_made_again() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("again").await?;
+    deployment(&namespace, "web").replicas(2).create(&suite.kube().await?).await?;
+    suite.wait_seen(&namespace, "web").await?;
+    let operator = suite.client("operator")?;
+    let refused = operator.put(&suite::replicas(&namespace, "web"), &json!({"replicas": 9})).await?.json();
+    let line = suite.gateway_log().into_iter().find(|line| line["decision_id"] == refused["decisionId"]);
+    let line = line.context("the decision in the log")?;
+
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("input.json");
+    std::fs::write(&file, text(&line, "input"))?;
+    let output = again(&file, text(&line, "instant"))?;
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!((output.status.code(), &said["reasons"]), (Some(3), &refused["reasons"]));
+    Ok(())
+}
+
+fn text<'a>(line: &'a Value, field: &str) -> &'a str {
+    line[field].as_str().unwrap_or_default()
+}
+
+fn again(input: &Path, instant: &str) -> Result<Output> {
+    check("normal", &["--input", &input.display().to_string(), "--at", instant])
+}
