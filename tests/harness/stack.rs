@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, RoleRef, Subject};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, Resource};
@@ -15,8 +15,10 @@ use crate::fixtures::wait_for;
 
 /// The namespace that the gateways live in, and their account.
 pub const SYSTEM: &str = "scalegate";
-/// The roles that the chart ships; the tests run under exactly these.
-const RBAC: &str = include_str!("../../charts/scalegate/files/rbac.yaml");
+/// The rules that the chart ships; the tests run under exactly these.
+const CLUSTER_RULES: &str = include_str!("../../charts/scalegate/files/rules/cluster.yaml");
+const WORKLOADS_RULES: &str = include_str!("../../charts/scalegate/files/rules/workloads.yaml");
+const LEASE_RULES: &str = include_str!("../../charts/scalegate/files/rules/lease.yaml");
 
 /// Installs the CRD, the account and its roles, as the chart does.
 pub async fn install(client: &Client) -> Result<()> {
@@ -28,37 +30,63 @@ pub async fn install(client: &Client) -> Result<()> {
     })
     .await?;
     create(&Api::all(client.clone()), &Namespace { metadata: named(SYSTEM), ..Namespace::default() }).await?;
-    let account = ServiceAccount { metadata: named(SYSTEM), ..ServiceAccount::default() };
-    create(&Api::namespaced(client.clone(), SYSTEM), &account).await?;
-
-    let (cluster_role, role) = roles()?;
-    create(&Api::all(client.clone()), &cluster_role).await?;
-    create(&Api::namespaced(client.clone(), SYSTEM), &role).await?;
-    let binding = ClusterRoleBinding {
-        metadata: named(SYSTEM),
-        role_ref: role_ref("ClusterRole"),
-        subjects: Some(vec![subject()]),
-    };
-    create(&Api::all(client.clone()), &binding).await?;
-    let binding = RoleBinding { metadata: named(SYSTEM), role_ref: role_ref("Role"), subjects: Some(vec![subject()]) };
-    create(&Api::namespaced(client.clone(), SYSTEM), &binding).await
+    account(client, SYSTEM).await?;
+    cluster_role(client, SYSTEM, [rules(CLUSTER_RULES)?, rules(WORKLOADS_RULES)?].concat()).await?;
+    role(client, SYSTEM, "scalegate-lease", SYSTEM, LEASE_RULES).await
 }
 
-fn roles() -> Result<(ClusterRole, Role)> {
-    let (cluster_role, role) = RBAC.split_once("\n---\n").context("two documents of roles")?;
-    Ok((serde_saphyr::from_str(cluster_role)?, serde_saphyr::from_str(role)?))
+/// A second account `name` in [`SYSTEM`], with the roles that the chart gives where namespaces are listed and no others:
+/// one in each of `namespaces`, and the one for the Lease.
+pub async fn install_for_namespaces(client: &Client, name: &str, namespaces: &[&str]) -> Result<()> {
+    account(client, name).await?;
+    for namespace in namespaces {
+        role(client, namespace, name, name, WORKLOADS_RULES).await?;
+    }
+    role(client, SYSTEM, &format!("{name}-lease"), name, LEASE_RULES).await
+}
+
+async fn account(client: &Client, name: &str) -> Result<()> {
+    let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
+    create(&Api::namespaced(client.clone(), SYSTEM), &account).await
+}
+
+/// The cluster role `name` for the account of that name.
+async fn cluster_role(client: &Client, name: &str, rules: Vec<PolicyRule>) -> Result<()> {
+    let role = ClusterRole { metadata: named(name), rules: Some(rules), ..ClusterRole::default() };
+    create(&Api::all(client.clone()), &role).await?;
+    let subjects = Some(vec![subject(name)]);
+    let binding = ClusterRoleBinding { metadata: named(name), role_ref: role_ref("ClusterRole", name), subjects };
+    create(&Api::all(client.clone()), &binding).await
+}
+
+/// The Role `name` in `namespace` with the rules of a file, for `account`.
+async fn role(client: &Client, namespace: &str, name: &str, account: &str, file: &str) -> Result<()> {
+    let role = Role { metadata: named(name), rules: Some(rules(file)?) };
+    create(&Api::namespaced(client.clone(), namespace), &role).await?;
+    let subjects = Some(vec![subject(account)]);
+    let binding = RoleBinding { metadata: named(name), role_ref: role_ref("Role", name), subjects };
+    create(&Api::namespaced(client.clone(), namespace), &binding).await
+}
+
+fn rules(file: &str) -> Result<Vec<PolicyRule>> {
+    serde_saphyr::from_str(file).context("a file of rules")
 }
 
 fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-fn role_ref(kind: &str) -> RoleRef {
-    RoleRef { api_group: Some("rbac.authorization.k8s.io".into()), kind: kind.into(), name: SYSTEM.into() }
+fn role_ref(kind: &str, name: &str) -> RoleRef {
+    RoleRef { api_group: Some("rbac.authorization.k8s.io".into()), kind: kind.into(), name: name.into() }
 }
 
-fn subject() -> Subject {
-    Subject { kind: "ServiceAccount".into(), name: SYSTEM.into(), namespace: Some(SYSTEM.into()), ..Subject::default() }
+fn subject(account: &str) -> Subject {
+    Subject {
+        kind: "ServiceAccount".into(),
+        name: account.into(),
+        namespace: Some(SYSTEM.into()),
+        ..Subject::default()
+    }
 }
 
 /// Creates `object`; one that is there already, from an earlier run on the same cluster, is left as it is.
