@@ -64,7 +64,7 @@ certs: ## mint development certificates into certs/dev
 
 .PHONY: crd
 crd: ## generate the CRD from the Rust types
-	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/crds/replicatargets.scalegate.dev.yaml
+	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/files/crd.yaml
 
 .PHONY: schema
 schema: ## generate the JSON Schema of policies from the Rust types
