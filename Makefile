@@ -29,10 +29,18 @@ test-integration: build ## run the integration tests against the cluster of the 
 	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked -p scalegate-tests --test it
 
 .PHONY: lint
-lint: ## check format, lints and scripts
+lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles and the chart
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	shellcheck -x .ci/run policies/*.sh tests/controlplane/build.sh
+	charts/tools/lint.sh
+
+.PHONY: chart-test
+chart-test: ## check what the chart renders, what it refuses, and its README
+	charts/test.sh
+
+.PHONY: chart-snapshots
+chart-snapshots: ## write anew what the chart renders, and its README; read the difference before you commit it
+	charts/test.sh --update
 
 .PHONY: deny
 deny: ## check the licences, sources and advisories of the dependencies (needs cargo-deny)
@@ -66,7 +74,7 @@ certs: ## mint development certificates into certs/dev
 
 .PHONY: crd
 crd: ## generate the CRD from the Rust types
-	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/crds/replicatargets.scalegate.dev.yaml
+	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/files/crd.yaml
 
 .PHONY: schema
 schema: ## generate the JSON Schema of policies from the Rust types

@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn the_checked_in_crd_is_the_generated_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/scalegate/crds/replicatargets.scalegate.dev.yaml");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/scalegate/files/crd.yaml");
         let checked_in = std::fs::read_to_string(path).unwrap_or_default();
         assert!(checked_in == crd_yaml().unwrap(), "{path} differs from the Rust type: run `make crd` and commit it");
     }

@@ -1,0 +1,84 @@
+{{- /* What the schema cannot say: each mistake with the value to change. */ -}}
+{{- define "scalegate.checks" -}}
+{{- include "scalegate.checks.tls" . -}}
+{{- include "scalegate.checks.policies" . -}}
+{{- include "scalegate.checks.config" . -}}
+{{- end -}}
+
+{{- define "scalegate.checks.tls" -}}
+{{- $tls := .Values.tls -}}
+{{- $sources := list -}}
+{{- if $tls.server.secretName }}{{ $sources = append $sources "tls.server.secretName" }}{{ end -}}
+{{- if $tls.certManager.enabled }}{{ $sources = append $sources "tls.certManager.enabled" }}{{ end -}}
+{{- if $tls.development.enabled }}{{ $sources = append $sources "tls.development.enabled" }}{{ end -}}
+{{- if not $sources -}}
+{{- fail "tls: the gateway has no server certificate; set tls.server.secretName to an existing Secret, or tls.certManager.enabled, or, never in production, tls.development.enabled" -}}
+{{- end -}}
+{{- if gt (len $sources) 1 -}}
+{{- fail (printf "tls: the server certificate has %d sources, %s; keep one of them" (len $sources) (join " and " $sources)) -}}
+{{- end -}}
+{{- if and $tls.certManager.enabled (not $tls.certManager.issuerRef.name) -}}
+{{- fail "tls.certManager.issuerRef.name: name the Issuer or ClusterIssuer that is to sign the server's certificate" -}}
+{{- end -}}
+{{- if not (include "scalegate.tls.clientCas" . | fromJsonArray) -}}
+{{- fail "tls.clientCas: no client could connect; name at least one CA, as {secretName or configMapName, key, trustDomain}" -}}
+{{- end -}}
+{{- range $field, $files := dict "clientCas" $tls.clientCas "crls" $tls.crls -}}
+{{- range $at, $file := $files -}}
+{{- if eq (empty $file.secretName) (empty $file.configMapName) -}}
+{{- fail (printf "tls.%s[%d]: set either secretName or configMapName" $field $at) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "scalegate.checks.policies" -}}
+{{- $policies := .Values.policies -}}
+{{- if not $policies.existingConfigMap -}}
+{{- if not $policies.manifest -}}
+{{- fail "policies: the gateway would refuse everything; set policies.existingConfigMap to a ConfigMap with policies.yaml and its modules, or set policies.manifest and policies.modules" -}}
+{{- end -}}
+{{- range $policies.manifest.modules -}}
+{{- if not (hasKey $policies.modules .module) -}}
+{{- fail (printf "policies.modules: the module %q of policies.manifest is not there; add it, in base64, or set policies.existingConfigMap" .module) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $own := printf "%s-policies" (include "scalegate.fullname" .) -}}
+{{- if and (eq $policies.existingConfigMap $own) (or $policies.manifest $policies.modules) -}}
+{{- fail (printf "policies.existingConfigMap: the chart makes the ConfigMap %s itself, of policies.manifest and policies.modules; give yours another name" $own) -}}
+{{- end -}}
+{{- range dig "modules" list $policies.manifest -}}
+{{- $encoded := get $policies.modules .module -}}
+{{- if $encoded -}}
+{{- $digest := $encoded | b64dec | sha256sum -}}
+{{- if ne $digest (lower (toString .sha256)) -}}
+{{- fail (printf "policies.manifest: %s has the sha256 %s, not %s" .module $digest .sha256) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "scalegate.checks.config" -}}
+{{- $config := .Values.config -}}
+{{- range $path, $instead := dict
+      "tls.certificate" "tls.server, tls.certManager or tls.development"
+      "tls.key" "tls.server, tls.certManager or tls.development"
+      "tls.clientCas" "tls.clientCas"
+      "tls.crls" "tls.crls"
+      "policies.directory" "policies.existingConfigMap or policies.modules"
+      "kubernetes.namespaces" "namespaces"
+-}}
+{{- $section := get $config (splitList "." $path | first) -}}
+{{- if and $section (hasKey $section (splitList "." $path | last)) -}}
+{{- fail (printf "config.%s: the chart decides this one; set %s instead" $path $instead) -}}
+{{- end -}}
+{{- end -}}
+{{- range $section, $port := dict "listen" "8443" "admin" "8081" -}}
+{{- with dig $section "address" "" $config -}}
+{{- if not (hasSuffix (printf ":%s" $port) .) -}}
+{{- fail (printf "config.%s.address: %q must end in :%s, which the Service, the probes and the NetworkPolicy name" $section . $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
