@@ -38,7 +38,7 @@ apply secret generic scalegate-tls --namespace "$namespace" \
     --from-file=ca.crt="$certs/ca.pem" --from-file=crl.pem="$certs/crl.pem"
 apply secret generic scalegate-test-client --namespace "$namespace" --from-file=ca.crt="$certs/ca.pem" \
     --from-file=tls.crt="$certs/clients/viewer.pem" --from-file=tls.key="$certs/clients/viewer-key.pem"
-apply configmap scalegate-policies --namespace "$namespace" --from-file=target/policies/normal/scalegate.wasm
+apply configmap scalegate-modules --namespace "$namespace" --from-file=target/policies/normal/scalegate.wasm
 
 # The rules are a value of the chart, so that `helm upgrade` can change them.
 mkdir -p target/deploy

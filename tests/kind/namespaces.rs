@@ -50,7 +50,7 @@ async fn prepare() -> Result<()> {
     let files = [file("tls.crt", "server.pem"), file("tls.key", "server-key.pem"), file("ca.crt", "ca.pem")];
     let secret = ["-n", HOME, "create", "secret", "generic", "scalegate-tls"];
     kubectl(&secret.into_iter().chain(files.iter().map(String::as_str)).collect::<Vec<_>>()).await?;
-    let modules = ["-n", HOME, "create", "configmap", "scalegate-policies", "--from-file=target/policies/normal"];
+    let modules = ["-n", HOME, "create", "configmap", "scalegate-modules", "--from-file=target/policies/normal"];
     kubectl(&modules).await?;
     Ok(())
 }
@@ -72,7 +72,7 @@ async fn it_installs_without_any_right_on_the_cluster_and_can_do_what_the_table_
         "admissionPolicy.enabled=false",
         "tls.server.secretName=scalegate-tls",
         "tls.clientCas[0].secretName=scalegate-tls,tls.clientCas[0].key=ca.crt,tls.clientCas[0].trustDomain=scalegate.test",
-        "policies.existingConfigMap=scalegate-policies",
+        "policies.existingConfigMap=scalegate-modules",
         "image.repository=scalegate,image.tag=dev",
         "tests.enabled=false",
     ];

@@ -36,7 +36,7 @@ async fn a_policy_changed_by_kubectl_takes_effect_without_a_restart_and_a_bad_on
     let before = pods().await?;
     let edit = async |policies: &str| {
         let file = format!("--from-file=policies.yaml={policies}");
-        let name = "scalegate-policies-manifest";
+        let name = "scalegate-policies";
         let map =
             kubectl(&["-n", RELEASE, "create", "configmap", name, &file, "--dry-run=client", "-o", "json"]).await?;
         let map: serde_json::Value = serde_json::from_str(&map)?;
