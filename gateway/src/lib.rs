@@ -23,12 +23,14 @@
 //! - [`targets`]: a permit becomes the write of one [`targets::ReplicaTarget`].
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
+//! - [`files`]: what is loaded again when its files change.
 //! - [`cli`] builds all of these; [`kubernetes`] connects them to the API server.
 
 pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod identity;
 pub mod kubernetes;
 pub mod listener;

@@ -105,6 +105,7 @@ impl Pki {
             client_cas: Vec::new(),
             crls: Vec::new(),
             common_name: CommonName::Refuse,
+            reload_interval: Duration::from_mins(5),
         };
         let mut pki = Self { ca, directory: TempDir::new().unwrap(), settings };
         pki.settings.certificate = pki.write("server.pem", &server.certificate);

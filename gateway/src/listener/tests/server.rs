@@ -57,6 +57,8 @@ pub(super) struct Server {
     pub(super) script: Arc<Script>,
     pub(super) trigger: Trigger,
     pub(super) task: JoinHandle<()>,
+    pub(super) reloader: Reloader,
+    pub(super) live: LiveTls,
     registry: Registry,
 }
 
@@ -64,11 +66,12 @@ impl Server {
     pub(super) async fn start(pki: &Pki, limits: config::Listen) -> Self {
         let mut registry = Registry::default();
         let metrics = ListenerMetrics::register(&mut registry);
-        let listener = Listener::bind(&limits, Tls::load(&pki.settings).unwrap(), metrics).await.unwrap();
+        let (reloader, live) = Reloader::start(&pki.settings, metrics.clone()).unwrap();
+        let listener = Listener::bind(&limits, live.clone(), metrics).await.unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(listener.serve(script.clone(), shutdown));
-        Self { address, script, trigger, task, registry }
+        Self { address, script, trigger, task, reloader, live, registry }
     }
 
     /// The value of a metric, by its name and labels as they are written.
