@@ -16,4 +16,5 @@ mod processes;
 mod quiet;
 mod replica_target;
 mod roles;
+mod rotation;
 mod tls;

@@ -74,8 +74,8 @@ impl Cursors {
     ) -> Option<DeploymentName> {
         let (bytes, scope) = (from_hex(cursor)?, scope(client, namespace));
         let keys = self.0.load();
-        let opened = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
-        let opened = opened.filter_map(|key| open(key, &scope, &bytes)).next()?;
+        let mut keys = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
+        let opened = keys.find_map(|key| open(key, &scope, &bytes))?;
         let (namespace, name) = std::str::from_utf8(&opened).ok()?.split_once('/')?;
         Some(DeploymentName::new(namespace, name))
     }

@@ -165,13 +165,14 @@ impl Authorities {
     pub(super) fn objection(&self, chain: &[CertificateDer<'_>]) -> Option<Objection> {
         let (leaf, intermediates) = chain.split_first()?;
         let now = UnixTime::now();
-        match self.verify_client_cert(leaf, intermediates, now).err().map(Verdict::of)? {
+        match Verdict::of(&self.verify_client_cert(leaf, intermediates, now).err()?) {
             Verdict::Objection(objection) => Some(objection),
             Verdict::ListExpired => {
                 // What the list says is asked for the moment at which it was last good.
                 let last_good = self.next_update?.as_second().checked_sub(1)?;
                 let then = UnixTime::since_unix_epoch(Duration::from_secs(last_good.try_into().ok()?));
-                let verdict = self.verify_client_cert(leaf, intermediates, then).err().map(Verdict::of);
+                let verdict = self.verify_client_cert(leaf, intermediates, then).err();
+                let verdict = verdict.as_ref().map(Verdict::of);
                 (verdict == Some(Verdict::Objection(Objection::Revoked))).then_some(Objection::Revoked)
             }
         }
@@ -213,7 +214,7 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn of(error: Error) -> Self {
+    fn of(error: &Error) -> Self {
         use CertificateError::{Expired, ExpiredContext, ExpiredRevocationList, ExpiredRevocationListContext, Revoked};
         match error {
             Error::InvalidCertificate(Revoked) => Self::Objection(Objection::Revoked),

@@ -83,8 +83,9 @@ impl Files {
 
     fn succeeded(&self, tls: Tls) {
         let expiry = tls.expiry();
+        let replaced = self.live.replace(tls);
         self.metrics.tls_loaded(&expiry);
-        if self.live.replace(tls) {
+        if replaced {
             tracing::info!(
                 server_not_after = %expiry.server,
                 client_ca_not_after = %expiry.client_ca,
@@ -97,8 +98,9 @@ impl Files {
     }
 
     fn failed(&self, message: &str) {
+        let unheard_of = self.live.fail(message);
         self.metrics.tls_failed();
-        if self.live.fail(message) {
+        if unheard_of {
             tracing::warn!(error = message, "the new certificates cannot be used; the last good ones serve on");
         }
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -83,7 +84,7 @@ impl ListMark {
         Ok(Self {
             issuer: list.issuer().to_string(),
             key: (list.issuer().as_raw().to_vec(), key_id.map(|id| id.0.to_vec())),
-            number: list.crl_number().map(|number| number.to_bytes_be()),
+            number: list.crl_number().map(BigUint::to_bytes_be),
             this_update: time(list.last_update().timestamp())?,
             next_update: list.next_update().map(|end| time(end.timestamp())).transpose()?,
         })
