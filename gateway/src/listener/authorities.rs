@@ -5,6 +5,7 @@
 //! list must answer for its whole chains: a certificate whose status is unknown, or whose list is past its
 //! `nextUpdate`, is refused. A CA without a list is not asked.
 
+mod objection;
 mod revocation;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ use super::tls::TlsError;
 use crate::config;
 use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustDomain};
 
+pub(super) use objection::Objection;
+use objection::Verdict;
 pub(super) use revocation::ListMark;
 use revocation::RevocationList;
 
@@ -63,32 +66,6 @@ pub(super) struct CaMark {
     has_list: bool,
 }
 
-/// Why a client that got in before would not get in now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Objection {
-    /// The certificate, or one above it, has ended.
-    Expired,
-    /// The certificate, or one above it, is revoked.
-    Revoked,
-    /// No CA vouches for the certificate any more.
-    Untrusted,
-    /// It now names somebody else, or nobody: its CA speaks for another trust domain.
-    Renamed,
-}
-
-impl Objection {
-    pub(super) const ALL: [Self; 4] = [Self::Expired, Self::Revoked, Self::Untrusted, Self::Renamed];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::Untrusted => "untrusted",
-            Self::Renamed => "renamed",
-        }
-    }
-}
-
 /// A CA's certificate that was read.
 struct Ca {
     file: PathBuf,
@@ -113,7 +90,7 @@ impl Authorities {
                 lists.push(RevocationList::read(file, der)?);
             }
         }
-        revocation::assign(&mut lists, &mut cas)?;
+        revocation::assign(&mut lists, &mut cas, provider)?;
         let mut loaded = Self {
             digest: digest(&cas, &lists),
             lists: revocation::newest(&lists),
@@ -159,13 +136,19 @@ impl Authorities {
         ClientIdentity::from_certificate(leaf, &rules)
     }
 
-    /// What there is against a chain that got in before; `None` if it may stay.
+    /// What there is against a chain that got in before and named `named`; `None` if it may stay.
     ///
     /// A list past its `nextUpdate` is no objection: it keeps new clients out, but says nothing new about those inside.
-    pub(super) fn objection(&self, chain: &[CertificateDer<'_>]) -> Option<Objection> {
+    pub(super) fn objection(
+        &self,
+        chain: &[CertificateDer<'_>],
+        named: &Result<Arc<ClientIdentity>, IdentityError>,
+    ) -> Option<Objection> {
         let (leaf, intermediates) = chain.split_first()?;
-        let now = UnixTime::now();
-        match Verdict::of(&self.verify_client_cert(leaf, intermediates, now).err()?) {
+        let Err(error) = self.verify_client_cert(leaf, intermediates, UnixTime::now()) else {
+            return (self.identify(chain).map(Arc::new) != *named).then_some(Objection::Renamed);
+        };
+        match Verdict::of(&error) {
             Verdict::Objection(objection) => Some(objection),
             Verdict::ListExpired => {
                 // What the list says is asked for the moment at which it was last good.
@@ -202,26 +185,6 @@ impl Authorities {
             domains.retain(|domain| vouches(domain));
         }
         domains.into_iter().cloned().collect()
-    }
-}
-
-/// What speaks against a chain.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Objection(Objection),
-    /// Nothing else is known: the list that would say is past its `nextUpdate`.
-    ListExpired,
-}
-
-impl Verdict {
-    fn of(error: &Error) -> Self {
-        use CertificateError::{Expired, ExpiredContext, ExpiredRevocationList, ExpiredRevocationListContext, Revoked};
-        match error {
-            Error::InvalidCertificate(Revoked) => Self::Objection(Objection::Revoked),
-            Error::InvalidCertificate(Expired | ExpiredContext { .. }) => Self::Objection(Objection::Expired),
-            Error::InvalidCertificate(ExpiredRevocationList | ExpiredRevocationListContext { .. }) => Self::ListExpired,
-            _ => Self::Objection(Objection::Untrusted),
-        }
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn run<H: Handler>(
     drop(handshake);
     let _open = context.metrics.connection();
     let session = stream.get_ref().1;
-    let Some(standing) = Standing::new(session.peer_certificates().unwrap_or_default(), tls) else { return };
+    let Some(standing) = Standing::new(session.peer_certificates().unwrap_or_default(), &tls) else { return };
     let identity = standing.identity().clone();
     if let Err(error) = &identity {
         tracing::info!(peer = %address, cause = %error, "the client's certificate names nobody");

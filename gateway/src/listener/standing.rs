@@ -16,17 +16,19 @@ pub(super) struct Standing {
     chain: Vec<CertificateDer<'static>>,
     identity: Result<Arc<ClientIdentity>, IdentityError>,
     not_after: Timestamp,
-    /// By whom the chain was judged last.
-    judge: Arc<Tls>,
+    /// The digest of the authorities that judged the chain last. They themselves, and the server's key of then, need not
+    /// outlive their time with the connection.
+    judged_by: [u8; 32],
     objection: Option<Objection>,
 }
 
 impl Standing {
     /// Of a chain that `tls` verified just now; `None` if it is none.
-    pub(super) fn new(chain: &[CertificateDer<'static>], tls: Arc<Tls>) -> Option<Self> {
+    pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Option<Self> {
+        let authorities = &tls.authorities;
         let not_after = identity::not_after(chain.first()?).ok()?;
-        let identity = tls.authorities.identify(chain).map(Arc::new);
-        Some(Self { chain: chain.to_vec(), identity, not_after, judge: tls, objection: None })
+        let identity = authorities.identify(chain).map(Arc::new);
+        Some(Self { chain: chain.to_vec(), identity, not_after, judged_by: authorities.digest, objection: None })
     }
 
     /// Whom the certificate names, by the authorities that verified it.
@@ -36,15 +38,12 @@ impl Standing {
 
     /// Judges the chain by the certificates that are in force now; whether there is an objection that was not there
     /// before. A new certificate of the server alone changes nothing.
-    pub(super) fn review(&mut self, tls: &Arc<Tls>) -> bool {
-        if self.objection.is_some() || self.judge.authorities.digest == tls.authorities.digest {
+    pub(super) fn review(&mut self, tls: &Tls) -> bool {
+        if self.objection.is_some() || self.judged_by == tls.authorities.digest {
             return false;
         }
-        self.judge = tls.clone();
-        self.objection = self.judge.authorities.objection(&self.chain).or_else(|| {
-            let named = self.judge.authorities.identify(&self.chain).map(Arc::new);
-            (named != self.identity).then_some(Objection::Renamed)
-        });
+        self.judged_by = tls.authorities.digest;
+        self.objection = tls.authorities.objection(&self.chain, &self.identity);
         self.objection.is_some()
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateRevocationListDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
@@ -64,9 +65,14 @@ impl RevocationList {
         self.mark.key.0 != ca.identity.0 || self.signers.contains(&ca.identity)
     }
 
-    fn is_signed_by(&self, ca: &Ca) -> bool {
+    fn is_signed_by(&self, ca: &Ca, provider: &CryptoProvider) -> bool {
         let parsed = CertificateRevocationList::from_der(&self.der).ok().zip(X509Certificate::from_der(&ca.der).ok());
-        parsed.is_some_and(|((_, list), (_, ca))| list.verify_signature(ca.public_key()).is_ok())
+        let Some(((_, list), (_, ca))) = parsed else { return false };
+        let (key, signature) = (&ca.public_key().subject_public_key.data, &list.signature_value.data);
+        let signed = list.tbs_cert_list.as_ref();
+        // Those that the handshake has as well. With the CA's key, any of them will do.
+        let mut algorithms = provider.signature_verification_algorithms.all.iter();
+        algorithms.any(|algorithm| algorithm.verify_signature(key, signed, signature).is_ok())
     }
 }
 
@@ -92,12 +98,12 @@ impl ListMark {
 }
 
 /// Finds out which CA signed which list, and puts the lists in the order in which they count.
-pub(super) fn assign(lists: &mut [RevocationList], cas: &mut [Ca]) -> Result<(), TlsError> {
+pub(super) fn assign(lists: &mut [RevocationList], cas: &mut [Ca], provider: &CryptoProvider) -> Result<(), TlsError> {
     // webpki takes the first list of an issuer.
     lists.sort_by_key(|list| Reverse(list.mark.this_update));
     for list in lists.iter_mut() {
         for ca in cas.iter_mut().filter(|ca| ca.mark.identity.0 == list.mark.key.0) {
-            if list.is_signed_by(ca) {
+            if list.is_signed_by(ca, provider) {
                 list.signers.push(ca.mark.identity.clone());
                 ca.mark.has_list = true;
             }

@@ -1,5 +1,7 @@
 //! What may take the place of what serves, by the time.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -59,9 +61,12 @@ fn a_list_past_its_next_update_ends_only_the_connections_that_it_revokes() {
     let list = pki.ca.numbered_list(1, 2000..2020, &[7]);
     pki.revoke("crl.pem", &list);
     let tls = Tls::load(&pki.settings).unwrap();
-    let chain =
-        |credentials: &Credentials| vec![CertificateDer::from_pem_slice(credentials.certificate.as_bytes()).unwrap()];
-    let revoked = pki.ca.client(&[], |params| params.serial_number = Some(7_u64.into()));
-    assert_eq!(tls.authorities.objection(&chain(&pki.ci())), None);
-    assert_eq!(tls.authorities.objection(&chain(&revoked)), Some(Objection::Revoked));
+    let revoked = pki.ca.client(&["spiffe://example.org/ci"], |params| params.serial_number = Some(7_u64.into()));
+    let objection = |credentials: &Credentials| {
+        let chain = [CertificateDer::from_pem_slice(credentials.certificate.as_bytes()).unwrap()];
+        let identity = tls.authorities.identify(&chain).map(Arc::new);
+        tls.authorities.objection(&chain, &identity)
+    };
+    assert_eq!(objection(&pki.ci()), None);
+    assert_eq!(objection(&revoked), Some(Objection::Revoked));
 }
