@@ -47,3 +47,20 @@ impl LastFailure {
         self.0.load_full().map(Arc::unwrap_or_clone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_new_once_until_another_comes_or_a_success() {
+        let last = LastFailure::default();
+        assert!(last.set("torn"));
+        assert!(!last.set("torn"));
+        assert!(last.set("gone"));
+        assert_eq!(last.get().map(|failure| failure.message), Some("gone".to_owned()));
+        last.clear();
+        assert_eq!(last.get(), None);
+        assert!(last.set("gone"));
+    }
+}

@@ -8,7 +8,7 @@
 mod objection;
 mod revocation;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(super) struct Authorities {
     pub(super) digest: [u8; 32],
     /// The newest list of each issuer.
     pub(super) lists: Vec<ListMark>,
+    /// What a person should know of them, though they can be used.
+    pub(super) warnings: Vec<String>,
     /// The earliest end of a CA's certificate.
     pub(super) not_after: Timestamp,
     /// The earliest `nextUpdate` of a revocation list.
@@ -94,6 +96,7 @@ impl Authorities {
         let mut loaded = Self {
             digest: digest(&cas, &lists),
             lists: revocation::newest(&lists),
+            warnings: ended(&cas).chain(revocation::foreign(&lists)).collect(),
             not_after: cas.iter().map(|ca| ca.not_after).min().unwrap_or(Timestamp::MAX),
             next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),
             all: Vec::new(),
@@ -253,15 +256,14 @@ impl Ca {
             return Err(invalid(format!("{} is no CA's certificate", mark.name)));
         }
         let not_after = identity::not_after(&der).map_err(|error| invalid(error.to_string()))?;
-        warn_of_end(file, not_after);
         Ok(Self { file: file.clone(), der, trust_domain: ca.trust_domain.clone(), mark, not_after })
     }
 }
 
-fn warn_of_end(file: &Path, not_after: Timestamp) {
-    if not_after < Timestamp::now() {
-        tracing::warn!(file = %file.display(), %not_after, "the client CA's certificate has expired");
-    }
+/// Those whose certificate has ended.
+fn ended(cas: &[Ca]) -> impl Iterator<Item = String> {
+    let ended = cas.iter().filter(|ca| ca.not_after < Timestamp::now());
+    ended.map(|ca| format!("{}: client CA {} has ended at {}", ca.file.display(), ca.mark.name, ca.not_after))
 }
 
 fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {

@@ -33,6 +33,7 @@ impl Reloader {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.
         let seen = Fingerprint::of(files(settings));
         let tls = Tls::load(settings)?;
+        tls.warn();
         metrics.tls_loaded(&tls.expiry());
         let live = LiveTls::new(tls);
         let source = Files { settings: settings.clone(), live: live.clone(), metrics };
@@ -92,6 +93,7 @@ impl Files {
                 crl_next_update = expiry.revocation_list.map(tracing::field::display),
                 "new certificates serve"
             );
+            self.live.tls().warn();
         } else {
             tracing::info!("the certificates are good and as before");
         }

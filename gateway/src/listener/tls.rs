@@ -132,6 +132,18 @@ impl Tls {
         }
     }
 
+    /// Logs what a person should know of it, though it can be used.
+    pub(super) fn warn(&self) {
+        let Server { file, not_before, not_after, .. } = &self.server;
+        if !self.server.holds(Timestamp::now()) {
+            let file = file.display();
+            tracing::warn!(%file, %not_before, %not_after, "the server's certificate does not hold now: clients will refuse it");
+        }
+        for warning in &self.authorities.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+
     /// What the server's private key makes for other uses than TLS.
     pub fn secret(&self) -> &SharedSecret {
         &self.secret
@@ -190,10 +202,6 @@ impl Server {
             Some(own) => validity(own).map_err(|cause| unusable(settings, cause))?,
             None => (Timestamp::MIN, Timestamp::MAX),
         };
-        if not_after < Timestamp::now() {
-            let file = settings.certificate.display();
-            tracing::warn!(%file, %not_after, "the server's certificate has expired: clients will refuse it");
-        }
         Ok(Self { file: settings.certificate.clone(), not_before, not_after, chain })
     }
 

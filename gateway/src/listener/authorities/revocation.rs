@@ -116,13 +116,19 @@ pub(super) fn assign(lists: &mut [RevocationList], cas: &mut [Ca], provider: &Cr
             let cause = format!("it names {issuer} as its issuer, but is not signed by the client CA of that name");
             return Err(TlsError::RevocationList { file: file.clone(), cause });
         }
-        tracing::warn!(
-            file = %file.display(),
-            issuer,
-            "no client CA issued this revocation list: it counts only for an intermediate CA of this name"
-        );
     }
     Ok(())
+}
+
+/// What there is to say about lists that no client CA signed.
+pub(super) fn foreign(lists: &[RevocationList]) -> impl Iterator<Item = String> {
+    lists.iter().filter(|list| list.signers.is_empty()).map(|list| {
+        format!(
+            "{}: no client CA issued the revocation list of {}: it counts only for an intermediate CA of this name",
+            list.file.display(),
+            list.mark.issuer
+        )
+    })
 }
 
 /// The newest list of each issuer, from all in their order.
