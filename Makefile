@@ -103,7 +103,7 @@ kind-load: ## put the image into the nodes of the KIND cluster
 .PHONY: kind-deploy
 kind-deploy: export KUBECONFIG := $(CURDIR)/target/kind/kubeconfig
 kind-deploy: policies certs ## install the chart on the KIND cluster, reached at https://localhost:8443, and Deployments to scale
-	kubectl apply --server-side -f deploy/kind/demo.yaml
+	kubectl get namespace demo >/dev/null 2>&1 || kubectl create -f deploy/kind/demo.yaml
 	VALUES=deploy/kind/values.yaml deploy/deploy.sh
 
 .PHONY: kind-test

@@ -3,6 +3,7 @@
 //! kubelet cannot show a client certificate, so probes need a port of their own.
 
 mod readiness;
+mod status;
 
 use std::convert::Infallible;
 use std::io;
@@ -28,6 +29,7 @@ use crate::config;
 use crate::shutdown::Shutdown;
 
 pub use readiness::{Readiness, ReadyHandle};
+pub use status::Status;
 
 /// Connections at once; more wait.
 const MAX_CONNECTIONS: usize = 256;
@@ -38,6 +40,7 @@ const MAX_LIFE: Duration = Duration::from_secs(5);
 /// The pause after an error of `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why the port cannot be opened.
@@ -60,15 +63,21 @@ pub struct Admin {
 struct Pages {
     readiness: Readiness,
     registry: Registry,
+    status: Status,
 }
 
 impl Admin {
-    /// Binds the port. `registry` holds all metrics of the process by now.
-    pub async fn bind(settings: &config::Admin, readiness: Readiness, registry: Registry) -> Result<Self, AdminError> {
+    /// Binds the port. `registry` holds all metrics of the process by now, and `status` all its parts.
+    pub async fn bind(
+        settings: &config::Admin,
+        readiness: Readiness,
+        registry: Registry,
+        status: Status,
+    ) -> Result<Self, AdminError> {
         let failed = |source| AdminError { address: settings.address, source };
         let socket = TcpListener::bind(settings.address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address, pages: Arc::new(Pages { readiness, registry }) })
+        Ok(Self { socket, address, pages: Arc::new(Pages { readiness, registry, status }) })
     }
 
     /// The address that it is bound to.
@@ -130,7 +139,8 @@ impl Pages {
             "/readyz" => Self::readyz,
             "/startupz" => Self::startupz,
             "/metrics" => Self::metrics,
-            _ => return text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /startupz and /metrics\n"),
+            "/status" => Self::status,
+            _ => return text(StatusCode::NOT_FOUND, "there are /livez, /readyz, /startupz, /metrics and /status\n"),
         };
         if method != Method::GET && method != Method::HEAD {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
@@ -146,6 +156,10 @@ impl Pages {
 
     fn startupz(&self) -> Response<Full<Bytes>> {
         text(ok_if(self.readiness.has_started()), self.readiness.report())
+    }
+
+    fn status(&self) -> Response<Full<Bytes>> {
+        respond(StatusCode::OK, JSON, format!("{}\n", self.status.document(&self.readiness)))
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -188,7 +202,8 @@ mod tests {
     async fn start() -> (SocketAddr, Readiness, crate::shutdown::Trigger, tokio::task::JoinHandle<()>) {
         let readiness = Readiness::default();
         let settings = config::Admin { address: ([127, 0, 0, 1], 0).into() };
-        let admin = Admin::bind(&settings, readiness.clone(), telemetry::registry()).await.unwrap();
+        let status = Status::default().with("leader", || true);
+        let admin = Admin::bind(&settings, readiness.clone(), telemetry::registry(), status).await.unwrap();
         let (trigger, shutdown) = Shutdown::new();
         (admin.local_addr(), readiness, trigger, tokio::spawn(admin.serve(shutdown)))
     }
@@ -228,6 +243,29 @@ mod tests {
             "{answer}"
         );
         assert!(answer.contains("scalegate_build_info{") && answer.ends_with("# EOF\n"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn the_status_is_one_json_object_with_what_each_part_tells() {
+        let (address, readiness, _trigger, _task) = start().await;
+        let cache = readiness.condition("cache");
+        let status = async || {
+            let answer = ask(address, "GET /status").await;
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("content-type: application/json\r\n"));
+            serde_json::from_str::<serde_json::Value>(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let conditions = |cache: bool| serde_json::json!({ "cache": cache });
+        assert_eq!(
+            status().await,
+            serde_json::json!({
+                "version": version, "ready": false, "draining": false, "conditions": conditions(false), "leader": true
+            })
+        );
+        cache.set(true);
+        assert_eq!((&status().await["ready"], &status().await["conditions"]), (&true.into(), &conditions(true)));
+        readiness.drain();
+        assert_eq!((&status().await["ready"], &status().await["draining"]), (&false.into(), &true.into()));
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@
 //! In the order in which a request meets them:
 //!
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
-//! - [`listener`]: TCP connections become TLS 1.3 connections with a client certificate; limits, deadlines, drain.
+//! - [`listener`]: TCP connections become TLS 1.3 connections with a client certificate; limits, deadlines, rotation, drain.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`api`]: a request becomes an operation; one [`api::Error`] is what goes wrong.
 //! - [`policy`]: an operation by a client is permitted, as a [`policy::Permit`], or denied.
@@ -23,12 +23,14 @@
 //! - [`targets`]: a permit becomes the write of one [`targets::ReplicaTarget`].
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
+//! - [`files`]: what is loaded again when its files change.
 //! - [`cli`] builds all of these; [`kubernetes`] connects them to the API server.
 
 pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod identity;
 pub mod kubernetes;
 pub mod listener;

@@ -2,13 +2,21 @@
 //!
 //! What a client can hold is bounded: connections, the handshake, a request's head, streams, idleness, and the life of
 //! its certificate. An error of one connection never ends the server.
+//!
+//! Certificates, keys and revocation lists follow their files: a connection takes those in force when it begins, and
+//! ends when the ones that come after have something against its client.
 
 mod activity;
 mod authorities;
 mod connection;
 mod handshake;
+mod live;
+mod log_limit;
 mod metrics;
 pub(crate) mod pem;
+mod reload;
+mod standing;
+mod succession;
 mod tls;
 
 use std::convert::Infallible;
@@ -24,7 +32,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -32,9 +40,14 @@ use crate::config;
 use crate::identity::{ClientIdentity, IdentityError};
 use crate::shutdown::Shutdown;
 
+use log_limit::LogLimit;
+
+pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
 pub use pem::PemError;
-pub use tls::{Expiry, Tls, TlsError};
+pub use reload::Reloader;
+pub use succession::SuccessionError;
+pub use tls::{Expiry, SharedSecret, Tls, TlsError};
 
 /// The first pause after an error of `accept` that is not one connection's own, and the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -79,14 +92,23 @@ enum Phase {
 /// What every connection needs.
 struct Context<H> {
     handler: Arc<H>,
-    tls: Tls,
+    live: LiveTls,
     limits: config::Listen,
     metrics: ListenerMetrics,
-    phase: watch::Receiver<Phase>,
+    logs: Arc<Logs>,
     /// The places for clients whose certificate was verified.
     places: Arc<Semaphore>,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
+}
+
+/// The log lines of which each connection may cause one.
+#[derive(Debug, Default)]
+struct Logs {
+    /// Handshakes that failed.
+    refused: LogLimit,
+    /// Connections that ended because of the client's certificate.
+    ended: LogLimit,
 }
 
 /// The bound port for clients.
@@ -94,23 +116,24 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     limits: config::Listen,
-    tls: Tls,
+    live: LiveTls,
     metrics: ListenerMetrics,
+    logs: Arc<Logs>,
     handshakes: Arc<Semaphore>,
 }
 
 impl Listener {
-    /// Binds the port. Connections wait in the kernel's queue until [`Listener::serve`].
-    pub async fn bind(limits: &config::Listen, tls: Tls, metrics: ListenerMetrics) -> Result<Self, ListenError> {
+    /// Binds the port, for connections by the certificates in `live`. They wait in the kernel's queue until [`Listener::serve`].
+    pub async fn bind(limits: &config::Listen, live: LiveTls, metrics: ListenerMetrics) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address: limits.address, source };
         let socket = TcpListener::bind(limits.address).await.map_err(failed)?;
-        metrics.set_expiry(&tls.expiry());
         Ok(Self {
             address: socket.local_addr().map_err(failed)?,
             socket,
             limits: limits.clone(),
-            tls,
+            live,
             metrics,
+            logs: Arc::default(),
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
         })
     }
@@ -122,14 +145,13 @@ impl Listener {
 
     /// Serves until `shutdown`, then drains. Returns when no connection and no request is left.
     pub async fn serve<H: Handler>(self, handler: Arc<H>, shutdown: Shutdown) {
-        let (phase, phases) = watch::channel(Phase::Serving);
         let (alive, mut gone) = mpsc::channel(1);
         let context = Arc::new(Context {
             handler,
-            tls: self.tls.clone(),
+            live: self.live.clone(),
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
-            phase: phases,
+            logs: self.logs.clone(),
             places: Arc::new(Semaphore::new(self.limits.max_connections)),
             _alive: alive,
         });
@@ -138,11 +160,12 @@ impl Listener {
 
         let drain = self.limits.drain;
         let deadline = Instant::now() + drain.deadline;
-        phase.send_replace(Phase::Draining);
+        self.live.set_phase(Phase::Draining);
         self.accept_until(sleep(drain.grace), &context, &mut connections).await;
 
+        let live = self.live.clone();
         drop((self, context));
-        phase.send_replace(Phase::Closing);
+        live.set_phase(Phase::Closing);
         let all = async { while connections.join_next().await.as_ref().map(report).is_some() {} };
         if timeout_at(deadline, all).await.is_err() {
             tracing::warn!(connections = connections.len(), "the drain's deadline has passed: cutting connections");
@@ -165,6 +188,7 @@ impl Listener {
                 biased;
                 () = &mut stop => return,
                 Some(ended) = connections.join_next() => report(&ended),
+                () = self.logs.tell_left_out() => {}
                 (permit, stream, address) = self.accept(&mut pause) => {
                     connections.spawn(connection::run(context.clone(), stream, address, permit));
                 }
@@ -192,6 +216,20 @@ impl Listener {
                     *pause = (wait * 2).min(ACCEPT_PAUSE.1);
                     sleep(wait).await;
                 }
+            }
+        }
+    }
+}
+
+impl Logs {
+    /// Waits until lines were left out, and logs how many.
+    async fn tell_left_out(&self) {
+        tokio::select! {
+            lines = self.refused.left_out() => {
+                tracing::info!(lines, "more handshakes failed than lines are logged for: the metrics count all of them");
+            }
+            lines = self.ended.left_out() => {
+                tracing::info!(lines, "more connections were ended than lines are logged for: the metrics count all of them");
             }
         }
     }

@@ -31,7 +31,7 @@ pub use action::{Action, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
 pub use list::{ListQuery, Listing};
-pub use live::{ModuleStatus, ReloadFailure, Status};
+pub use live::{ModuleStatus, Status};
 pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, Permit};
 pub use rego::{EvalError, LoadError};

@@ -147,6 +147,7 @@ impl GatewayOptions {
                 "key": self.certs.join("server-key.pem"),
                 "clientCas": [{ "file": self.certs.join("ca.pem"), "trustDomain": "scalegate.test" }],
                 "crls": [self.certs.join("crl.pem")],
+                "reloadInterval": "200ms",
             },
             "policies": { "directory": self.policies, "reloadInterval": "200ms" },
             "kubernetes": { "kubeconfig": self.kubeconfig, "namespaces": self.namespaces },

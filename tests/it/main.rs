@@ -20,4 +20,5 @@ mod processes;
 mod quiet;
 mod replica_target;
 mod roles;
+mod rotation;
 mod tls;

@@ -18,7 +18,8 @@ async fn helm_test_reads_over_mtls_within_the_cluster() -> Result<()> {
 #[tokio::test]
 async fn a_client_outside_reads_and_sets_and_it_arrives() -> Result<()> {
     let web = replicas(DEMO, "web");
-    client("operator")?.put(&web, &json!({"replicas": 3})).await?;
+    assert!([200, 404].contains(&client("operator")?.delete(&web).await?.status));
+    kubectl(&["-n", DEMO, "scale", "deployment", "web", "--replicas=3"]).await?;
     eventually("3 replicas", async || Ok((count(DEMO, "web").await? == "3").then_some(()))).await?;
     let seen = client("viewer")?.get(&web).await?;
     assert_eq!(seen.status, 200, "{}", seen.json());

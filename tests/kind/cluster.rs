@@ -69,11 +69,11 @@ pub(crate) fn client(name: &str) -> Result<Client> {
     Client::with_certificate(address, &repository().join("certs/dev"), name)
 }
 
-/// Asks for `replicas` of `demo/web`, and decides only.
-pub(crate) async fn would_set(replicas: u32) -> Result<Answer> {
-    client("operator")?
-        .put(&format!("{}?dryRun=true", suite::replicas(DEMO, "web")), &json!({"replicas": replicas}))
-        .await
+/// Asks for the count that `demo/web` has, and decides only: refused by nothing but a freeze.
+pub(crate) async fn would_set() -> Result<Answer> {
+    let (operator, web) = (client("operator")?, suite::replicas(DEMO, "web"));
+    let now = operator.get(&web).await?.json();
+    operator.put(&format!("{web}?dryRun=true"), &json!({"replicas": now["spec"]["replicas"]})).await
 }
 
 /// The gateway's pods, each by its uid with the restarts of its container.

@@ -9,9 +9,9 @@ async fn frozen(wanted: bool) -> Result<()> {
     // Every gateway has a kubelet of its own to wait for.
     let mut in_a_row = 0;
     eventually(what, async || {
-        let answer = would_set(4).await?;
+        let answer = would_set().await?;
         let is = answer.status == 403 && answer.json().to_string().contains("frozen");
-        in_a_row = if is == wanted && (is || answer.status == 202 || answer.status == 200) { in_a_row + 1 } else { 0 };
+        in_a_row = if is == wanted && (is || answer.status == 200) { in_a_row + 1 } else { 0 };
         Ok((in_a_row == 20).then_some(()))
     })
     .await

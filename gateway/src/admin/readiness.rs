@@ -53,6 +53,16 @@ impl Readiness {
         self.0.started.load(Relaxed)
     }
 
+    /// The conditions by name, and whether each holds.
+    pub(super) fn conditions(&self) -> BTreeMap<&'static str, bool> {
+        self.0.lock().clone()
+    }
+
+    /// Whether a drain has begun.
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.load(Relaxed)
+    }
+
     /// Each condition with its state, one a line.
     pub(super) fn report(&self) -> String {
         let mut report = String::new();

@@ -1,8 +1,15 @@
 //! Where a list goes on: the last name that was looked at, sealed.
 //!
 //! A list may end on a Deployment that its caller may not see, so the cursor must not show the name; and one that the
-//! caller made up would let it probe for names. Every gateway with the same server key opens the others' cursors.
+//! caller made up would let it probe for names.
+//!
+//! Every gateway with the same server key opens the others' cursors, and those that were sealed under its own key before
+//! the last rotation. While a new key is on its way to all of them, one that does not have it yet refuses the cursors of
+//! those that do: the client begins its list anew.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::{error::Unspecified, rand};
@@ -11,7 +18,15 @@ use crate::identity::ClientIdentity;
 use crate::replicas::DeploymentName;
 
 /// Seals and opens cursors.
-pub struct Cursors(LessSafeKey);
+#[derive(Debug)]
+pub struct Cursors(ArcSwap<Keys>);
+
+#[derive(Debug)]
+struct Keys {
+    current: Arc<LessSafeKey>,
+    /// For cursors that were handed out before the last rotation.
+    previous: Option<Arc<LessSafeKey>>,
+}
 
 impl Cursors {
     /// Cursors under a key derived from `secret`, which must have the entropy of a private key.
@@ -20,9 +35,18 @@ impl Cursors {
     ///
     /// When the cryptographic library fails, which it does for no secret that is known.
     pub fn new(secret: &[u8]) -> Result<Self, Unspecified> {
-        let key = Salt::new(HKDF_SHA256, b"scalegate list cursor 1").extract(secret);
-        let material = key.expand(&[b"aes-256-gcm"], &AES_256_GCM)?;
-        Ok(Self(LessSafeKey::new(UnboundKey::from(material))))
+        Ok(Self(ArcSwap::from_pointee(Keys { current: derive(secret)?, previous: None })))
+    }
+
+    /// Seals by a key derived from `secret` from now on. What was sealed by the key before still opens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cursors::new`]; the key before stays.
+    pub fn rotate(&self, secret: &[u8]) -> Result<(), Unspecified> {
+        let previous = Some(self.0.load().current.clone());
+        self.0.store(Arc::new(Keys { current: derive(secret)?, previous }));
+        Ok(())
     }
 
     /// The cursor after `name`, for `client` and its list of `namespace`.
@@ -36,7 +60,8 @@ impl Cursors {
         rand::fill(&mut nonce)?;
         let mut sealed = name.to_string().into_bytes();
         let scope = scope(client, namespace);
-        self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(scope), &mut sealed)?;
+        let once = Nonce::assume_unique_for_key(nonce);
+        self.0.load().current.seal_in_place_append_tag(once, Aad::from(scope), &mut sealed)?;
         Ok(nonce.iter().chain(&sealed).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
     }
 
@@ -47,13 +72,28 @@ impl Cursors {
         namespace: Option<&str>,
         cursor: &str,
     ) -> Option<DeploymentName> {
-        let mut bytes = from_hex(cursor)?;
-        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let opened = self.0.open_in_place(nonce, Aad::from(scope(client, namespace)), sealed).ok()?;
-        let (namespace, name) = std::str::from_utf8(opened).ok()?.split_once('/')?;
+        let (bytes, scope) = (from_hex(cursor)?, scope(client, namespace));
+        let keys = self.0.load();
+        let mut keys = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
+        let opened = keys.find_map(|key| open(key, &scope, &bytes))?;
+        let (namespace, name) = std::str::from_utf8(&opened).ok()?.split_once('/')?;
         Some(DeploymentName::new(namespace, name))
     }
+}
+
+fn derive(secret: &[u8]) -> Result<Arc<LessSafeKey>, Unspecified> {
+    let key = Salt::new(HKDF_SHA256, b"scalegate list cursor 1").extract(secret);
+    let material = key.expand(&[b"aes-256-gcm"], &AES_256_GCM)?;
+    Ok(Arc::new(LessSafeKey::new(UnboundKey::from(material))))
+}
+
+fn open(key: &LessSafeKey, scope: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut sealed = sealed.to_vec();
+    let length = key.open_in_place(nonce, Aad::from(scope), &mut sealed).ok()?.len();
+    sealed.truncate(length);
+    Some(sealed)
 }
 
 /// Whose cursor it is, and of which list. No id and no namespace has a NUL in it.
@@ -86,6 +126,22 @@ mod tests {
         assert_eq!(cursors.open(&ann, Some("secret"), &cursor), None);
         assert_eq!(Cursors::new(b"key").unwrap().open(&ann, None, &cursor), Some(name), "another gateway");
         assert_eq!(Cursors::new(b"other").unwrap().open(&ann, None, &cursor), None);
+    }
+
+    #[test]
+    fn a_cursor_outlives_one_rotation_of_the_key_and_not_two() {
+        let (cursors, ann) = (Cursors::new(b"first").unwrap(), client("ann"));
+        let name = DeploymentName::new("demo", "web");
+        let first = cursors.seal(&ann, None, &name).unwrap();
+        cursors.rotate(b"second").unwrap();
+        let second = cursors.seal(&ann, None, &name).unwrap();
+        assert_eq!(cursors.open(&ann, None, &first), Some(name.clone()));
+        assert_eq!(cursors.open(&ann, None, &second), Some(name.clone()));
+        assert_eq!(Cursors::new(b"second").unwrap().open(&ann, None, &second), Some(name.clone()), "another gateway");
+        assert_eq!(Cursors::new(b"first").unwrap().open(&ann, None, &second), None, "one without the new key");
+        cursors.rotate(b"third").unwrap();
+        assert_eq!(cursors.open(&ann, None, &first), None);
+        assert_eq!(cursors.open(&ann, None, &second), Some(name));
     }
 
     #[test]

@@ -30,7 +30,7 @@ const OLDEST_FOR_WRITES: Duration = Duration::from_secs(30);
 pub struct Operations {
     policy: Arc<Policy>,
     targets: Targets,
-    cursors: Cursors,
+    cursors: Arc<Cursors>,
 }
 
 /// Which version of the target a change is meant for.
@@ -63,7 +63,7 @@ pub(super) struct ListRequest {
 
 impl Operations {
     /// Operations that `policy` permits and `targets` writes; lists go on by `cursors`.
-    pub fn new(policy: Arc<Policy>, targets: Targets, cursors: Cursors) -> Self {
+    pub fn new(policy: Arc<Policy>, targets: Targets, cursors: Arc<Cursors>) -> Self {
         Self { policy, targets, cursors }
     }
 

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 
-use crate::admin::{Admin, Readiness, ReadyHandle};
+use crate::admin::{Admin, Readiness, ReadyHandle, Status};
 use crate::api::{ApiMetrics, Cursors, HttpApi, HttpLimits, Operations};
 use crate::config::{Args, Config};
-use crate::listener::{Listener, ListenerMetrics, Tls};
+use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
 use crate::policy::{Policy, PolicyMetrics};
 use crate::reconciler::{LeaseSettings, Reconciler, ReconcilerMetrics};
 use crate::replicas::{Replicas, ReplicasMetrics, ReplicasSettings};
@@ -50,25 +50,28 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     let mut background = Background::default();
     allow_open_files(config.listen.max_connections);
 
-    let tls = Tls::load(&config.tls)?;
+    let listening = ListenerMetrics::register(&mut registry);
+    let tls = certificates(&config.tls, listening.clone(), &mut background)?;
     let client = kubernetes::client(&config.kubernetes).await?;
     let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
     let policy = policies(&config.policies, &replicas, &mut registry, &mut background).await?;
-    let listener = Listener::bind(&config.listen, tls, ListenerMetrics::register(&mut registry)).await?;
+    let listener = Listener::bind(&config.listen, tls.clone(), listening).await?;
     let reconciler = Reconciler::new(
         lease(&config.lease),
         client.clone(),
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
-    // All gateways of one installation have the server's key, and so understand each other's cursors.
-    let secret = std::fs::read(&config.tls.key).with_context(|| format!("tls.key: {}", config.tls.key.display()))?;
-    let cursors = Cursors::new(&secret).context("the cursors' key cannot be derived")?;
-    let operations = Operations::new(policy, Targets::new(client), cursors);
+    let operations = Operations::new(policy.clone(), Targets::new(client), cursors(&tls, &mut background)?);
     let limits =
         HttpLimits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
     let api = HttpApi::new(operations, replicas.monitor(), limits, ApiMetrics::register(&mut registry));
-    let admin = Admin::bind(&config.admin, readiness.clone(), registry).await?;
+    let leadership = reconciler.leadership();
+    let status = Status::default()
+        .with("policies", move || policy.status())
+        .with("tls", move || tls.status())
+        .with("leader", move || leadership.borrow().is_leader());
+    let admin = Admin::bind(&config.admin, readiness.clone(), registry, status).await?;
     tracing::info!(address = %listener.local_addr(), admin = %admin.local_addr(), "serving");
 
     // Probes are asked until the very end, so the admin port has a shutdown of its own.
@@ -145,6 +148,33 @@ async fn policies(
     let (policy, reloader) = Policy::open(settings.directory.clone(), replicas.clone(), metrics).await?;
     background.spawn("the reloading of policies", reloader.run(settings.reload_interval, std::future::pending()));
     Ok(Arc::new(policy))
+}
+
+/// Loads certificates and keys, which must be good at the start, and keeps looking for new ones.
+fn certificates(settings: &config::Tls, metrics: ListenerMetrics, background: &mut Background) -> Result<LiveTls> {
+    let (reloader, live) = listener::Reloader::start(settings, metrics)?;
+    background.spawn("the reloading of certificates", reloader.run(std::future::pending()));
+    Ok(live)
+}
+
+/// Cursors under the server's key, whichever it is: all gateways of one installation have it, and so understand each
+/// other's.
+fn cursors(tls: &LiveTls, background: &mut Background) -> Result<Arc<Cursors>> {
+    let mut secret = tls.secret();
+    let first = secret.borrow_and_update().clone();
+    let cursors = Arc::new(Cursors::new(first.as_bytes()).context("the cursors' key cannot be derived")?);
+    let rotated = cursors.clone();
+    background.spawn("the rotation of the cursors' key", async move {
+        while secret.changed().await.is_ok() {
+            let next = secret.borrow_and_update().clone();
+            if rotated.rotate(next.as_bytes()).is_err() {
+                tracing::error!(
+                    "the cursors' key cannot be derived from the server's new key: the one before serves on"
+                );
+            }
+        }
+    });
+    Ok(cursors)
 }
 
 fn lease(settings: &config::Lease) -> LeaseSettings {

@@ -74,6 +74,8 @@ pub struct Tls {
     /// `commonName`: `refuse` or `allow`; whether a certificate without URI and DNS names may be known by its common
     /// name. Default `refuse`.
     pub common_name: CommonName,
+    /// `reloadInterval`: how often all these files are looked at for changes. Default 1 s, 100 ms to 1 h.
+    pub reload_interval: Duration,
 }
 
 /// A CA of clients, `file` and `trustDomain`; in flags and the environment `FILE=TRUST-DOMAIN`.

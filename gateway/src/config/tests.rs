@@ -40,6 +40,7 @@ fn a_file_with_only_the_required_fields_gives_the_defaults() {
     assert_eq!(config.listen.max_body_bytes, 65_536);
     assert_eq!(config.listen.drain, Drain { grace: Duration::from_secs(5), deadline: Duration::from_secs(30) });
     assert_eq!(config.tls.common_name, CommonName::Refuse);
+    assert_eq!(config.tls.reload_interval, Duration::from_secs(1));
     assert_eq!(config.tls.client_cas[0].trust_domain.as_str(), "example.org");
     assert_eq!(config.kubernetes.annotations, ["scalegate.dev/*"]);
     assert_eq!(config.kubernetes.namespaces, Vec::<String>::new());
@@ -139,6 +140,10 @@ fn each_wrong_value_is_told_with_what_is_allowed() {
         ("kubernetes: {namespaces: ['*']}", "kubernetes.namespaces[0]: \"*\": must be the name of a namespace"),
         ("kubernetes: {namespaces: [a, b, a]}", "kubernetes.namespaces[2]: \"a\": is there twice"),
         ("kubernetes: {namespaces: 7}", "kubernetes.namespaces: 7: must be a list of names"),
+        (
+            "policies: {reloadInterval: 0s}",
+            "policies.reloadInterval: \"0s\": must be a duration with its unit from 100ms",
+        ),
         ("policies: {directory: ''}", "policies.directory: \"\": must be the path"),
         ("policies: rules", "policies: \"rules\": is no field"),
         ("nonsense: {a: {b: 1}}", "nonsense.a.b: 1: is no field of the configuration"),

@@ -93,6 +93,7 @@ fn tls(reader: &mut Reader) -> Tls {
         client_cas: client_cas(reader),
         crls: reader.list("tls.crls", "must be a list of files").into_iter().map(Into::into).collect(),
         common_name: reader.choice("tls.commonName", &[("refuse", CommonName::Refuse), ("allow", CommonName::Allow)]),
+        reload_interval: reader.duration("tls.reloadInterval", &(ms(100)..=HOUR)),
     }
 }
 

@@ -1,27 +1,37 @@
 //! The CAs of clients: which certificates they vouch for, and for which trust domain.
 //!
 //! Revocation: every list applies to every CA, so that a certificate that is known to be revoked is refused by whatever
-//! chain it comes. A CA that a list belongs to must answer for its whole chains: a certificate whose status is unknown,
-//! or whose list is past its `nextUpdate`, is refused. A CA without a list is not asked.
+//! chain it comes; only the list of a CA's namesake, which has another key, says nothing about it. A CA that signed a
+//! list must answer for its whole chains: a certificate whose status is unknown, or whose list is past its
+//! `nextUpdate`, is refused. A CA without a list is not asked.
 
-use std::path::Path;
+mod objection;
+mod revocation;
+
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_lc_rs::digest::{self, SHA256};
 use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::pem;
 use super::tls::TlsError;
 use crate::config;
 use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustDomain};
+
+pub(super) use objection::Objection;
+use objection::Verdict;
+pub(super) use revocation::ListMark;
+use revocation::RevocationList;
 
 /// All CAs whose clients may connect.
 #[derive(Debug)]
@@ -29,79 +39,94 @@ pub(super) struct Authorities {
     all: Vec<Authority>,
     hints: Vec<DistinguishedName>,
     common_name: identity::CommonName,
+    /// Of all certificates and lists: those of the same digest decide alike.
+    pub(super) digest: [u8; 32],
+    /// The newest list of each issuer.
+    pub(super) lists: Vec<ListMark>,
+    /// What a person should know of them, though they can be used.
+    pub(super) warnings: Vec<String>,
     /// The earliest end of a CA's certificate.
     pub(super) not_after: Timestamp,
     /// The earliest `nextUpdate` of a revocation list.
     pub(super) next_update: Option<Timestamp>,
 }
 
-/// The CAs of one file, which speak for one trust domain.
+/// One CA, which speaks for one trust domain.
 #[derive(Debug)]
 struct Authority {
     verifier: Arc<dyn ClientCertVerifier>,
     trust_domain: TrustDomain,
+    mark: CaMark,
+}
+
+/// What a CA is known by, and whether it must answer for its certificates.
+#[derive(Debug, Clone)]
+pub(super) struct CaMark {
+    name: String,
+    /// Subject and public key, DER.
+    identity: (Vec<u8>, Vec<u8>),
+    has_list: bool,
+}
+
+/// A CA's certificate that was read.
+struct Ca {
+    file: PathBuf,
+    der: CertificateDer<'static>,
+    trust_domain: TrustDomain,
+    mark: CaMark,
+    not_after: Timestamp,
 }
 
 impl Authorities {
     /// Reads the files that `settings` names.
     pub(super) fn load(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let mut cas = Vec::new();
+        for ca in &settings.client_cas {
+            for der in pem::certificates(&ca.file)? {
+                cas.push(Ca::read(ca, der)?);
+            }
+        }
         let mut lists = Vec::new();
         for file in &settings.crls {
             for der in pem::revocation_lists(file)? {
-                lists.push(RevocationList::read(file, &der)?);
+                lists.push(RevocationList::read(file, der)?);
             }
         }
-        // webpki takes the first list of an issuer.
-        lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
+        revocation::assign(&mut lists, &mut cas, provider)?;
         let mut loaded = Self {
+            digest: digest(&cas, &lists),
+            lists: revocation::newest(&lists),
+            warnings: ended(&cas).chain(revocation::foreign(&lists)).collect(),
+            not_after: cas.iter().map(|ca| ca.not_after).min().unwrap_or(Timestamp::MAX),
+            next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),
             all: Vec::new(),
             hints: Vec::new(),
             common_name: settings.common_name,
-            not_after: Timestamp::MAX,
-            next_update: lists.iter().filter_map(|list| list.next_update).min(),
         };
-        for ca in &settings.client_cas {
-            loaded.add(ca, &mut lists, provider)?;
-        }
-        for list in lists.iter().filter(|list| !list.belongs) {
-            tracing::warn!(
-                file = list.file,
-                issuer = list.issuer_name,
-                "no client CA issued this revocation list: it counts only for an intermediate CA of this name"
-            );
+        for ca in cas {
+            loaded.add(ca, &lists, provider)?;
         }
         Ok(loaded)
     }
 
-    fn add(
-        &mut self,
-        ca: &config::ClientCa,
-        lists: &mut [RevocationList],
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<(), TlsError> {
+    fn add(&mut self, ca: Ca, lists: &[RevocationList], provider: &Arc<CryptoProvider>) -> Result<(), TlsError> {
+        let invalid = |cause: String| TlsError::Ca { file: ca.file.clone(), cause };
         let mut roots = RootCertStore::empty();
-        let mut subjects = Vec::new();
-        for der in pem::certificates(&ca.file)? {
-            let (subject, not_after) = read_ca(&ca.file, &der)?;
-            self.not_after = self.not_after.min(not_after);
-            subjects.push(subject);
-            roots.add(der).map_err(|error| TlsError::Ca { file: ca.file.clone(), cause: error.to_string() })?;
+        roots.add(ca.der).map_err(|error| invalid(error.to_string()))?;
+        for subject in roots.subjects() {
+            if !self.hints.iter().any(|hint| hint.as_ref() == subject.as_ref()) {
+                self.hints.push(subject);
+            }
         }
-        self.hints.extend(roots.subjects());
-        let mut answers = false;
-        for list in lists.iter_mut().filter(|list| subjects.contains(&list.issuer)) {
-            list.belongs = true;
-            answers = true;
-        }
+        let applying = lists.iter().filter(|list| list.applies_to(&ca.mark)).map(|list| list.der.clone());
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
-            .with_crls(lists.iter().map(|list| list.der.clone()))
+            .with_crls(applying)
             .enforce_revocation_expiration();
-        if !answers {
+        if !ca.mark.has_list {
             builder = builder.allow_unknown_revocation_status();
         }
-        let verifier =
-            builder.build().map_err(|error| TlsError::Ca { file: ca.file.clone(), cause: error.to_string() })?;
-        self.all.push(Authority { verifier, trust_domain: ca.trust_domain.clone() });
+        let verifier = builder.build().map_err(|error| invalid(error.to_string()))?;
+        self.all.push(Authority { verifier, trust_domain: ca.trust_domain, mark: ca.mark });
         Ok(())
     }
 
@@ -112,6 +137,40 @@ impl Authorities {
         let rules =
             IdentityRules { trust_domains: self.trust_domains(leaf, intermediates), common_name: self.common_name };
         ClientIdentity::from_certificate(leaf, &rules)
+    }
+
+    /// What there is against a chain that got in before and named `named`; `None` if it may stay.
+    ///
+    /// A list past its `nextUpdate` is no objection: it keeps new clients out, but says nothing new about those inside.
+    pub(super) fn objection(
+        &self,
+        chain: &[CertificateDer<'_>],
+        named: &Result<Arc<ClientIdentity>, IdentityError>,
+    ) -> Option<Objection> {
+        let (leaf, intermediates) = chain.split_first()?;
+        let Err(error) = self.verify_client_cert(leaf, intermediates, UnixTime::now()) else {
+            return (self.identify(chain).map(Arc::new) != *named).then_some(Objection::Renamed);
+        };
+        match Verdict::of(&error) {
+            Verdict::Objection(objection) => Some(objection),
+            Verdict::ListExpired => {
+                // What the list says is asked for the moment at which it was last good.
+                let last_good = self.next_update?.as_second().checked_sub(1)?;
+                let then = UnixTime::since_unix_epoch(Duration::from_secs(last_good.try_into().ok()?));
+                let verdict = self.verify_client_cert(leaf, intermediates, then).err();
+                let verdict = verdict.as_ref().map(Verdict::of);
+                (verdict == Some(Verdict::Objection(Objection::Revoked))).then_some(Objection::Revoked)
+            }
+        }
+    }
+
+    /// The name of a CA that had a list in `before`, is still here, and has none now.
+    pub(super) fn lost_list(&self, before: &Self) -> Option<&str> {
+        let had_list = |mark: &CaMark| {
+            before.all.iter().any(|authority| authority.mark.has_list && authority.mark.identity == mark.identity)
+        };
+        let mut marks = self.all.iter().map(|authority| &authority.mark);
+        marks.find(|mark| !mark.has_list && had_list(mark)).map(|mark| mark.name.as_str())
     }
 
     /// The trust domains of the CAs that vouch for a chain. The verifier cannot pass on which ones did, so where it
@@ -143,12 +202,13 @@ impl ClientCertVerifier for Authorities {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let mut refused = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        use CertificateError::{BadSignature, UnknownIssuer};
+        let mut refused = Error::InvalidCertificate(UnknownIssuer);
         for authority in &self.all {
             match authority.verifier.verify_client_cert(leaf, intermediates, now) {
                 Ok(verified) => return Ok(verified),
                 // What the certificate's own CA has against it says more than that the others do not know it.
-                Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
+                Err(Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {}
                 Err(error) => refused = error,
             }
         }
@@ -182,45 +242,40 @@ impl ClientCertVerifier for Authorities {
     }
 }
 
-/// A revocation list, as far as it must be known to choose where it counts.
-struct RevocationList {
-    file: String,
-    der: CertificateRevocationListDer<'static>,
-    issuer: Vec<u8>,
-    issuer_name: String,
-    this_update: i64,
-    next_update: Option<Timestamp>,
-    /// Whether a client CA issued it.
-    belongs: bool,
-}
-
-impl RevocationList {
-    fn read(file: &Path, der: &CertificateRevocationListDer<'static>) -> Result<Self, TlsError> {
-        let invalid = |cause: String| TlsError::RevocationList { file: file.to_owned(), cause };
-        let (_, list) = CertificateRevocationList::from_der(der).map_err(|error| invalid(error.to_string()))?;
-        let next_update = list.next_update().map(|time| Timestamp::from_second(time.timestamp()));
-        Ok(Self {
-            file: file.display().to_string(),
-            issuer: list.issuer().as_raw().to_vec(),
-            issuer_name: list.issuer().to_string(),
-            this_update: list.last_update().timestamp(),
-            next_update: next_update.transpose().map_err(|error| invalid(error.to_string()))?,
-            belongs: false,
-            der: der.clone(),
-        })
+impl Ca {
+    /// Takes a certificate that must be a CA's.
+    fn read(ca: &config::ClientCa, der: CertificateDer<'static>) -> Result<Self, TlsError> {
+        let file = &ca.file;
+        let invalid = |cause: String| TlsError::Ca { file: file.clone(), cause };
+        let (mark, is_ca) = {
+            let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| invalid(error.to_string()))?;
+            let identity = (certificate.subject().as_raw().to_vec(), certificate.public_key().raw.to_vec());
+            (CaMark { name: certificate.subject().to_string(), identity, has_list: false }, certificate.is_ca())
+        };
+        if !is_ca {
+            return Err(invalid(format!("{} is no CA's certificate", mark.name)));
+        }
+        let not_after = identity::not_after(&der).map_err(|error| invalid(error.to_string()))?;
+        Ok(Self { file: file.clone(), der, trust_domain: ca.trust_domain.clone(), mark, not_after })
     }
 }
 
-/// The subject (DER) and the end of a certificate that must be a CA's.
-fn read_ca(file: &Path, der: &CertificateDer<'_>) -> Result<(Vec<u8>, Timestamp), TlsError> {
-    let invalid = |cause: String| TlsError::Ca { file: file.to_owned(), cause };
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| invalid(error.to_string()))?;
-    if !certificate.is_ca() {
-        return Err(invalid(format!("{} is no CA's certificate", certificate.subject())));
+/// Those whose certificate has ended.
+fn ended(cas: &[Ca]) -> impl Iterator<Item = String> {
+    let ended = cas.iter().filter(|ca| ca.not_after < Timestamp::now());
+    ended.map(|ca| format!("{}: client CA {} has ended at {}", ca.file.display(), ca.mark.name, ca.not_after))
+}
+
+fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {
+    let mut context = digest::Context::new(&SHA256);
+    for ca in cas {
+        context.update(ca.trust_domain.as_str().as_bytes());
+        context.update(&ca.der);
     }
-    let not_after = identity::not_after(der).map_err(|error| invalid(error.to_string()))?;
-    if not_after < Timestamp::now() {
-        tracing::warn!(file = %file.display(), %not_after, "the client CA's certificate has expired");
+    for list in lists {
+        context.update(&list.der);
     }
-    Ok((certificate.subject().as_raw().to_vec(), not_after))
+    let mut sum = [0; 32];
+    sum.copy_from_slice(context.finish().as_ref());
+    sum
 }

@@ -14,17 +14,16 @@ use hyper::service::{HttpService, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Patience, Watched};
 use super::handshake::accept;
+use super::live::State;
+use super::standing::Standing;
 use super::{Context, Handler, Peer, Phase};
-use crate::identity;
 
 /// The largest head of a request in bytes.
 const MAX_HEAD_BYTES: u16 = 16 * 1024;
@@ -49,7 +48,10 @@ pub(super) async fn run<H: Handler>(
     // It only costs speed where it fails.
     let _ = stream.set_nodelay(true);
     let limit = context.limits.handshake_timeout;
-    let accepted = accept(context.tls.server_config(), limit, stream, address, &context.metrics).await;
+    // What changes from here on, also during the handshake, is noticed by the connection once it is open.
+    let mut state = context.live.subscribe();
+    let tls = state.borrow_and_update().tls.clone();
+    let accepted = accept(tls.server_config(), limit, stream, address, &context.metrics, &context.logs.refused).await;
     let Some(stream) = accepted else { return };
     // The place is taken by who has shown a certificate; who finds none waits among those who have not.
     let place = timeout(limit, context.places.clone().acquire_owned()).await;
@@ -57,25 +59,26 @@ pub(super) async fn run<H: Handler>(
     drop(handshake);
     let _open = context.metrics.connection();
     let session = stream.get_ref().1;
-    let chain = session.peer_certificates().unwrap_or_default();
-    let Some(not_after) = expiry(chain) else { return };
-    let identity = context.tls.identify(chain).map(Arc::new);
+    let Some(standing) = Standing::new(session.peer_certificates().unwrap_or_default(), &tls) else { return };
+    let identity = standing.identity().clone();
     if let Err(error) = &identity {
         tracing::info!(peer = %address, cause = %error, "the client's certificate names nobody");
     }
     let peer = Peer { address, identity };
     if session.alpn_protocol() == Some(b"h2") {
-        http2(context, peer, stream, not_after).await;
+        http2(context, peer, stream, standing, state).await;
     } else {
-        http1(context, peer, stream, not_after).await;
+        http1(context, peer, stream, standing, state).await;
     }
 }
 
-fn expiry(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
-    chain.first().and_then(|leaf| identity::not_after(leaf).ok())
-}
-
-async fn http1<H: Handler>(context: Arc<Context<H>>, peer: Peer, stream: TlsStream<TcpStream>, not_after: Timestamp) {
+async fn http1<H: Handler>(
+    context: Arc<Context<H>>,
+    peer: Peer,
+    stream: TlsStream<TcpStream>,
+    standing: Standing,
+    state: watch::Receiver<State>,
+) {
     let patience = Patience { head: Some(context.limits.header_timeout), idle: context.limits.idle_timeout };
     let activity = Activity::new();
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
@@ -85,10 +88,17 @@ async fn http1<H: Handler>(context: Arc<Context<H>>, peer: Peer, stream: TlsStre
         // `activity` does it, without a timer for each request.
         .header_read_timeout(None)
         .serve_connection(io, service(&context, peer, &activity, OnDrain::SayClose));
-    drive(connection, &context, &activity, patience, not_after, OnDrain::SayClose).await;
+    let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::SayClose };
+    drive(connection, &context, life, state).await;
 }
 
-async fn http2<H: Handler>(context: Arc<Context<H>>, peer: Peer, stream: TlsStream<TcpStream>, not_after: Timestamp) {
+async fn http2<H: Handler>(
+    context: Arc<Context<H>>,
+    peer: Peer,
+    stream: TlsStream<TcpStream>,
+    standing: Standing,
+    state: watch::Receiver<State>,
+) {
     let patience = Patience { head: None, idle: context.limits.idle_timeout };
     let activity = Activity::new();
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -100,7 +110,8 @@ async fn http2<H: Handler>(context: Arc<Context<H>>, peer: Peer, stream: TlsStre
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
         .serve_connection(TokioIo::new(stream), service(&context, peer, &activity, OnDrain::GoAway));
-    drive(connection, &context, &activity, patience, not_after, OnDrain::GoAway).await;
+    let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::GoAway };
+    drive(connection, &context, life, state).await;
 }
 
 /// How a protocol tells its client to go elsewhere without losing a request that is already on its way.
@@ -123,7 +134,7 @@ fn service<H: Handler>(
         let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
         async move {
             let mut response: Response<_> = context.handler.handle(&peer, request).await;
-            if on_drain == OnDrain::SayClose && *context.phase.borrow() != Phase::Serving {
+            if on_drain == OnDrain::SayClose && context.live.phase() != Phase::Serving {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             drop(busy);
@@ -132,20 +143,21 @@ fn service<H: Handler>(
     })
 }
 
-/// Drives a connection until it has ended, was idle or slow for too long, or its certificate has ended.
-async fn drive<H, C>(
-    connection: C,
-    context: &Context<H>,
-    activity: &Activity,
+/// What can end a connection.
+struct Life<'a> {
+    activity: &'a Activity,
     patience: Patience,
-    not_after: Timestamp,
+    standing: Standing,
     on_drain: OnDrain,
-) where
+}
+
+/// Drives a connection until it has ended, was idle or slow for too long, or its client would no longer get in.
+async fn drive<H, C>(connection: C, context: &Context<H>, mut life: Life<'_>, mut state: watch::Receiver<State>)
+where
     C: GracefulConnection<Error: std::fmt::Display>,
 {
     let mut connection = pin!(connection);
-    let mut phase = context.phase.clone();
-    phase.mark_changed();
+    state.mark_changed();
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut ending = false;
     loop {
@@ -156,17 +168,27 @@ async fn drive<H, C>(
                 }
                 return;
             }
-            Ok(()) = phase.changed() => {
-                let phase = *phase.borrow_and_update();
-                if phase == Phase::Closing || (phase == Phase::Draining && on_drain == OnDrain::GoAway) {
+            Ok(()) = state.changed() => {
+                let (phase, tls) = {
+                    let state = state.borrow_and_update();
+                    (state.phase, state.tls.clone())
+                };
+                if phase == Phase::Closing || (phase == Phase::Draining && life.on_drain == OnDrain::GoAway) {
                     connection.as_mut().graceful_shutdown();
                 }
+                if life.standing.review(&tls) {
+                    timer.as_mut().reset(Instant::now());
+                }
             }
-            () = timer.as_mut() => match next_check(activity, patience, not_after) {
+            () = timer.as_mut() => match life.next_check() {
                 Some(next) => timer.as_mut().reset(next),
-                // Half a request is no reason to wait for the rest.
-                None if ending || (patience.head.is_some() && activity.is_reading_head()) => return,
+                None if ending => return,
                 None => {
+                    life.tell_objection(context);
+                    // Half a request is no reason to wait for the rest.
+                    if life.patience.head.is_some() && life.activity.is_reading_head() {
+                        return;
+                    }
                     ending = true;
                     connection.as_mut().graceful_shutdown();
                     timer.as_mut().reset(Instant::now() + FAREWELL);
@@ -176,12 +198,24 @@ async fn drive<H, C>(
     }
 }
 
-/// When the connection must be looked at again; `None` if its time is over.
-fn next_check(activity: &Activity, patience: Patience, not_after: Timestamp) -> Option<Instant> {
-    let now = Instant::now();
-    let life = Duration::try_from(not_after.duration_since(Timestamp::now())).ok().filter(|life| !life.is_zero())?;
-    let shortest = patience.head.unwrap_or(patience.idle).min(patience.idle);
-    // While a request is handled, the soonest end is that of a wait that begins now.
-    let deadline = activity.deadline(patience).unwrap_or(now + shortest);
-    (deadline > now).then(|| deadline.min(now + shortest).min(now + life.min(WALL_CLOCK_CHECK)))
+impl Life<'_> {
+    /// When the connection must be looked at again; `None` if its time is over.
+    fn next_check(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let life = self.standing.life()?;
+        let shortest = self.patience.head.unwrap_or(self.patience.idle).min(self.patience.idle);
+        // While a request is handled, the soonest end is that of a wait that begins now.
+        let deadline = self.activity.deadline(self.patience).unwrap_or(now + shortest);
+        (deadline > now).then(|| deadline.min(now + shortest).min(now + life.min(WALL_CLOCK_CHECK)))
+    }
+
+    /// Counts and logs that the client's certificate ends the connection, if it does.
+    fn tell_objection<H>(&self, context: &Context<H>) {
+        let Some(objection) = self.standing.objection() else { return };
+        context.metrics.ended(objection);
+        if context.logs.ended.allows() {
+            let client = self.standing.identity().as_ref().map_or("nobody", |identity| identity.id().as_str());
+            tracing::info!(client, reason = objection.as_str(), "the client's certificate ends its connection");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::ListenerMetrics;
+use super::{ListenerMetrics, LogLimit};
 
 /// What became of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub(super) async fn accept(
     stream: TcpStream,
     peer: SocketAddr,
     metrics: &ListenerMetrics,
+    log: &LogLimit,
 ) -> Option<TlsStream<TcpStream>> {
     let result = timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
     let (outcome, cause) = match result {
@@ -74,7 +75,7 @@ pub(super) async fn accept(
     // Health checks and scans leave at once, and often.
     if outcome == Outcome::Closed {
         tracing::debug!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
-    } else {
+    } else if log.allows() {
         tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
     }
     None

@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::authorities::Objection;
 use super::handshake::Outcome;
 use super::tls::Expiry;
 
@@ -18,6 +19,15 @@ pub struct ListenerMetrics {
     accept_errors: Counter,
     not_after: Family<ByKind, Gauge>,
     next_update: Gauge,
+    ended: Family<ByReason, Counter>,
+    reloads: Family<ByOutcome, Counter>,
+    last_success: Gauge,
+    failing: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,14 +65,54 @@ impl ListenerMetrics {
             "The first nextUpdate of a revocation list, in Unix time; 0 without one",
             metrics.next_update.clone(),
         );
+        registry.register(
+            "connections_ended",
+            "Connections that were ended because of the client's certificate, by reason",
+            metrics.ended.clone(),
+        );
+        metrics.register_reloads(registry);
         // A series that appears with its first failure has no rate at that moment.
         for outcome in Outcome::ALL {
             drop(metrics.handshakes.get_or_create(&ByOutcome { outcome: outcome.as_str() }));
         }
+        for objection in Objection::ALL {
+            drop(metrics.ended.get_or_create(&ByReason { reason: objection.as_str() }));
+        }
+        for outcome in ["ok", "failed"] {
+            drop(metrics.reloads.get_or_create(&ByOutcome { outcome }));
+        }
         metrics
     }
 
-    pub(super) fn set_expiry(&self, expiry: &Expiry) {
+    fn register_reloads(&self, registry: &mut Registry) {
+        let help = "Attempts to load certificates, keys and revocation lists, by outcome";
+        registry.register("tls_reloads", help, self.reloads.clone());
+        let help = "When certificates, keys and revocation lists were last found good, in seconds since 1970";
+        registry.register("tls_last_reload_success_timestamp_seconds", help, self.last_success.clone());
+        let help = "1 while the certificates in force are older than what the files say, else 0";
+        registry.register("tls_reload_failing", help, self.failing.clone());
+    }
+
+    /// What the files hold is in force.
+    pub(super) fn tls_loaded(&self, expiry: &Expiry) {
+        self.reloads.get_or_create(&ByOutcome { outcome: "ok" }).inc();
+        self.last_success.set(Timestamp::now().as_second());
+        self.failing.set(0);
+        self.set_expiry(expiry);
+    }
+
+    /// What the files hold cannot be used.
+    pub(super) fn tls_failed(&self) {
+        self.reloads.get_or_create(&ByOutcome { outcome: "failed" }).inc();
+        self.failing.set(1);
+    }
+
+    /// A connection is ended because of the client's certificate.
+    pub(super) fn ended(&self, objection: Objection) {
+        self.ended.get_or_create(&ByReason { reason: objection.as_str() }).inc();
+    }
+
+    fn set_expiry(&self, expiry: &Expiry) {
         let set = |kind, end: Timestamp| self.not_after.get_or_create(&ByKind { kind }).set(end.as_second());
         set("server", expiry.server);
         set("client_ca", expiry.client_ca);

@@ -4,4 +4,6 @@ mod certificates;
 mod files;
 mod lifecycle;
 mod pki;
+mod rotation;
 mod server;
+mod succession;

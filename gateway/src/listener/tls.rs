@@ -1,20 +1,24 @@
 //! From certificate files to what a TLS server needs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::aws_lc_rs::digest::{self, SHA256};
 use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{Error, ServerConfig};
 use thiserror::Error;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::authorities::Authorities;
 use super::pem::{self, PemError};
+use super::succession::SuccessionError;
 use crate::config;
-use crate::identity::{self, ClientIdentity, IdentityError};
 
 /// Why certificates and keys cannot be used. Each error names its file.
 #[derive(Debug, Error)]
@@ -46,6 +50,9 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
     },
+    /// What was loaded is worse than what serves.
+    #[error(transparent)]
+    Worse(#[from] SuccessionError),
     /// The server's certificate or key cannot be used.
     #[error("{} and {}: cannot be the server's certificate and key: {cause}", certificate.display(), key.display())]
     Server {
@@ -69,12 +76,39 @@ pub struct Expiry {
     pub revocation_list: Option<Timestamp>,
 }
 
-/// What a connection needs to speak TLS: one loaded state of all files. Clones share it.
-#[derive(Debug, Clone)]
+/// A secret that all gateways with the same server key share.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedSecret([u8; 32]);
+
+impl SharedSecret {
+    /// Its bytes, which have the entropy of the private key.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret")
+    }
+}
+
+/// The server's certificate, as far as it must be known to judge another that would take its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) file: PathBuf,
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+    chain: Vec<CertificateDer<'static>>,
+}
+
+/// What a connection needs to speak TLS: one loaded state of all files.
+#[derive(Debug)]
 pub struct Tls {
-    server: Arc<ServerConfig>,
-    authorities: Arc<Authorities>,
-    expiry: Expiry,
+    config: Arc<ServerConfig>,
+    secret: SharedSecret,
+    pub(super) server: Server,
+    pub(super) authorities: Arc<Authorities>,
 }
 
 impl Tls {
@@ -82,28 +116,47 @@ impl Tls {
     pub fn load(settings: &config::Tls) -> Result<Self, TlsError> {
         let provider = Arc::new(provider());
         let authorities = Arc::new(Authorities::load(settings, &provider)?);
-        let chain = pem::certificates(&settings.certificate)?;
-        let expiry = Expiry {
-            server: server_not_after(settings, &chain)?,
-            client_ca: authorities.not_after,
-            revocation_list: authorities.next_update,
-        };
-        let server = server_config(settings, chain, &authorities, provider)?;
-        Ok(Self { server: Arc::new(server), authorities, expiry })
+        let server = Server::read(settings)?;
+        let key = pem::private_key(&settings.key)?;
+        let secret = secret(&key);
+        let config = server_config(settings, server.chain.clone(), key, &authorities, provider)?;
+        Ok(Self { config: Arc::new(config), secret, server, authorities })
     }
 
     /// When certificates and lists end.
     pub fn expiry(&self) -> Expiry {
-        self.expiry
+        Expiry {
+            server: self.server.not_after,
+            client_ca: self.authorities.not_after,
+            revocation_list: self.authorities.next_update,
+        }
+    }
+
+    /// Logs what a person should know of it, though it can be used.
+    pub(super) fn warn(&self) {
+        let Server { file, not_before, not_after, .. } = &self.server;
+        if !self.server.holds(Timestamp::now()) {
+            let file = file.display();
+            tracing::warn!(%file, %not_before, %not_after, "the server's certificate does not hold now: clients will refuse it");
+        }
+        for warning in &self.authorities.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// What the server's private key makes for other uses than TLS.
+    pub fn secret(&self) -> &SharedSecret {
+        &self.secret
     }
 
     pub(super) fn server_config(&self) -> Arc<ServerConfig> {
-        self.server.clone()
+        self.config.clone()
     }
 
-    /// Whom a chain that the handshake verified names.
-    pub(super) fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<ClientIdentity, IdentityError> {
-        self.authorities.identify(chain)
+    /// Whether both were loaded from the same certificates, keys and lists.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let digests = self.authorities.digest == other.authorities.digest;
+        digests && self.server == other.server && self.secret == other.secret
     }
 }
 
@@ -124,16 +177,16 @@ fn provider() -> CryptoProvider {
 fn server_config(
     settings: &config::Tls,
     chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
     authorities: &Arc<Authorities>,
     provider: Arc<CryptoProvider>,
 ) -> Result<ServerConfig, TlsError> {
-    let key = pem::private_key(&settings.key)?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| unusable(settings, &error))?
+        .map_err(|error| refused(settings, &error))?
         .with_client_cert_verifier(authorities.clone())
         .with_single_cert(chain, key)
-        .map_err(|error| unusable(settings, &error))?;
+        .map_err(|error| refused(settings, &error))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // A resumed session would skip the client's certificate: expired and revoked ones would live on in it.
     server.session_storage = Arc::new(NoServerSessionStorage {});
@@ -142,20 +195,45 @@ fn server_config(
     Ok(server)
 }
 
-fn server_not_after(settings: &config::Tls, chain: &[CertificateDer<'_>]) -> Result<Timestamp, TlsError> {
-    let own = chain.first().map(identity::not_after);
-    let not_after = own.transpose().map_err(|error| unusable(settings, &error))?.unwrap_or(Timestamp::MAX);
-    if not_after < Timestamp::now() {
-        let file = settings.certificate.display();
-        tracing::warn!(%file, %not_after, "the server's certificate has expired: clients will refuse it");
+impl Server {
+    fn read(settings: &config::Tls) -> Result<Self, TlsError> {
+        let chain = pem::certificates(&settings.certificate)?;
+        let (not_before, not_after) = match chain.first() {
+            Some(own) => validity(own).map_err(|cause| unusable(settings, cause))?,
+            None => (Timestamp::MIN, Timestamp::MAX),
+        };
+        Ok(Self { file: settings.certificate.clone(), not_before, not_after, chain })
     }
-    Ok(not_after)
+
+    /// Whether clients accept its time.
+    pub(super) fn holds(&self, now: Timestamp) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
 }
 
-fn unusable(settings: &config::Tls, error: &(impl std::error::Error + 'static)) -> TlsError {
-    let (certificate, key) = (settings.certificate.clone(), settings.key.clone());
-    match (error as &dyn std::error::Error).downcast_ref::<Error>() {
-        Some(Error::InconsistentKeys(_)) => TlsError::Mismatch { certificate, key },
-        _ => TlsError::Server { certificate, key, cause: error.to_string() },
+/// The first and the last instant of a certificate.
+fn validity(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
+    let time = |seconds| Timestamp::from_second(seconds).map_err(|error| error.to_string());
+    let validity = certificate.validity();
+    Ok((time(validity.not_before.timestamp())?, time(validity.not_after.timestamp())?))
+}
+
+fn secret(key: &PrivateKeyDer<'_>) -> SharedSecret {
+    let mut secret = [0; 32];
+    secret.copy_from_slice(digest::digest(&SHA256, key.secret_der()).as_ref());
+    SharedSecret(secret)
+}
+
+fn refused(settings: &config::Tls, error: &Error) -> TlsError {
+    match error {
+        Error::InconsistentKeys(_) => {
+            TlsError::Mismatch { certificate: settings.certificate.clone(), key: settings.key.clone() }
+        }
+        _ => unusable(settings, error.to_string()),
     }
+}
+
+fn unusable(settings: &config::Tls, cause: String) -> TlsError {
+    TlsError::Server { certificate: settings.certificate.clone(), key: settings.key.clone(), cause }
 }

@@ -2,26 +2,18 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::set::PolicySet;
+use crate::files::{LastFailure, ReloadFailure};
 
 /// The last good set, and why the newest is not it.
 #[derive(Debug)]
 pub(super) struct Live {
     set: ArcSwap<PolicySet>,
-    failure: ArcSwapOption<ReloadFailure>,
-}
-
-/// Why the newest policies do not serve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ReloadFailure {
-    /// When they were looked at.
-    pub at: Timestamp,
-    /// What is wrong with them.
-    pub message: String,
+    failure: LastFailure,
 }
 
 /// Which policies serve.
@@ -52,7 +44,7 @@ pub struct ModuleStatus {
 
 impl Live {
     pub(super) fn new(set: PolicySet) -> Self {
-        Self { set: ArcSwap::from_pointee(set), failure: ArcSwapOption::empty() }
+        Self { set: ArcSwap::from_pointee(set), failure: LastFailure::default() }
     }
 
     pub(super) fn set(&self) -> Arc<PolicySet> {
@@ -61,7 +53,7 @@ impl Live {
 
     /// Whether `set` is another than the one before. The same one keeps its time.
     pub(super) fn replace(&self, set: PolicySet) -> bool {
-        self.failure.store(None);
+        self.failure.clear();
         let other = self.set.load().digest() != set.digest();
         if other {
             self.set.store(Arc::new(set));
@@ -71,9 +63,7 @@ impl Live {
 
     /// Whether `message` is another than the one before.
     pub(super) fn fail(&self, message: &str) -> bool {
-        let failure = ReloadFailure { at: Timestamp::now(), message: message.to_owned() };
-        let before = self.failure.swap(Some(Arc::new(failure)));
-        before.is_none_or(|before| before.message != message)
+        self.failure.set(message)
     }
 
     pub(super) fn status(&self) -> Status {
@@ -89,7 +79,7 @@ impl Live {
                     mode: "enforce",
                 })
                 .collect(),
-            last_error: self.failure.load_full().map(Arc::unwrap_or_clone),
+            last_error: self.failure.get(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct PolicyMetrics {
     reloads: Family<[Label; 1], Counter>,
     set_info: Family<[(&'static str, String); 1], Gauge>,
     last_success: Gauge,
+    failing: Gauge,
 }
 
 impl PolicyMetrics {
@@ -37,6 +38,7 @@ impl PolicyMetrics {
             reloads: Family::default(),
             set_info: Family::default(),
             last_success: Gauge::default(),
+            failing: Gauge::default(),
         };
         registry.register(
             "decisions",
@@ -49,6 +51,8 @@ impl PolicyMetrics {
         registry.register("policy_set_info", "The digest of the policies that serve", this.set_info.clone());
         let help = "When the policies were last found good, in seconds since 1970";
         registry.register("policy_last_reload_success_timestamp_seconds", help, this.last_success.clone());
+        let help = "1 while the policies that serve are older than what the files say, else 0";
+        registry.register("policy_reload_failing", help, this.failing.clone());
         this
     }
 
@@ -62,6 +66,7 @@ impl PolicyMetrics {
         self.set_info.clear();
         self.set_info.get_or_create(&[("digest", digest.to_string())]).set(1);
         self.last_success.set(Timestamp::now().as_second());
+        self.failing.set(0);
     }
 
     #[cfg(test)]
@@ -71,5 +76,6 @@ impl PolicyMetrics {
 
     pub(super) fn failed(&self) {
         self.reloads.get_or_create(&[("outcome", "failure")]).inc();
+        self.failing.set(1);
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::pki::{Pki, limits};
-use super::server::{Server, get};
+use super::server::{Server, get, http2_ended};
 use crate::config;
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -46,11 +46,7 @@ async fn an_idle_connection_is_closed() {
     http1.ended().await;
     let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
     http2.send_request(get("/")).await.unwrap();
-    while !http2.is_closed() {
-        // The client's own task notices the end of the connection.
-        let _ = http2.ready().await;
-        tokio::task::yield_now().await;
-    }
+    http2_ended(&mut http2).await;
 }
 
 #[tokio::test]
@@ -87,6 +83,7 @@ async fn a_connection_ends_with_its_certificate() {
     let mut connection = server.connect(&pki, Some(&brief)).await.unwrap();
     assert_eq!(connection.ask("/").await.unwrap(), "uri:spiffe://example.org/ci");
     connection.ended().await;
+    server.ended("expired", 1).await;
 }
 
 #[tokio::test]

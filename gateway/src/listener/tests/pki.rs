@@ -1,6 +1,9 @@
 //! Certificates for the tests of this module, on disk where the listener reads them.
 
-use std::path::PathBuf;
+use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,12 +69,17 @@ impl Ca {
         })
     }
 
-    /// A revocation list of `serials` that is good until the year `until`.
+    /// A revocation list of `serials`, the first of this CA, that is good until the year `until`.
     pub(super) fn revocation_list(&self, serials: &[u64], until: i32) -> String {
+        self.numbered_list(1, 2000..until, serials)
+    }
+
+    /// A revocation list of `serials`, good from the one year to the other.
+    pub(super) fn numbered_list(&self, number: u64, years: Range<i32>, serials: &[u64]) -> String {
         let params = CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2000, 1, 1),
-            next_update: rcgen::date_time_ymd(until, 1, 1),
-            crl_number: SerialNumber::from(1_u64),
+            this_update: rcgen::date_time_ymd(years.start, 1, 1),
+            next_update: rcgen::date_time_ymd(years.end, 1, 1),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: serials
                 .iter()
@@ -105,6 +113,7 @@ impl Pki {
             client_cas: Vec::new(),
             crls: Vec::new(),
             common_name: CommonName::Refuse,
+            reload_interval: Duration::from_mins(5),
         };
         let mut pki = Self { ca, directory: TempDir::new().unwrap(), settings };
         pki.settings.certificate = pki.write("server.pem", &server.certificate);
@@ -118,6 +127,45 @@ impl Pki {
         let path = self.directory.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
+    }
+
+    /// Lays the files out as the kubelet does those of a mounted Secret: `ca.pem -> ..data/ca.pem`, `..data -> ..1`.
+    pub(super) fn mount(&self) {
+        let root = self.directory.path();
+        let names: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        fs::create_dir(root.join("..1")).unwrap();
+        for name in names {
+            fs::rename(root.join(&name), root.join("..1").join(&name)).unwrap();
+            symlink(Path::new("..data").join(&name), root.join(&name)).unwrap();
+        }
+        symlink("..1", root.join("..data")).unwrap();
+    }
+
+    /// Swaps the mounted files for a copy in which `changes` stand for the files of these names, or for their absence.
+    pub(super) fn swap(&self, changes: &[(&str, Option<&str>)]) {
+        let root = self.directory.path();
+        let old = fs::read_link(root.join("..data")).unwrap();
+        let number: u32 = old.to_str().unwrap().trim_start_matches('.').parse().unwrap();
+        let new = format!("..{}", number + 1);
+        fs::create_dir(root.join(&new)).unwrap();
+        for entry in fs::read_dir(root.join(&old)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), root.join(&new).join(entry.file_name())).unwrap();
+        }
+        for (name, content) in changes {
+            let file = root.join(&new).join(name);
+            match content {
+                Some(content) => fs::write(file, content).unwrap(),
+                None => fs::remove_file(file).unwrap(),
+            }
+        }
+        symlink(&new, root.join("..tmp")).unwrap();
+        fs::rename(root.join("..tmp"), root.join("..data")).unwrap();
+    }
+
+    /// What a mounted file holds.
+    pub(super) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.path().join(name)).unwrap()
     }
 
     pub(super) fn trust(&mut self, name: &str, pem: &str, trust_domain: &str) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus_client::registry::Registry;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -57,6 +57,8 @@ pub(super) struct Server {
     pub(super) script: Arc<Script>,
     pub(super) trigger: Trigger,
     pub(super) task: JoinHandle<()>,
+    pub(super) reloader: Reloader,
+    pub(super) live: LiveTls,
     registry: Registry,
 }
 
@@ -64,11 +66,12 @@ impl Server {
     pub(super) async fn start(pki: &Pki, limits: config::Listen) -> Self {
         let mut registry = Registry::default();
         let metrics = ListenerMetrics::register(&mut registry);
-        let listener = Listener::bind(&limits, Tls::load(&pki.settings).unwrap(), metrics).await.unwrap();
+        let (reloader, live) = Reloader::start(&pki.settings, metrics.clone()).unwrap();
+        let listener = Listener::bind(&limits, live.clone(), metrics).await.unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(listener.serve(script.clone(), shutdown));
-        Self { address, script, trigger, task, registry }
+        Self { address, script, trigger, task, reloader, live, registry }
     }
 
     /// The value of a metric, by its name and labels as they are written.
@@ -77,6 +80,18 @@ impl Server {
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).to_owned()
+    }
+
+    /// Lets the reloader look at the files once.
+    pub(super) async fn look(&self) {
+        self.reloader.follower.poll().await;
+    }
+
+    /// Waits until `count` connections were ended because of their client's certificate, for `reason`.
+    pub(super) async fn ended(&self, reason: &str, count: u32) {
+        while self.metric(&format!("connections_ended_total{{reason=\"{reason}\"}}")) != count.to_string() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) async fn connect(&self, pki: &Pki, credentials: Option<&Credentials>) -> io::Result<Http1> {
@@ -93,6 +108,15 @@ impl Server {
         let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
         tokio::spawn(connection);
         sender
+    }
+}
+
+/// Waits until the server has ended an HTTP/2 connection.
+pub(super) async fn http2_ended(sender: &mut SendRequest<Full<Bytes>>) {
+    while !sender.is_closed() {
+        // The client's own task notices the end of the connection.
+        let _ = sender.ready().await;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -138,6 +162,11 @@ impl Http1 {
             }
             text.push(char::from(self.0.read_u8().await?).to_ascii_lowercase());
         }
+    }
+
+    /// The certificate that the server showed.
+    pub(super) fn server_certificate(&self) -> CertificateDer<'static> {
+        self.0.get_ref().1.peer_certificates().unwrap()[0].clone()
     }
 
     /// Reads until the server ends the connection.

@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use super::*;
+use crate::files::RETRIES;
 use crate::policy::rego::testing::Fake;
 use crate::policy::testing::{Written, metrics, module, write};
 
@@ -25,9 +26,8 @@ impl Served {
         Self { directory, reloader, live }
     }
 
-    async fn poll(mut self) -> Self {
-        self.reloader = self.reloader.poll().await;
-        self
+    async fn poll(&self) {
+        self.reloader.0.poll().await;
     }
 
     fn digest(&self) -> String {
@@ -52,19 +52,19 @@ fn other() -> Written {
 
 #[tokio::test]
 async fn a_changed_set_serves_after_the_next_look() {
-    let mut served = Served::start();
+    let served = Served::start();
     let before = served.digest();
-    served = served.poll().await;
+    served.poll().await;
     assert_eq!(served.digest(), before);
     write(served.directory.path(), &[other()]);
-    served = served.poll().await;
+    served.poll().await;
     assert_ne!(served.digest(), before);
     assert_eq!(served.error(), None);
 }
 
 #[tokio::test]
 async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
-    let mut served = Served::start();
+    let served = Served::start();
     let before = served.digest();
     let no_entrypoint = Fake { entrypoints: "{}".to_owned(), ..Fake::default() };
     let broken: [(&str, Change<'_>); 6] = [
@@ -77,32 +77,32 @@ async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
     ];
     for (reason, break_it) in broken {
         break_it(served.directory.path());
-        served = served.poll().await;
+        served.poll().await;
         assert_eq!(served.digest(), before, "{reason}");
         assert!(served.error().is_some_and(|error| error.contains(reason)), "{reason}: {:?}", served.error());
     }
     write(served.directory.path(), &[good()]);
-    served = served.poll().await;
+    served.poll().await;
     assert_eq!((served.digest(), served.error()), (before, None));
 }
 
 #[tokio::test]
 async fn a_bad_set_is_tried_once_and_a_torn_one_a_bounded_number_of_times() {
-    let mut served = Served::start();
-    let attempts = |served: &Served| served.reloader.metrics.failures();
+    let served = Served::start();
+    let attempts = |served: &Served| served.reloader.0.with_source(|directory| directory.metrics.failures());
     fs::write(served.directory.path().join("policies.yaml"), "modules: []").unwrap();
     for _ in 0..3 {
-        served = served.poll().await;
+        served.poll().await;
     }
     assert_eq!(attempts(&served), 1);
     write(served.directory.path(), &[good()]);
     fs::remove_file(served.directory.path().join("a.wasm")).unwrap();
     for _ in 0..2 * RETRIES {
-        served = served.poll().await;
+        served.poll().await;
     }
     assert_eq!(attempts(&served), 2 + u64::from(RETRIES));
     fs::write(served.directory.path().join("a.wasm"), good().wasm).unwrap();
-    served = served.poll().await;
+    served.poll().await;
     assert_eq!(served.error(), None);
 }
 
@@ -123,20 +123,14 @@ async fn the_swap_of_a_mounted_config_map_is_noticed() {
     let before = live.status().digest;
     symlink("..2", path.join("..data_tmp")).unwrap();
     fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
-    let reloader = reloader.poll().await;
+    reloader.0.poll().await;
     assert_ne!(live.status().digest, before);
     let after = live.status().digest;
     symlink("..1", path.join("..data_tmp")).unwrap();
     fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
-    reloader.poll().await;
+    reloader.0.poll().await;
     assert_eq!(live.status().digest, before);
     assert_ne!(after, before);
-}
-
-#[tokio::test]
-async fn the_task_ends_with_its_shutdown() {
-    let served = Served::start();
-    served.reloader.run(Duration::from_hours(1), std::future::ready(())).await;
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Whether the client of an open connection would still get in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+
+use super::authorities::Objection;
+use super::tls::Tls;
+use crate::identity::{self, ClientIdentity, IdentityError};
+
+/// What the handshake verified, and what has become of it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    chain: Vec<CertificateDer<'static>>,
+    identity: Result<Arc<ClientIdentity>, IdentityError>,
+    not_after: Timestamp,
+    /// The digest of the authorities that judged the chain last. They themselves, and the server's key of then, need not
+    /// outlive their time with the connection.
+    judged_by: [u8; 32],
+    objection: Option<Objection>,
+}
+
+impl Standing {
+    /// Of a chain that `tls` verified just now; `None` if it is none.
+    pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Option<Self> {
+        let authorities = &tls.authorities;
+        let not_after = identity::not_after(chain.first()?).ok()?;
+        let identity = authorities.identify(chain).map(Arc::new);
+        Some(Self { chain: chain.to_vec(), identity, not_after, judged_by: authorities.digest, objection: None })
+    }
+
+    /// Whom the certificate names, by the authorities that verified it.
+    pub(super) fn identity(&self) -> &Result<Arc<ClientIdentity>, IdentityError> {
+        &self.identity
+    }
+
+    /// Judges the chain by the certificates that are in force now; whether there is an objection that was not there
+    /// before. A new certificate of the server alone changes nothing.
+    pub(super) fn review(&mut self, tls: &Tls) -> bool {
+        if self.objection.is_some() || self.judged_by == tls.authorities.digest {
+            return false;
+        }
+        self.judged_by = tls.authorities.digest;
+        self.objection = tls.authorities.objection(&self.chain, &self.identity);
+        self.objection.is_some()
+    }
+
+    /// What there is against the client, if anything.
+    pub(super) fn objection(&self) -> Option<Objection> {
+        self.objection.or_else(|| self.life().is_none().then_some(Objection::Expired))
+    }
+
+    /// How long the connection may go on, if nothing changes; `None` if it is over.
+    ///
+    /// The end of a revocation list ends no connection, only the handshakes that would ask it.
+    pub(super) fn life(&self) -> Option<Duration> {
+        if self.objection.is_some() {
+            return None;
+        }
+        let life = Duration::try_from(self.not_after.duration_since(Timestamp::now()));
+        life.ok().filter(|life| !life.is_zero())
+    }
+}
