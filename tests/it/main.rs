@@ -2,12 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod admission;
 mod api_reads;
 mod api_writes;
 mod bad_input;
 mod configuration;
 mod control_plane;
 mod leadership;
+mod metrics;
 mod oracle;
 mod outage;
 mod permit;
