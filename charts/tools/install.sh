@@ -7,7 +7,7 @@
 #
 # They go into ${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/tools-<hash of the pins>. It needs Go and
 # Python 3.10 or newer with pip. A program that cannot be installed is an error, unless SCALEGATE_LINT_SKIP names it
-# (names with a blank between): then its checks are left out, and each says so.
+# (names with a blank between): then its checks are left out, and each says so. charts/test.sh knows `alerts` there too.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
