@@ -62,7 +62,7 @@ install_python_tools() {
   local name
   if all_skipped "${python_tools[@]}"; then return; fi
   say "installing ${python_tools[*]}"
-  python3 -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --only-binary :all: --require-hashes \
     --requirement "$here/requirements.txt" --target "$made/python" >&2 ||
     die "they cannot be installed with pip; without them: SCALEGATE_LINT_SKIP='${python_tools[*]}'"
   for name in hadolint shellcheck; do
