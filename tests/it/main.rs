@@ -10,6 +10,7 @@ mod check_policies;
 mod cli;
 mod configuration;
 mod control_plane;
+mod documents;
 mod leadership;
 mod namespaces;
 mod oracle;
