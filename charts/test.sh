@@ -3,7 +3,8 @@
 #
 #   charts/test.sh            every values file in ci/ is linted, and what it renders compared with snapshots/ and with the
 #                             schemas of the oldest and newest Kubernetes; every one in refusals/ is refused with the words
-#                             of its first line; README.md is what helm-docs makes of values.yaml
+#                             of its first line; README.md is what helm-docs makes of values.yaml; alerts fire when
+#                             tools/alerts/cases.yaml says so
 #   charts/test.sh --update   writes snapshots/ and README.md anew; read the difference before you commit it
 set -euo pipefail
 
@@ -76,6 +77,11 @@ check_readme() {
   diff -u "$chart/README.md" "$work/README.md" >&2 || fail "README.md is not that of values.yaml: make chart-snapshots"
 }
 
+check_alerts() {
+  # -count=1, since go would not notice a change of the files that it reads.
+  go -C "$here/tools/alerts" test -count=1 ./... >"$work/alerts" 2>&1 || fail "the alerts: $(cat "$work/alerts")"
+}
+
 case "${1:-}" in
 "") update=no ;;
 --update) update=yes ;;
@@ -93,5 +99,9 @@ if has helm "lint, snapshots, refusals and schemas"; then
   if has kubeconform "schemas" && [ -d "$tools/../python" ]; then check_schemas; fi
 fi
 if has helm-docs "README.md"; then check_readme; fi
+case " ${SCALEGATE_LINT_SKIP:-} " in
+*" alerts "*) say "skipped: when the alerts fire" ;;
+*) check_alerts ;;
+esac
 [ "$failures" -eq 0 ] || exit 1
 say "${#rendered[@]} values files render as they should"

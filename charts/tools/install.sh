@@ -7,7 +7,7 @@
 #
 # They go into ${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/tools-<hash of the pins>. It needs Go and
 # Python 3.10 or newer with pip. A program that cannot be installed is an error, unless SCALEGATE_LINT_SKIP names it
-# (names with a blank between): then its checks are left out, and each says so.
+# (names with a blank between): then its checks are left out, and each says so. charts/test.sh knows `alerts` there too.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -62,7 +62,7 @@ install_python_tools() {
   local name
   if all_skipped "${python_tools[@]}"; then return; fi
   say "installing ${python_tools[*]}"
-  python3 -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --only-binary :all: --require-hashes \
     --requirement "$here/requirements.txt" --target "$made/python" >&2 ||
     die "they cannot be installed with pip; without them: SCALEGATE_LINT_SKIP='${python_tools[*]}'"
   for name in hadolint shellcheck; do

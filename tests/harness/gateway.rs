@@ -178,7 +178,7 @@ async fn serving(process: &Process, log: &Path) -> Result<(SocketAddr, SocketAdd
     }
 }
 
-async fn plain_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+pub(crate) async fn plain_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     use http_body_util::BodyExt;
 
     let tcp = tokio::net::TcpStream::connect(address).await?;

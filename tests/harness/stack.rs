@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyBindingSpec,
+};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -19,8 +22,10 @@ pub const SYSTEM: &str = "scalegate";
 const CLUSTER_RULES: &str = include_str!("../../charts/scalegate/files/rules/cluster.yaml");
 const WORKLOADS_RULES: &str = include_str!("../../charts/scalegate/files/rules/workloads.yaml");
 const LEASE_RULES: &str = include_str!("../../charts/scalegate/files/rules/lease.yaml");
+/// The chart's admission policy, under which the tests run too.
+const ADMISSION_POLICY: &str = include_str!("../../charts/scalegate/files/admission-policy.yaml");
 
-/// Installs the CRD, the account and its roles, as the chart does.
+/// Installs the CRD, the account with its roles, and the admission policy, as the chart does.
 pub async fn install(client: &Client) -> Result<()> {
     create(&Api::all(client.clone()), &scalegate::targets::crd()).await?;
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -32,7 +37,21 @@ pub async fn install(client: &Client) -> Result<()> {
     create(&Api::all(client.clone()), &Namespace { metadata: named(SYSTEM), ..Namespace::default() }).await?;
     account(client, SYSTEM).await?;
     cluster_role(client, SYSTEM, [rules(CLUSTER_RULES)?, rules(WORKLOADS_RULES)?].concat()).await?;
-    role(client, SYSTEM, "scalegate-lease", SYSTEM, LEASE_RULES).await
+    role(client, SYSTEM, "scalegate-lease", SYSTEM, LEASE_RULES).await?;
+    admission_policy(client).await
+}
+
+/// The API server obeys it a moment later.
+async fn admission_policy(client: &Client) -> Result<()> {
+    let spec = serde_saphyr::from_str(ADMISSION_POLICY).context("the spec of the admission policy")?;
+    let policy = ValidatingAdmissionPolicy { metadata: named(SYSTEM), spec, status: None };
+    create(&Api::all(client.clone()), &policy).await?;
+    let spec = ValidatingAdmissionPolicyBindingSpec {
+        policy_name: SYSTEM.into(),
+        validation_actions: vec!["Deny".into()],
+        ..ValidatingAdmissionPolicyBindingSpec::default()
+    };
+    create(&Api::all(client.clone()), &ValidatingAdmissionPolicyBinding { metadata: named(SYSTEM), spec }).await
 }
 
 /// A second account `name` in [`SYSTEM`], with the roles that the chart gives where namespaces are listed and no others:

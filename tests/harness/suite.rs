@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::paths::{repository, scratch};
-use crate::{fixtures, stack};
+use crate::{fixtures, kubeconfig, stack};
 
 /// How long something that should happen may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -67,7 +67,7 @@ pub async fn shared() -> Result<Shared> {
         Some(gateway) => gateway,
         None => Gateway::start(&suite.work, &suite.options("shared")).await?,
     };
-    let view = GatewayView { address: running.address, log: running.log_path().to_owned() };
+    let view = GatewayView { address: running.address, admin: running.admin, log: running.log_path().to_owned() };
     *gateway = Some(running);
     Ok(Shared { suite, gateway: view, _turn: turn })
 }
@@ -85,6 +85,7 @@ pub async fn exclusive() -> Result<Exclusive> {
 #[derive(Debug)]
 struct GatewayView {
     address: std::net::SocketAddr,
+    admin: std::net::SocketAddr,
     log: PathBuf,
 }
 
@@ -144,6 +145,19 @@ impl Shared {
     /// The administrator's kubeconfig.
     pub fn administrator(&self) -> &Path {
         self.suite.control_plane.kubeconfig_admin()
+    }
+
+    /// A client of the cluster for the user `name`, who may do what roles allow.
+    pub async fn kube_as(&self, name: &str) -> Result<kube::Client> {
+        let mut config = kubeconfig::config(self.suite.control_plane.kubeconfig_admin()).await?;
+        config.auth_info.impersonate = Some(name.to_owned());
+        Ok(kube::Client::try_from(config)?)
+    }
+
+    /// The shared gateway's metrics, as Prometheus reads them.
+    pub async fn metrics(&self) -> Result<String> {
+        let (_, text) = crate::gateway::plain_get(self.gateway.admin, "/metrics").await?;
+        Ok(text)
     }
 
     /// The gateway's kubeconfig, with its account's token.

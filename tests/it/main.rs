@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod admission;
 mod api_reads;
 mod api_writes;
 mod bad_input;
@@ -12,6 +13,7 @@ mod configuration;
 mod control_plane;
 mod documents;
 mod leadership;
+mod metrics;
 mod namespaces;
 mod oracle;
 mod outage;

@@ -44,7 +44,7 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $own := printf "%s-policies" (include "scalegate.fullname" .) -}}
+{{- $own := include "scalegate.policies.name" . -}}
 {{- if and (eq $policies.existingConfigMap $own) (or $policies.manifest $policies.modules) -}}
 {{- fail (printf "policies.existingConfigMap: the chart makes the ConfigMap %s itself, of policies.manifest and policies.modules; give yours another name" $own) -}}
 {{- end -}}

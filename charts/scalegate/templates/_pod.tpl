@@ -24,6 +24,11 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* The ConfigMap that the chart makes of policies.manifest and policies.modules. */ -}}
+{{- define "scalegate.policies.name" -}}
+{{- printf "%s-policies" (include "scalegate.fullname" .) -}}
+{{- end -}}
+
 {{- /* The sources of the volume with the policies; of two files of one name, the chart's own wins. */ -}}
 {{- define "scalegate.policies.sources" -}}
 {{- $sources := list -}}
@@ -31,8 +36,7 @@
 {{- $sources = append $sources (dict "configMap" (dict "name" .)) -}}
 {{- end -}}
 {{- if or .Values.policies.manifest .Values.policies.modules -}}
-{{- $own := printf "%s-policies" (include "scalegate.fullname" .) -}}
-{{- $sources = append $sources (dict "configMap" (dict "name" $own)) -}}
+{{- $sources = append $sources (dict "configMap" (dict "name" (include "scalegate.policies.name" .))) -}}
 {{- end -}}
 {{- toYaml $sources -}}
 {{- end -}}

@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::plan::Cause;
+use super::writer::WriteError;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
@@ -55,7 +56,18 @@ impl ReconcilerMetrics {
             "Targets that are due and that no worker has taken yet",
             metrics.queue_depth.clone(),
         );
+        metrics.begin();
         metrics
+    }
+
+    /// Every series from zero: one that appears with its first count has no rate at that moment.
+    fn begin(&self) {
+        for reason in WriteError::REASONS {
+            drop(self.errors.get_or_create(&ErrorLabels { reason }));
+        }
+        for cause in [Cause::Change, Cause::Drift] {
+            drop(self.scales.get_or_create(&labels(cause)));
+        }
     }
 
     pub(super) fn reconciled(&self, took: Duration) {
@@ -67,11 +79,7 @@ impl ReconcilerMetrics {
     }
 
     pub(super) fn scaled(&self, cause: Cause) {
-        let cause = match cause {
-            Cause::Change => "change",
-            Cause::Drift => "drift",
-        };
-        self.scales.get_or_create(&ScaleLabels { cause }).inc();
+        self.scales.get_or_create(&labels(cause)).inc();
     }
 
     pub(super) fn leads(&self, leads: bool) {
@@ -81,4 +89,12 @@ impl ReconcilerMetrics {
     pub(super) fn queued(&self, depth: usize) {
         self.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
+}
+
+fn labels(cause: Cause) -> ScaleLabels {
+    let cause = match cause {
+        Cause::Change => "change",
+        Cause::Drift => "drift",
+    };
+    ScaleLabels { cause }
 }

@@ -47,6 +47,9 @@ pub(super) enum WriteError {
 }
 
 impl WriteError {
+    /// Every word of [`Self::reason`].
+    pub(super) const REASONS: [&'static str; 5] = ["outdated", "refused", "timeout", "unavailable", "json"];
+
     /// A bounded word for metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {

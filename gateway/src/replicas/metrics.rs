@@ -29,6 +29,8 @@ pub(super) enum Restart {
 }
 
 impl Restart {
+    const ALL: [Self; 5] = [Self::Closed, Self::Gone, Self::Idle, Self::Forbidden, Self::Error];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -75,7 +77,19 @@ impl ReplicasMetrics {
             metrics.undecodable.clone(),
         );
         registry.register_collector(Box::new(CacheCollector(metrics.cache.clone())));
+        metrics.begin();
         metrics
+    }
+
+    /// Every series from zero: one that appears with its first count has no rate at that moment.
+    fn begin(&self) {
+        for watched in Watched::ALL {
+            drop(self.undecodable.get_or_create(&ResourceLabels { resource: watched.as_str() }));
+            for reason in Restart::ALL {
+                let labels = RestartLabels { resource: watched.as_str(), reason: reason.as_str() };
+                drop(self.restarts.get_or_create(&labels));
+            }
+        }
     }
 
     /// Lets the scrapes read `cache`; the first one stays.
