@@ -33,6 +33,7 @@ lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles and the
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	charts/tools/lint.sh
+	deploy/release/test.sh
 
 .PHONY: chart-test
 chart-test: ## check what the chart renders, what it refuses, and its README
@@ -87,6 +88,18 @@ image: ## build the image into target/image/scalegate.tar (docker with buildx, o
 .PHONY: reproduce
 reproduce: ## build the image twice, in different directories, and compare the bytes
 	deploy/image/reproduce.sh
+
+.PHONY: binaries
+binaries: ## compile the released programs for this machine into target/release-files (needs cargo-auditable)
+	deploy/release/binaries.sh
+
+.PHONY: sbom
+sbom: ## write the released programs' bills of materials (CycloneDX) into target/release-files
+	deploy/release/sbom.sh
+
+.PHONY: chart-package
+chart-package: ## package the chart into target/release-files
+	deploy/release/chart.sh
 
 .PHONY: deploy
 deploy: policies certs ## install or upgrade the chart on the cluster of the current kubeconfig

@@ -6,9 +6,11 @@
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
 //! - [`load`]: steady requests, to see whether anything is felt.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
+//! - [`console`]: the commands in a document, for a test to run them.
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
 
 pub mod client;
+pub mod console;
 pub mod controlplane;
 pub mod fixtures;
 pub mod gateway;

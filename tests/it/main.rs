@@ -11,6 +11,7 @@ mod check_policies;
 mod cli;
 mod configuration;
 mod control_plane;
+mod documents;
 mod leadership;
 mod metrics;
 mod namespaces;

@@ -6,6 +6,7 @@
 
 mod access;
 mod cluster;
+mod documents;
 mod kept;
 mod namespaces;
 mod policies;

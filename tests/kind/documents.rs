@@ -1,0 +1,125 @@
+//! The commands of docs/operations.md do what the page says.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use scalegate_tests::console::{Block, Fate, blocks};
+use scalegate_tests::paths::repository;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::cluster::{kubeconfig, kubectl};
+
+const PAGE: &str = "docs/operations.md";
+/// What the page makes and removes again.
+const NAMESPACES: [&str; 3] = ["shop-scalegate", "shop", "shop-restored"];
+/// The longest that a block may take. The kubelet looks at changed volumes about once a minute.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// One shell for the whole page, as its reader has: variables, functions and background jobs live on.
+struct Shell {
+    child: Child,
+    input: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    files: tempfile::TempDir,
+}
+
+impl Shell {
+    fn start() -> Result<Self> {
+        let mut child = Command::new("bash")
+            .args(["-euo", "pipefail", "-s"])
+            .current_dir(repository())
+            .env("KUBECONFIG", kubeconfig())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .context("cannot start bash")?;
+        let input = child.stdin.take().context("bash without an input")?;
+        let output = child.stdout.take().context("bash without an output")?;
+        Ok(Self { child, input, answers: BufReader::new(output).lines(), files: tempfile::tempdir()? })
+    }
+
+    /// Runs the commands; the status that they end with, and what they print. A shell that ends says so by none.
+    async fn run(&mut self, block: &Block) -> Result<(Option<i32>, String)> {
+        let (commands, printed) = (self.file("commands"), self.file("printed"));
+        fs::write(&commands, &block.commands)?;
+        let typed = format!(". '{}' </dev/null >'{}' 2>&1", commands.display(), printed.display());
+        let line = match block.fate {
+            // What fails ends the shell it runs in.
+            Fate::Fails => format!("set +e; (set -e; {typed}); status=$?; set -e; echo $status\n"),
+            _ => format!("{typed}; echo 0\n"),
+        };
+        self.input.write_all(line.as_bytes()).await?;
+        let status = match timeout(PATIENCE, self.answers.next_line()).await {
+            Ok(answer) => answer?.map(|status| status.parse()).transpose()?,
+            Err(_) => bail!("not done after {PATIENCE:?}; until then:\n{}", fs::read_to_string(&printed)?),
+        };
+        Ok((status, fs::read_to_string(&printed)?))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+}
+
+impl Drop for Shell {
+    /// Ends what the page left in the background, too.
+    fn drop(&mut self) {
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+async fn check(shell: &mut Shell, block: &Block) -> Result<()> {
+    let (status, printed) = shell.run(block).await?;
+    match (&block.fate, status) {
+        (Fate::Fails, Some(0)) => bail!("it should fail, and did not:\n{printed}"),
+        (Fate::Fails, _) | (_, Some(0)) => {}
+        _ => bail!("it failed:\n{printed}"),
+    }
+    if let Some(line) = block.missing_from(&printed) {
+        bail!("it did not print\n{line}\nbut\n{printed}");
+    }
+    Ok(())
+}
+
+async fn clean_up() -> Result<()> {
+    for namespace in NAMESPACES {
+        kubectl(&["delete", "namespace", namespace, "--ignore-not-found"]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_command_of_the_operations_guide_does_what_the_page_says() -> Result<()> {
+    let blocks = blocks(&fs::read_to_string(repository().join(PAGE))?)?;
+    // An earlier run may have ended halfway.
+    clean_up().await?;
+    let mut shell = Shell::start()?;
+    let mut run = 0;
+    for block in &blocks {
+        let what = block.commands.lines().next().unwrap_or_default();
+        let place = format!("{PAGE}:{}", block.line);
+        if let Fate::NotRun(reason) = &block.fate {
+            println!("{place}: not run, since it {reason}: {what}");
+            continue;
+        }
+        let started = Instant::now();
+        check(&mut shell, block).await.with_context(|| format!("{place}: {}", block.commands))?;
+        println!("{place}: {:.1} s: {what}", started.elapsed().as_secs_f32());
+        run += 1;
+    }
+    drop(shell);
+    println!("{run} of {} blocks run", blocks.len());
+    ensure!(run > blocks.len() / 2, "most of the page is not run");
+    let left = kubectl(&[&["get", "namespaces", "--ignore-not-found", "-o", "name"], &NAMESPACES[..]].concat()).await?;
+    ensure!(left.is_empty(), "the page leaves {left} behind");
+    Ok(())
+}
