@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# compile.sh [PROGRAM...]: compiles programs, or all that are released, into target/release: the same bytes wherever the sources, the crates and the
-# compiler lie. Needs cargo-auditable, which puts the list of dependencies into the program, where scanners find it.
+# compile.sh [PROGRAM...]: compiles programs, or all that are released, into target/release: the same bytes wherever the
+# sources, the crates and the compiler lie. Needs cargo-auditable, which puts the list of dependencies into the program,
+# where scanners find it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
