@@ -5,6 +5,7 @@
 #   IMAGE=scalegate:dev     the image, which the cluster's nodes must have or be able to pull
 #   NAMESPACE=scalegate     where it is installed
 #   POLICIES=normal         which set of rules under target/policies
+#   HELM_FLAGS              more flags for `helm upgrade`, such as --force-conflicts after an edit by kubectl
 #   VALUES                  more files of values for the chart
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -51,6 +52,7 @@ more=()
 for file in ${VALUES:-}; do
     more+=(--values "$file")
 done
+read -r -a flags <<<"${HELM_FLAGS:-}"
 helm upgrade --install scalegate charts/scalegate --namespace "$namespace" --wait --timeout 5m \
     --values deploy/values.yaml --values target/deploy/policies.yaml ${more[@]+"${more[@]}"} \
-    --set-string image.repository="${image%:*}" --set-string image.tag="${image##*:}"
+    --set-string image.repository="${image%:*}" --set-string image.tag="${image##*:}" ${flags[@]+"${flags[@]}"}

@@ -62,6 +62,12 @@ pub(crate) async fn deploy(image: &str, policies: &str) -> Result<String> {
     run("deploy/deploy.sh", &[], &environment).await
 }
 
+/// Gives Helm back what kubectl has edited.
+pub(crate) async fn hand_back() -> Result<String> {
+    let environment = [("VALUES", "deploy/kind/values.yaml"), ("HELM_FLAGS", "--force-conflicts")];
+    run("deploy/deploy.sh", &[], &environment).await
+}
+
 /// A client outside of the cluster, with a certificate of `make certs`, through the node's port.
 pub(crate) fn client(name: &str) -> Result<Client> {
     let port = std::env::var("KIND_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8443);

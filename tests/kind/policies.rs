@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cluster::{RELEASE, deploy, eventually, kubectl, pods, would_set};
+use crate::cluster::{RELEASE, deploy, eventually, hand_back, kubectl, pods, would_set};
 
 async fn frozen(wanted: bool) -> Result<()> {
     let what = if wanted { "the freeze" } else { "the end of the freeze" };
@@ -53,7 +53,7 @@ async fn a_policy_changed_by_kubectl_takes_effect_without_a_restart_and_a_bad_on
     })
     .await?;
     frozen(true).await?;
-    edit("target/policies/normal/policies.yaml").await?;
+    hand_back().await?;
     frozen(false).await?;
     assert_eq!(pods().await?, before);
     Ok(())
