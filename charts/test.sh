@@ -33,6 +33,11 @@ has() {
 
 render() { "$tools/helm" template scalegate "$chart" --namespace scalegate --kube-version "$rendered_for" --values "$1"; }
 
+# What Helm says after installing.
+notes() {
+  "$tools/helm" install scalegate "$chart" --namespace scalegate --dry-run=client --values "$1" | sed '1,/^NOTES:$/d'
+}
+
 check_values() {
   local values=$1 name
   name=$(basename "$values" .yaml)
@@ -42,9 +47,13 @@ check_values() {
     fail "ci/$name.yaml does not render: $(cat "$work/errors")"
     return
   fi
-  if [ "$update" = yes ]; then cp "$work/$name.yaml" "$chart/snapshots/$name.yaml"; fi
-  diff -u "$chart/snapshots/$name.yaml" "$work/$name.yaml" >&2 ||
-    fail "ci/$name.yaml renders something else than snapshots/$name.yaml; if that is meant: make chart-snapshots"
+  notes "$values" >"$work/$name.txt"
+  local file
+  for file in "$name.yaml" "$name.txt"; do
+    if [ "$update" = yes ]; then cp "$work/$file" "$chart/snapshots/$file"; fi
+    diff -u "$chart/snapshots/$file" "$work/$file" >&2 ||
+      fail "ci/$name.yaml renders something else than snapshots/$file; if that is meant: make chart-snapshots"
+  done
   rendered+=("$work/$name.yaml")
 }
 

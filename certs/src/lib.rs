@@ -28,7 +28,6 @@ pub mod development;
 pub mod files;
 pub mod leaf;
 pub mod read;
-pub mod secrets;
 pub mod validity;
 
 pub use authority::{CertError, CertificateAuthority, Issued, Serial};

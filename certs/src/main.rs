@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use scalegate_certs::development::{Entry, Options, State, refresh};
-use scalegate_certs::secrets::refresh_secrets;
 
 /// Mints a certificate authority, a server certificate, client certificates and a revocation list for development.
 ///
@@ -30,12 +29,6 @@ struct Args {
     /// Make everything anew, the authority too
     #[arg(long)]
     force: bool,
-    /// Keep the files in the Secrets PREFIX-tls and PREFIX-clients of a cluster instead of a directory
-    #[arg(long, value_name = "PREFIX", requires = "namespace", conflicts_with = "out")]
-    secrets: Option<String>,
-    /// The namespace of these Secrets
-    #[arg(long, value_name = "NAME", requires = "secrets")]
-    namespace: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -50,36 +43,20 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
-    let mut options = Options {
+    let options = Options {
         out: args.out,
         trust_domain: args.trust_domain,
         server_sans: args.server_sans,
         renew_percent: args.renew_percent,
         force: args.force,
     };
-    let Some((prefix, namespace)) = args.secrets.zip(args.namespace) else {
-        let entries = refresh(&options)?;
-        let place = options.out.display();
-        return Ok(report(io::stdout().lock(), &format!("in {place}"), &entries)?);
-    };
-    let directory = tempfile::tempdir()?;
-    directory.path().clone_into(&mut options.out);
-    let entries = in_cluster(&options, &namespace, &prefix)?;
-    let place = format!("in Secrets {prefix}-tls and {prefix}-clients of namespace {namespace}");
-    Ok(report(io::stdout().lock(), &place, &entries)?)
+    let entries = refresh(&options)?;
+    report(io::stdout().lock(), &options, &entries)?;
+    Ok(())
 }
 
-fn in_cluster(options: &Options, namespace: &str, prefix: &str) -> anyhow::Result<Vec<Entry>> {
-    // kube builds its TLS client by the process's default.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        anyhow::bail!("a TLS provider was installed before");
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(refresh_secrets(options, namespace, prefix))?)
-}
-
-fn report(mut out: impl Write, place: &str, entries: &[Entry]) -> io::Result<()> {
-    writeln!(out, "{:<23} {:<22} {:<11} {place}", "FILE", "STATE", "UNTIL")?;
+fn report(mut out: impl Write, options: &Options, entries: &[Entry]) -> io::Result<()> {
+    writeln!(out, "{:<23} {:<22} {:<11} in {}", "FILE", "STATE", "UNTIL", options.out.display())?;
     for Entry { file, state, until, note } in entries {
         writeln!(out, "{file:<23} {state:<22} {:<11} {note}", until.date())?;
     }

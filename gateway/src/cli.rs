@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod dev_certs;
 mod serve;
 
 use std::io::Write;
@@ -73,6 +74,8 @@ enum Command {
     },
     /// Load a directory of policies as the gateway would, and say what is wrong with it, or decide a question by it
     CheckPolicies(check::CheckArgs),
+    /// Mint development certificates into two Secrets of a cluster, and keep them fresh
+    DevCerts(dev_certs::DevCertsArgs),
     /// Print the `CustomResourceDefinition` of `ReplicaTarget`
     Crd,
     /// Print the JSON Schema of what policies read and answer
@@ -137,6 +140,7 @@ impl Cli {
             }
             Command::Release { target, connect } => ask(&connect, Order::Release(target)),
             Command::CheckPolicies(args) => check::check_policies(&args),
+            Command::DevCerts(args) => Ok(dev_certs::dev_certs(&args)?),
             Command::Crd => print(&targets::crd_yaml().map_err(anyhow::Error::from)?),
             Command::PolicySchema => print(&document::schema()),
         }

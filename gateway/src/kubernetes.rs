@@ -10,6 +10,13 @@ use crate::config;
 /// How long the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Lets kube's TLS clients, which go by the process's default, use the gateway's own provider.
+pub fn install_tls_provider() {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+}
+
 /// A client for the cluster that `settings` name: a kubeconfig, else the pod's own account, else the user's kubeconfig.
 ///
 /// # Errors

@@ -14,8 +14,8 @@ use serde_json::json;
 use tokio::process::Command;
 
 async fn certs(suite: &Shared, arguments: &[&str]) -> Result<Output> {
-    let mut command = Command::new(binary("certs")?);
-    command.args(arguments).env("KUBECONFIG", suite.administrator()).output().await.context("cannot start certs")
+    let mut command = Command::new(binary("scalegate")?);
+    command.arg("dev-certs").args(arguments).env("KUBECONFIG", suite.administrator()).output().await.context("cannot start scalegate")
 }
 
 async fn data(api: &Api<Secret>, name: &str) -> Result<BTreeMap<String, ByteString>> {

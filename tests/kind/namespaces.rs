@@ -85,7 +85,10 @@ async fn it_installs_without_any_right_on_the_cluster_and_can_do_what_the_table_
     assert!(!manifest.contains("kind: Cluster"), "a role of the cluster");
     for (verb, resource, namespace, wanted) in TABLE {
         let place = if namespace.is_empty() { vec!["--all-namespaces"] } else { vec!["-n", namespace] };
-        let asked = [&["auth", "can-i", verb, resource, GATEWAY][..], &place].concat();
+        // kubectl takes what follows a slash for a name.
+        let (kind, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let subresource = format!("--subresource={subresource}");
+        let asked = [&["auth", "can-i", verb, kind, &subresource, GATEWAY][..], &place].concat();
         // `no` is a failure of kubectl's.
         let allowed = kubectl(&asked).await.is_ok_and(|answer| answer == "yes");
         println!("{:<5} {verb} {resource} in {}", if allowed { "yes" } else { "no" }, place.join(" "));

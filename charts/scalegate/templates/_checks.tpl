@@ -68,6 +68,7 @@
       "tls.crls" "tls.crls"
       "policies.directory" "policies.existingConfigMap or policies.modules"
       "kubernetes.namespaces" "namespaces"
+      "lease.namespace" "helm's --namespace"
 -}}
 {{- $section := get $config (splitList "." $path | first) -}}
 {{- if and $section (hasKey $section (splitList "." $path | last)) -}}

@@ -27,10 +27,7 @@ const OTHER_FILES: u64 = 512;
 pub(super) fn serve(args: &Args) -> Result<(), Failure> {
     let config = Config::load(args)?;
     telemetry::init_logging(&config.log).context("log.filter")?;
-    // kube builds its own TLS clients, by the process's default.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed before");
-    }
+    kubernetes::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let ended = runtime.block_on(async {
         let signals = Signals::install().context("cannot take over signals")?;

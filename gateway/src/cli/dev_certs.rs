@@ -1,19 +1,23 @@
-//! The development set in two Secrets of a cluster, where a job refreshes it.
+//! `scalegate dev-certs`: the development set of certificates in two Secrets of a cluster, where a job refreshes it.
 //!
 //! `PREFIX-tls` is what a gateway mounts: `tls.crt`, `tls.key`, `ca.crt` and `crl.pem`. `PREFIX-clients` has
 //! the rest, the authority's key among it: whoever reads it can be any client.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
+use anyhow::{Context, Result};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use scalegate_certs::development::{DevelopmentError, Entry, Options, State, refresh};
+use scalegate_certs::files::{self, FileError, Secrecy};
 use thiserror::Error;
 
-use crate::development::{DevelopmentError, Entry, Options, refresh};
-use crate::files::{self, FileError, Secrecy};
+use crate::identity::{InvalidTrustDomain, TrustDomain};
+use crate::kubernetes;
 
 /// What a gateway mounts: the key in the Secret and the file of the set.
 const SERVER: [(&str, &str); 4] =
@@ -29,7 +33,7 @@ const AUTHORITIES: [(&str, &str); 5] = [
 
 /// Why the Secrets could not be refreshed.
 #[derive(Debug, Error)]
-pub enum SecretsError {
+pub(super) enum SecretsError {
     /// The set could not be made.
     #[error(transparent)]
     Development(#[from] DevelopmentError),
@@ -50,9 +54,46 @@ pub enum SecretsError {
     },
 }
 
-/// Refreshes the set that is in `namespace` under `prefix`, or makes it. `options.out` is where the files lie meanwhile:
-/// an empty directory.
-pub async fn refresh_secrets(options: &Options, namespace: &str, prefix: &str) -> Result<Vec<Entry>, SecretsError> {
+/// Which set, and where it is kept.
+#[derive(Debug, clap::Args)]
+pub(super) struct DevCertsArgs {
+    /// The namespace of the Secrets
+    #[arg(long, value_name = "NAME", value_parser = super::client::name_of)]
+    namespace: String,
+    /// What their names begin with: PREFIX-tls and PREFIX-clients
+    #[arg(long, value_name = "PREFIX", value_parser = super::client::name_of)]
+    secrets: String,
+    /// The trust domain of the clients' SPIFFE ids
+    #[arg(long, value_name = "NAME", default_value = "scalegate.test", value_parser = trust_domain)]
+    trust_domain: String,
+    /// One more DNS name or IP address of the server; may be repeated
+    #[arg(long = "server-san", value_name = "NAME")]
+    server_sans: Vec<String>,
+}
+
+/// Refreshes the set, or makes it, and tells what became of each file.
+pub(super) fn dev_certs(args: &DevCertsArgs) -> Result<()> {
+    kubernetes::install_tls_provider();
+    let directory = tempfile::tempdir().context("no directory for the files meanwhile")?;
+    let mut options = Options::new(directory.path());
+    options.trust_domain.clone_from(&args.trust_domain);
+    options.server_sans.clone_from(&args.server_sans);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entries = runtime.block_on(refresh_secrets(&options, &args.namespace, &args.secrets))?;
+    let mut out = std::io::stdout().lock();
+    for Entry { file, state, until, note } in &entries {
+        writeln!(out, "{file:<23} {state:<22} {:<11} {note}", until.date())?;
+    }
+    let made = entries.iter().filter(|entry| entry.state != State::Kept).count();
+    writeln!(out, "{made} made, {} kept, in Secrets {1}-tls and {1}-clients", entries.len() - made, args.secrets)?;
+    Ok(())
+}
+
+fn trust_domain(text: &str) -> Result<String, InvalidTrustDomain> {
+    text.parse::<TrustDomain>().map(|_| text.to_owned())
+}
+
+async fn refresh_secrets(options: &Options, namespace: &str, prefix: &str) -> Result<Vec<Entry>, SecretsError> {
     let client = Client::try_default().await.map_err(SecretsError::NoCluster)?;
     let api = Api::namespaced(client, namespace);
     let (server, clients) = (format!("{prefix}-tls"), format!("{prefix}-clients"));

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the image of the last commit twice, from clones in different directories, with the sources at different places
+# during the build and no layer used again, and compares the programs and the images byte by byte.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+sha256() {
+    if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
+}
+
+# programs ARCHIVE DIRECTORY: the programs in the image's layers, unpacked.
+programs() {
+    local layer
+    mkdir -p "$2/layers"
+    tar -xf "$1" -C "$2/layers"
+    find "$2/layers" -type f | while read -r layer; do
+        if tar -tf "$layer" 2>/dev/null | grep -qx '\(\./\)\{0,1\}usr/local/bin/scalegate'; then
+            tar -xf "$layer" -C "$2"
+        fi
+    done
+    sha256 "$2"/usr/local/bin/* | sed 's|  .*/|  |'
+}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+number=0
+for place in one another/and/deeper; do
+    number=$((number + 1))
+    git clone --quiet --local . "$work/$place"
+    echo "building in .../$place, sources at /$place" >&2
+    NO_CACHE=1 SOURCE="/$place" IMAGE=scalegate:reproduce "$work/$place/deploy/image/build.sh" "$work/$number.tar" \
+        >"$work/$number.digest"
+    programs "$work/$number.tar" "$work/unpacked-$number" >"$work/$number.programs"
+    cat "$work/$number.programs" "$work/$number.digest"
+done
+if ! cmp -s "$work/1.programs" "$work/2.programs" || ! cmp -s "$work/1.digest" "$work/2.digest"; then
+    echo "the two builds differ" >&2
+    exit 1
+fi
+echo "both builds are the same, byte by byte"
