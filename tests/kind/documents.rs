@@ -1,4 +1,4 @@
-//! The commands of docs/operations.md do what the page says.
+//! The commands of docs/operations.md, and of README.md's section on KIND, do what the pages say.
 
 use std::fs;
 use std::path::PathBuf;
@@ -97,16 +97,14 @@ async fn clean_up() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn every_command_of_the_operations_guide_does_what_the_page_says() -> Result<()> {
-    let blocks = blocks(&fs::read_to_string(repository().join(PAGE))?)?;
-    // An earlier run may have ended halfway.
-    clean_up().await?;
+/// Runs the blocks of a page in one shell; how many were run, of how many.
+async fn walk(page: &str, text: &str) -> Result<(usize, usize)> {
+    let blocks = blocks(text)?;
     let mut shell = Shell::start()?;
     let mut run = 0;
     for block in &blocks {
         let what = block.commands.lines().next().unwrap_or_default();
-        let place = format!("{PAGE}:{}", block.line);
+        let place = format!("{page}:{}", block.line);
         if let Fate::NotRun(reason) = &block.fate {
             println!("{place}: not run, since it {reason}: {what}");
             continue;
@@ -116,10 +114,30 @@ async fn every_command_of_the_operations_guide_does_what_the_page_says() -> Resu
         println!("{place}: {:.1} s: {what}", started.elapsed().as_secs_f32());
         run += 1;
     }
-    drop(shell);
-    println!("{run} of {} blocks run", blocks.len());
-    ensure!(run > blocks.len() / 2, "most of the page is not run");
+    println!("{page}: {run} of {} blocks run", blocks.len());
+    Ok((run, blocks.len()))
+}
+
+#[tokio::test]
+async fn every_command_of_the_operations_guide_does_what_the_page_says() -> Result<()> {
+    // An earlier run may have ended halfway.
+    clean_up().await?;
+    let (run, all) = walk(PAGE, &fs::read_to_string(repository().join(PAGE))?).await?;
+    ensure!(run > all / 2, "most of the page is not run");
     let left = kubectl(&[&["get", "namespaces", "--ignore-not-found", "-o", "name"], &NAMESPACES[..]].concat()).await?;
     ensure!(left.is_empty(), "the page leaves {left} behind");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_steps_on_kind_do_what_the_readme_says() -> Result<()> {
+    let readme = fs::read_to_string(repository().join("README.md"))?;
+    let start = readme.find("\n## On KIND\n").context("README.md has no section on KIND")?;
+    let section = &readme[start + 1..];
+    let section = section.split("\n## ").next().unwrap_or_default();
+    // Counted from the top, so that lines are the page's.
+    let above = "\n".repeat(readme[..=start].matches('\n').count());
+    let (run, _) = walk("README.md", &format!("{above}{section}")).await?;
+    ensure!(run >= 3, "the section is not run");
     Ok(())
 }
