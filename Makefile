@@ -34,6 +34,7 @@ lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles and the
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	charts/tools/lint.sh
 	deploy/release/test.sh
+	deploy/release/deny.sh bans licenses sources
 
 .PHONY: chart-test
 chart-test: ## check what the chart renders, what it refuses, and its README
@@ -44,8 +45,8 @@ chart-snapshots: ## write anew what the chart renders, and its README; read the 
 	charts/test.sh --update
 
 .PHONY: deny
-deny: ## check the licences, sources and advisories of the dependencies (needs cargo-deny)
-	$(CARGO) deny check
+deny: ## check the licences, sources and advisories of the dependencies
+	deploy/release/deny.sh
 
 .PHONY: fmt
 fmt: ## format the Rust and Rego sources
