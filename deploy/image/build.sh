@@ -54,7 +54,10 @@ docker)
         --tag "$image" --output "type=docker,dest=$archive,rewrite-timestamp=true" . >&2
     ;;
 buildah)
-    buildah bud --format docker --layers --timestamp "$epoch" "${options[@]}" --tag "$image" . >&2
+    buildah bud --format docker --layers "${options[@]}" --tag "$image" . >&2
+    # Given to the build, the time would make every layer of another commit anew; so it is given to the result, as one.
+    container=$(buildah from --pull-never "$image")
+    buildah commit --quiet --format docker --squash --rm --timestamp "$epoch" "$container" "$image" >&2
     buildah push --quiet "$image" "docker-archive:$archive:$image" >&2
     ;;
 *)

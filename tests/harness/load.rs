@@ -19,7 +19,7 @@ use crate::client::{Client, Connection, Sent};
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The connections that are kept of each protocol.
-const KEPT: usize = 4;
+const KEPT: usize = 16;
 /// How often a request that never left the client is sent on another connection.
 const RESENDS: usize = 3;
 
@@ -100,7 +100,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sends `rate` requests a second, the templates and the ways of holding a connection by turns.
+    /// Sends `rate` requests a second, the templates and the ways of holding a connection by turns. An odd number of
+    /// templates brings each to every way.
     pub fn start(client: Client, templates: Vec<Template>, rate: u32) -> Self {
         let (stop, stopped) = watch::channel(false);
         Self { stop, task: tokio::spawn(run(client, templates, rate, stopped)) }
@@ -125,7 +126,7 @@ async fn run(client: Client, templates: Vec<Template>, rate: u32, mut stop: watc
             _ = ticks.tick() => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
-        let (mode, template) = (Mode::ALL[number % turns], templates[number / turns % templates.len()].clone());
+        let (mode, template) = (Mode::ALL[number % turns], templates[number % templates.len()].clone());
         let kept = kept.clone();
         tasks.spawn(async move {
             let began = Instant::now();

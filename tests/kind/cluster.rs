@@ -17,6 +17,8 @@ use tokio::time::{Instant, sleep};
 pub(crate) const RELEASE: &str = "scalegate";
 /// The namespace of the Deployments that are scaled.
 pub(crate) const DEMO: &str = "demo";
+/// The labels of the gateway's pods.
+pub(crate) const GATEWAYS: &str = "app.kubernetes.io/instance=scalegate,app.kubernetes.io/component=gateway";
 /// How long something that should happen may take. The kubelet looks at changed volumes about once a minute.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -84,7 +86,7 @@ pub(crate) async fn would_set() -> Result<Answer> {
 
 /// The gateway's pods, each by its uid with the restarts of its container.
 pub(crate) async fn pods() -> Result<Vec<(String, u64)>> {
-    let pods = kubectl(&["-n", RELEASE, "get", "pods", "-l", "app.kubernetes.io/name=scalegate", "-o", "json"]).await?;
+    let pods = kubectl(&["-n", RELEASE, "get", "pods", "-l", GATEWAYS, "-o", "json"]).await?;
     let pods: Value = serde_json::from_str(&pods)?;
     let of = |pod: &Value| {
         let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();

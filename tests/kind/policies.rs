@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cluster::{RELEASE, deploy, eventually, hand_back, kubectl, pods, would_set};
+use crate::cluster::{GATEWAYS, RELEASE, deploy, eventually, hand_back, kubectl, pods, would_set};
 
 async fn frozen(wanted: bool) -> Result<()> {
     let what = if wanted { "the freeze" } else { "the end of the freeze" };
@@ -48,7 +48,7 @@ async fn a_policy_changed_by_kubectl_takes_effect_without_a_restart_and_a_bad_on
     // What is no policy at all changes nothing, and is told.
     edit("LICENSE").await?;
     eventually("the failure in the log", async || {
-        let log = kubectl(&["-n", RELEASE, "logs", "-l", "app.kubernetes.io/name=scalegate", "--tail=500"]).await?;
+        let log = kubectl(&["-n", RELEASE, "logs", "-l", GATEWAYS, "--tail=500"]).await?;
         Ok(log.contains("the last good ones serve on").then_some(()))
     })
     .await?;

@@ -8,16 +8,16 @@ use scalegate_tests::paths::repository;
 use scalegate_tests::suite::replicas;
 use tokio::time::sleep;
 
-use crate::cluster::{DEMO, RELEASE, client, deploy, eventually, helm, kubectl, leader, pods, run};
+use crate::cluster::{DEMO, GATEWAYS, RELEASE, client, deploy, eventually, helm, kubectl, leader, pods, run};
 
 const RATE: u32 = 200;
 /// How long the load goes on before and after, so that its calm is in the figures too.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Nineteen reads to a write, each by turns over every way of holding a connection.
+/// Twenty reads to a write, each by turns over every way of holding a connection.
 fn templates() -> Vec<Template> {
     let web = replicas(DEMO, "web");
-    let mut all = vec![Template::get(&web); 19];
+    let mut all = vec![Template::get(&web); 20];
     all.push(Template::set(&web, 3));
     all
 }
@@ -52,8 +52,7 @@ async fn roll_back() -> Result<()> {
 /// Two gateways, and none that is about to end.
 async fn settled() -> Result<()> {
     eventually("the old pods to end", async || {
-        let all =
-            kubectl(&["-n", RELEASE, "get", "pods", "-o", "name", "-l", "app.kubernetes.io/name=scalegate"]).await?;
+        let all = kubectl(&["-n", RELEASE, "get", "pods", "-o", "name", "-l", GATEWAYS]).await?;
         Ok((all.lines().count() == 2 && pods().await?.len() == 2).then_some(()))
     })
     .await
@@ -61,7 +60,7 @@ async fn settled() -> Result<()> {
 
 async fn drain() -> Result<()> {
     let node = "jsonpath={.items[0].spec.nodeName}";
-    let node = kubectl(&["-n", RELEASE, "get", "pods", "-l", "app.kubernetes.io/name=scalegate", "-o", node]).await?;
+    let node = kubectl(&["-n", RELEASE, "get", "pods", "-l", GATEWAYS, "-o", node]).await?;
     let drained = kubectl(&["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=3m"]).await;
     let settled = match &drained {
         Ok(_) => settled().await,
