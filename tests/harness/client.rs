@@ -1,5 +1,6 @@
 //! A client of the gateway with a certificate.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -183,7 +184,7 @@ impl Connection {
         };
         let response = match sent {
             Ok(response) => response,
-            Err(error) if error.message().is_some() => return Ok(Sent::Unsent),
+            Err(error) if error.message().is_some() || was_told_to_leave(error.error()) => return Ok(Sent::Unsent),
             Err(error) => return Err(error.into_error().into()),
         };
         let (head, body) = response.into_parts();
@@ -211,6 +212,12 @@ impl Connection {
     pub async fn get(&mut self, path: &str) -> Result<Answer> {
         self.request(Method::GET, path, &[], Vec::new()).await
     }
+}
+
+/// Whether an HTTP/2 request met a GOAWAY without an error: the server has not begun it (RFC 9113, section 6.8).
+fn was_told_to_leave(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 impl Answer {

@@ -6,20 +6,37 @@ use anyhow::{Context, Result, ensure};
 use scalegate_tests::load::{Load, Report, Template};
 use scalegate_tests::paths::repository;
 use scalegate_tests::suite::replicas;
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::cluster::{DEMO, GATEWAYS, RELEASE, client, deploy, eventually, helm, kubectl, leader, pods, run};
 
 const RATE: u32 = 200;
+const LOAD_TARGETS: u32 = 5;
 /// How long the load goes on before and after, so that its calm is in the figures too.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Twenty reads to a write, each by turns over every way of holding a connection.
+/// A hundred reads to a write, and the writes to one Deployment after the other, as people would who scale their own.
 fn templates() -> Vec<Template> {
-    let web = replicas(DEMO, "web");
-    let mut all = vec![Template::get(&web); 20];
-    all.push(Template::set(&web, 3));
-    all
+    let reads = || vec![Template::get(&replicas(DEMO, "web")); 100];
+    let targets = (0..LOAD_TARGETS).map(|number| Template::set(&replicas(DEMO, &format!("load-{number}")), 1));
+    targets.flat_map(|set| reads().into_iter().chain([set])).collect()
+}
+
+/// The Deployments that are written to.
+async fn prepare() -> Result<()> {
+    for number in 0..LOAD_TARGETS {
+        let name = format!("load-{number}");
+        kubectl(&["-n", DEMO, "delete", "deployment", &name, "--ignore-not-found"]).await?;
+        let image = "--image=registry.k8s.io/pause:3.10";
+        kubectl(&["-n", DEMO, "create", "deployment", &name, image, "--replicas=1"]).await?;
+        let set = async || {
+            Ok((client("operator")?.put(&replicas(DEMO, &name), &json!({"replicas": 1})).await?.status == 202)
+                .then_some(()))
+        };
+        eventually("the Deployment to be seen", set).await?;
+    }
+    Ok(())
 }
 
 async fn under_load(what: &str, action: impl AsyncFnOnce() -> Result<()>) -> Result<Report> {
@@ -106,6 +123,7 @@ async fn change_leader() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
+    prepare().await?;
     let reports = [
         ("upgrade to a new image", under_load("upgrade", upgrade).await?),
         ("rollback", under_load("rollback", roll_back).await?),
