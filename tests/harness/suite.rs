@@ -265,8 +265,17 @@ pub async fn wait_ready(client: &Client, namespace: &str, name: &str, replicas_:
 }
 
 /// Asks again and again until `question` has an answer, or patience ends.
-pub async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    eventually_within(PATIENCE, what, question).await
+}
+
+/// Asks again and again until `question` has an answer; an error that it meets ends it only when `patience` does.
+pub async fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut question: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + patience;
     loop {
         let last = question().await;
         if let Ok(Some(answer)) = last {

@@ -11,7 +11,6 @@ use scalegate_tests::paths::repository;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
 
 /// Where the release lives.
 pub(crate) const RELEASE: &str = "scalegate";
@@ -108,18 +107,7 @@ pub(crate) async fn count(namespace: &str, name: &str) -> Result<String> {
     kubectl(&["-n", namespace, "get", "deployment", name, "-o", "jsonpath={.spec.replicas}"]).await
 }
 
-/// Asks until `question` has an answer; an error that it meets ends it only when patience does.
-pub(crate) async fn eventually<T>(what: &str, mut question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let last = question().await;
-        if let Ok(Some(answer)) = last {
-            return Ok(answer);
-        }
-        if Instant::now() > deadline {
-            let last = last.err().map_or_else(|| "it did not happen".into(), |error| format!("{error:#}"));
-            anyhow::bail!("waited in vain for {what}: {last}");
-        }
-        sleep(Duration::from_millis(250)).await;
-    }
+/// Asks until `question` has an answer, or patience ends.
+pub(crate) async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    suite::eventually_within(PATIENCE, what, question).await
 }
