@@ -138,6 +138,6 @@ async fn the_first_steps_on_kind_do_what_the_readme_says() -> Result<()> {
     // Counted from the top, so that lines are the page's.
     let above = "\n".repeat(readme[..=start].matches('\n').count());
     let (run, _) = walk("README.md", &format!("{above}{section}")).await?;
-    ensure!(run >= 3, "the section is not run");
+    ensure!(run > 1, "the section is not run");
     Ok(())
 }
