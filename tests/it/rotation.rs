@@ -167,16 +167,6 @@ async fn wait_metric(gateway: &Gateway, line: &str, reached: impl Fn(f64) -> boo
     suite::eventually(line, async || Ok(gateway.metric(line).await.is_ok_and(&reached).then_some(()))).await
 }
 
-/// The usual policies with the longest deadline: on a busy machine a debug build misses the usual one.
-fn patient_policies(directory: &Path) -> Result<PathBuf> {
-    suite::copy_policies("normal", directory)?;
-    let index = directory.join("policies.yaml");
-    let text = fs::read_to_string(&index)?;
-    ensure!(text.contains("deadline: 50ms"), "no deadline in {}", index.display());
-    fs::write(index, text.replace("deadline: 50ms", "deadline: 1s"))?;
-    Ok(directory.to_owned())
-}
-
 /// Swaps files and waits until the gateway has taken them over.
 async fn rotate(gateway: &Gateway, mount: &mut Mount, changes: &[(&str, &str)]) -> Result<()> {
     const LOADED: &str = "scalegate_tls_reloads_total{outcome=\"ok\"}";
@@ -214,7 +204,6 @@ async fn everything_is_rotated_under_load_and_no_request_fails() -> Result<()> {
     fs::write(&trust, &both)?;
     let mut options = suite.options("rotation");
     options.certs.clone_from(&mount.root);
-    options.policies = patient_policies(&suite.directory("rotated-policies")?)?;
     let gateway = suite.start(&options).await?;
 
     let viewers = Viewers { address: gateway.address, trust };
