@@ -89,6 +89,13 @@ async fn whoever_may_edit_targets_can_neither_create_one_nor_change_its_count() 
     other.spec.scale_target_ref.name = "api".to_owned();
     let by_create = editor.create(&PostParams::default(), &other).await;
 
+    // The owners decide for which Deployment a count holds, and a finalizer would keep the next target away.
+    let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "decoy"});
+    let decoy = Patch::Merge(json!({"metadata": {"ownerReferences": [owner]}}));
+    let by_owner = editor.patch("web", &PatchParams::default(), &decoy).await;
+    let finalized = Patch::Merge(json!({"metadata": {"finalizers": ["example.test/stay"]}}));
+    let by_finalizer = editor.patch("web", &PatchParams::default(), &finalized).await;
+
     let advice =
         format!("{EDITOR} needs the verb set-directly on replicatargets.scalegate.dev in namespace {namespace}");
     for (way, words) in [
@@ -96,6 +103,8 @@ async fn whoever_may_edit_targets_can_neither_create_one_nor_change_its_count() 
         ("scale", refusal(&by_scale)),
         ("update", refusal(&by_update)),
         ("create", refusal(&by_create)),
+        ("owner", refusal(&by_owner)),
+        ("finalizer", refusal(&by_finalizer)),
     ] {
         assert!(words.is_some_and(|words| words.contains(&advice)), "{way}: {words:?}");
     }

@@ -192,7 +192,11 @@ impl Error {
             Self::VersionMismatch { current } => {
                 format!("the present version is {current}: read again, and decide whether you still want this")
             }
-            Self::Conflict { .. } => "other writers kept changing this target; nothing was written, try again".into(),
+            Self::Conflict { .. } => {
+                "other writers kept changing this target, or it is being deleted and a finalizer keeps it; nothing was \
+                 written, try again"
+                    .into()
+            }
             Self::VersionNotReached => "this gateway has not seen that version yet, try again".into(),
             Self::Stale { age } => format!(
                 "this gateway last heard from Kubernetes {} s ago, too long to decide a change on; nothing was written",

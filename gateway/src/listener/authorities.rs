@@ -95,7 +95,7 @@ impl Authorities {
         revocation::assign(&mut lists, &mut cas, provider)?;
         let mut loaded = Self {
             digest: digest(&cas, &lists),
-            lists: revocation::newest(&lists),
+            lists: revocation::newest(&lists, &cas),
             warnings: ended(&cas).chain(revocation::foreign(&lists)).collect(),
             not_after: cas.iter().map(|ca| ca.not_after).min().unwrap_or(Timestamp::MAX),
             next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),

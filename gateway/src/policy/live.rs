@@ -42,6 +42,12 @@ pub struct ModuleStatus {
     pub mode: &'static str,
 }
 
+/// Without what follows the first line: of a file that cannot be parsed, an excerpt, which may name clients.
+fn first_line(mut failure: ReloadFailure) -> ReloadFailure {
+    failure.message.truncate(failure.message.find('\n').unwrap_or(failure.message.len()));
+    failure
+}
+
 impl Live {
     pub(super) fn new(set: PolicySet) -> Self {
         Self { set: ArcSwap::from_pointee(set), failure: LastFailure::default() }
@@ -79,7 +85,7 @@ impl Live {
                     mode: "enforce",
                 })
                 .collect(),
-            last_error: self.failure.get(),
+            last_error: self.failure.get().map(first_line),
         }
     }
 }

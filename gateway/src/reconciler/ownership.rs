@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
 use crate::replicas::{Autoscaler, Deployment};
 use crate::targets::ReplicaTarget;
 
@@ -33,8 +35,13 @@ impl<'a> Owner<'a> {
 /// target without an owner reference, made by hand, takes any Deployment of its name.
 pub(super) fn other_uid<'a>(target: &'a ReplicaTarget, deployment: &Deployment) -> Option<&'a str> {
     let owners = target.metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners.iter().find(|owner| owner.kind == "Deployment" && owner.name == deployment.name.name)?;
-    (owner.uid != deployment.uid).then_some(owner.uid.as_str())
+    if owners.iter().any(|owner| owner.uid == deployment.uid) {
+        return None;
+    }
+    let is_of_its_name = |owner: &&OwnerReference| {
+        owner.api_version == "apps/v1" && owner.kind == "Deployment" && owner.name == deployment.name.name
+    };
+    owners.iter().find(is_of_its_name).map(|owner| owner.uid.as_str())
 }
 
 /// A field manager, in words.

@@ -100,10 +100,11 @@ fn json_patch(operations: Vec<Value>) -> Result<Patch<()>, WriteError> {
 /// The owners that the target should have, if its Deployment is not the one that it was made for.
 fn owners_of_recreated(target: &ReplicaTarget, deployment: &Deployment) -> Option<Vec<OwnerReference>> {
     let owners = target.metadata.owner_references.as_deref().unwrap_or_default();
-    if owners.iter().any(|owner| owner.uid == deployment.uid) {
+    let ours = owner(deployment);
+    let is_namesake = |owner: &&OwnerReference| owner.kind == ours.kind && owner.name == ours.name;
+    if owners.iter().filter(is_namesake).map(|owner| &owner.uid).eq([&deployment.uid]) {
         return None;
     }
-    let ours = owner(deployment);
-    let others = owners.iter().filter(|owner| owner.kind != ours.kind || owner.name != ours.name).cloned();
+    let others = owners.iter().filter(|owner| !is_namesake(owner)).cloned();
     Some(others.chain([ours.clone()]).collect())
 }

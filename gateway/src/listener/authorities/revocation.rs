@@ -131,10 +131,12 @@ pub(super) fn foreign(lists: &[RevocationList]) -> impl Iterator<Item = String> 
     })
 }
 
-/// The newest list of each issuer, from all in their order.
-pub(super) fn newest(lists: &[RevocationList]) -> Vec<ListMark> {
+/// The newest list of each issuer, from all in their order. One that only seems to be a client CA's is nothing to compare
+/// later ones with: whoever forged it would decide which of them are old.
+pub(super) fn newest(lists: &[RevocationList], cas: &[Ca]) -> Vec<ListMark> {
+    let seems_a_cas = |list: &RevocationList| cas.iter().any(|ca| ca.mark.identity.0 == list.mark.key.0);
     let mut newest: Vec<ListMark> = Vec::new();
-    for list in lists {
+    for list in lists.iter().filter(|list| !list.signers.is_empty() || !seems_a_cas(list)) {
         if !newest.iter().any(|mark| mark.is_of_same_issuer(&list.mark)) {
             newest.push(list.mark.clone());
         }

@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
+use x509_parser::extensions::ParsedExtension;
 
 use crate::config;
 use crate::identity::CommonName;
@@ -76,6 +77,22 @@ impl Ca {
 
     /// A revocation list of `serials`, good from the one year to the other.
     pub(super) fn numbered_list(&self, number: u64, years: Range<i32>, serials: &[u64]) -> String {
+        self.list(KeyIdMethod::Sha256, number, years, serials)
+    }
+
+    /// A list that says to be signed by this CA's key, and is signed by another's of its name.
+    pub(super) fn forged_list(&self, forger: &Self, number: u64, years: Range<i32>) -> String {
+        let genuine = self.numbered_list(1, years.clone(), &[]);
+        let (_, genuine) = x509_parser::pem::parse_x509_pem(genuine.as_bytes()).unwrap();
+        let (_, genuine) = x509_parser::parse_x509_crl(&genuine.contents).unwrap();
+        let key_id = genuine.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => Some(authority.key_identifier.as_ref()?.0.to_vec()),
+            _ => None,
+        });
+        forger.list(KeyIdMethod::PreSpecified(key_id.unwrap()), number, years, &[])
+    }
+
+    fn list(&self, key_identifier_method: KeyIdMethod, number: u64, years: Range<i32>, serials: &[u64]) -> String {
         let params = CertificateRevocationListParams {
             this_update: rcgen::date_time_ymd(years.start, 1, 1),
             next_update: rcgen::date_time_ymd(years.end, 1, 1),
@@ -90,7 +107,7 @@ impl Ca {
                     invalidity_date: None,
                 })
                 .collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
+            key_identifier_method,
         };
         params.signed_by(&self.0).unwrap().pem().unwrap()
     }

@@ -88,6 +88,8 @@ async fn whatever_is_worse_than_what_serves_is_told_and_does_not_take_its_place(
     let over = pki.ca.numbered_list(6, 2011..2020, &[]);
     let (other, namesake) = (Ca::new("other CA").numbered_list(6, 2011..2090, &[]), Ca::new("test CA"));
     let forged = namesake.numbered_list(6, 2011..2090, &[]);
+    // A forged list beside an old one must not make the old one new.
+    let with_forged = pki.ca.forged_list(&namesake, 1_000_000, 2020..2090) + &by_number;
     let garbage = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
     let pair = |new: &Credentials| {
         vec![("server.pem", Some(new.certificate.clone())), ("server-key.pem", Some(new.key.clone()))]
@@ -107,6 +109,7 @@ async fn whatever_is_worse_than_what_serves_is_told_and_does_not_take_its_place(
         (vec![("ca.pem", Some(renewed.certificate.clone()))], "is no CA's certificate"),
         (crl(garbage), "crl.pem: is no valid revocation list"),
         (crl(&by_number), "the revocation list of CN=test CA is older than the one that serves"),
+        (crl(&with_forged), "the revocation list of CN=test CA is older than the one that serves"),
         (crl(&by_time), "the revocation list of CN=test CA is older than the one that serves"),
         (crl(&over), "the new revocation list of CN=test CA is past its nextUpdate"),
         (crl(&other), "client CA CN=test CA had a revocation list and has none now"),

@@ -223,7 +223,7 @@ fn a_deployment_that_was_made_anew_is_refused() {
     assert_eq!((found.status.as_str(), found.reason.as_str()), ("False", "UidMismatch"));
 
     let uid = world.deployment.as_ref().unwrap().uid.clone();
-    world.target.metadata.owner_references = Some(vec![owner(&uid)]);
+    world.target.metadata.owner_references = Some(vec![owner("gone"), owner(&uid)]);
     let scale = world.act().scale.unwrap();
     assert_eq!(scale.cause, Cause::Change, "the decision was never applied before");
 }
