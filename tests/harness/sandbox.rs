@@ -58,7 +58,7 @@ impl Sandbox {
             certs: certs.clone(),
             policies: policies.clone(),
             namespace: stack::SYSTEM.into(),
-            lease: "scalegate".into(),
+            lease: stack::LEASE.into(),
             listen: free_or_any(listen),
             admin: free_or_any(admin),
         };

@@ -22,6 +22,8 @@ pub const SYSTEM: &str = "scalegate";
 const CLUSTER_RULES: &str = include_str!("../../charts/scalegate/files/rules/cluster.yaml");
 const WORKLOADS_RULES: &str = include_str!("../../charts/scalegate/files/rules/workloads.yaml");
 const LEASE_RULES: &str = include_str!("../../charts/scalegate/files/rules/lease.yaml");
+/// The Lease of the gateways in [`SYSTEM`].
+pub const LEASE: &str = "scalegate";
 /// The chart's admission policy, under which the tests run too.
 const ADMISSION_POLICY: &str = include_str!("../../charts/scalegate/files/admission-policy.yaml");
 
@@ -37,7 +39,7 @@ pub async fn install(client: &Client) -> Result<()> {
     create(&Api::all(client.clone()), &Namespace { metadata: named(SYSTEM), ..Namespace::default() }).await?;
     account(client, SYSTEM).await?;
     cluster_role(client, SYSTEM, [rules(CLUSTER_RULES)?, rules(WORKLOADS_RULES)?].concat()).await?;
-    role(client, SYSTEM, "scalegate-lease", SYSTEM, LEASE_RULES).await?;
+    role(client, SYSTEM, "scalegate-lease", SYSTEM, &lease_rules(LEASE)).await?;
     admission_policy(client).await
 }
 
@@ -55,13 +57,17 @@ async fn admission_policy(client: &Client) -> Result<()> {
 }
 
 /// A second account `name` in [`SYSTEM`], with the roles that the chart gives where namespaces are listed and no others:
-/// one in each of `namespaces`, and the one for the Lease.
+/// one in each of `namespaces`, and the one for the Lease `name`.
 pub async fn install_for_namespaces(client: &Client, name: &str, namespaces: &[&str]) -> Result<()> {
     account(client, name).await?;
     for namespace in namespaces {
         role(client, namespace, name, name, WORKLOADS_RULES).await?;
     }
-    role(client, SYSTEM, &format!("{name}-lease"), name, LEASE_RULES).await
+    role(client, SYSTEM, &format!("{name}-lease"), name, &lease_rules(name)).await
+}
+
+fn lease_rules(lease: &str) -> String {
+    LEASE_RULES.replace("LEASE", lease)
 }
 
 async fn account(client: &Client, name: &str) -> Result<()> {

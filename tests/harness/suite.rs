@@ -114,7 +114,7 @@ impl Suite {
             certs: self.certs.clone(),
             policies: repository().join("target/policies/normal"),
             namespace: stack::SYSTEM.to_owned(),
-            lease: "scalegate".to_owned(),
+            lease: stack::LEASE.to_owned(),
             listen: any,
             admin: any,
         }

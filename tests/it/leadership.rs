@@ -41,7 +41,8 @@ async fn a_leader_that_is_told_to_stop_hands_over_without_waiting_for_the_lease(
     one.terminate().await?;
     let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
         kube::Api::namespaced(suite.kube().await?, scalegate_tests::stack::SYSTEM);
-    let holder = leases.get("scalegate").await?.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+    let holder =
+        leases.get(scalegate_tests::stack::LEASE).await?.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
     assert_eq!(holder, "");
     Ok(())
 }

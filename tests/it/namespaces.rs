@@ -167,8 +167,10 @@ const IN_A_LISTED_NAMESPACE: &[Rights] = &[
     ("scalegate.dev/replicatargets/status", &["patch"]),
     ("events.k8s.io/events", &["create"]),
 ];
-/// All that it may do in its own namespace.
-const IN_ITS_OWN: &[Rights] = &[("coordination.k8s.io/leases", &["get", "create", "update"])];
+/// All that it may do in its own namespace, to what has the name of the Lease.
+const TO_ITS_LEASE: &[Rights] = &[("coordination.k8s.io/leases", &["get", "create", "update"])];
+/// And to what has another name, or none yet.
+const IN_ITS_OWN: &[Rights] = &[("coordination.k8s.io/leases", &["create"])];
 /// All that it may do everywhere.
 const EVERYWHERE: &[Rights] = &[];
 
@@ -214,10 +216,16 @@ const VERBS: &[&str] = &[
 ];
 
 /// Whether the account of `client` may, by the API server's own word.
-async fn may(client: &kube::Client, namespace: Option<&str>, resource: &str, verb: &str) -> Result<bool> {
+async fn may(
+    client: &kube::Client,
+    (namespace, name): (Option<&str>, Option<&str>),
+    resource: &str,
+    verb: &str,
+) -> Result<bool> {
     let mut parts = resource.split('/').map(str::to_owned);
     let attributes = ResourceAttributes {
         namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
         group: parts.next(),
         resource: parts.next(),
         subresource: parts.next(),
@@ -237,17 +245,19 @@ async fn what_the_account_of_listed_namespaces_may_do_is_what_the_rules_say_and_
     stack::install_for_namespaces(&suite.kube().await?, "reviewed", &[&listed]).await?;
     let account = kubeconfig::client(&suite.kubeconfig_for("reviewed").await?).await?;
     let mut wrong = Vec::new();
-    for (namespace, rights) in [
-        (Some(listed.as_str()), IN_A_LISTED_NAMESPACE),
-        (Some(stack::SYSTEM), IN_ITS_OWN),
-        (Some(other.as_str()), EVERYWHERE),
-        (None, EVERYWHERE),
+    for (place, rights) in [
+        ((Some(listed.as_str()), None), IN_A_LISTED_NAMESPACE),
+        ((Some(stack::SYSTEM), Some("reviewed")), TO_ITS_LEASE),
+        ((Some(stack::SYSTEM), Some("another")), IN_ITS_OWN),
+        ((Some(stack::SYSTEM), None), IN_ITS_OWN),
+        ((Some(other.as_str()), None), EVERYWHERE),
+        ((None, None), EVERYWHERE),
     ] {
         for resource in ASKED {
             for verb in VERBS {
                 let expected = rights.iter().any(|(of, verbs)| of == resource && verbs.contains(verb));
-                if may(&account, namespace, resource, verb).await? != expected {
-                    wrong.push(format!("{verb} {resource} in {namespace:?} should be {expected}"));
+                if may(&account, place, resource, verb).await? != expected {
+                    wrong.push(format!("{verb} {resource} in {place:?} should be {expected}"));
                 }
             }
         }

@@ -10,8 +10,9 @@ const TEAMS: [&str; 2] = ["team-a", "team-b"];
 const INSTALLER: &str = "system:serviceaccount:narrow:installer";
 const GATEWAY: &str = "--as=system:serviceaccount:narrow:narrow-scalegate";
 
-/// Verb, resource, namespace (empty: all), and whether it is allowed.
-const TABLE: [(&str, &str, &str, bool); 22] = [
+/// Verb, resource with its subresource after a slash or its name after a colon, namespace (empty: all), and whether it is
+/// allowed.
+const TABLE: [(&str, &str, &str, bool); 24] = [
     ("list", "deployments.apps", "team-a", true),
     ("watch", "deployments.apps", "team-b", true),
     ("list", "deployments.apps", "demo", false),
@@ -31,8 +32,10 @@ const TABLE: [(&str, &str, &str, bool); 22] = [
     ("get", "secrets", "narrow", false),
     ("list", "pods", "team-a", false),
     ("create", "pods", "narrow", false),
-    ("update", "leases.coordination.k8s.io", "narrow", true),
-    ("update", "leases.coordination.k8s.io", "team-a", false),
+    ("create", "leases.coordination.k8s.io", "narrow", true),
+    ("update", "leases.coordination.k8s.io:narrow-scalegate", "narrow", true),
+    ("update", "leases.coordination.k8s.io", "narrow", false),
+    ("update", "leases.coordination.k8s.io:narrow-scalegate", "team-a", false),
     ("create", "roles.rbac.authorization.k8s.io", "narrow", false),
 ];
 
@@ -85,10 +88,11 @@ async fn it_installs_without_any_right_on_the_cluster_and_can_do_what_the_table_
     assert!(!manifest.contains("kind: Cluster"), "a role of the cluster");
     for (verb, resource, namespace, wanted) in TABLE {
         let place = if namespace.is_empty() { vec!["--all-namespaces"] } else { vec!["-n", namespace] };
-        // kubectl takes what follows a slash for a name.
         let (kind, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        // kubectl takes what follows a slash for a name.
+        let kind = kind.replace(':', "/");
         let subresource = format!("--subresource={subresource}");
-        let asked = [&["auth", "can-i", verb, kind, &subresource, GATEWAY][..], &place].concat();
+        let asked = [&["auth", "can-i", verb, &kind, &subresource, GATEWAY][..], &place].concat();
         // `no` is a failure of kubectl's.
         let allowed = kubectl(&asked).await.is_ok_and(|answer| answer == "yes");
         println!("{:<5} {verb} {resource} in {}", if allowed { "yes" } else { "no" }, place.join(" "));

@@ -35,6 +35,10 @@ lease:
 {{- mustMergeOverwrite $managed (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
+{{- define "scalegate.leaseName" -}}
+{{- dig "lease" "name" "" (include "scalegate.config" . | fromYaml) -}}
+{{- end -}}
+
 {{- /* A time such as 30s, 500ms or `1m 30s` in whole seconds, rounded up: a dict of text and field. */ -}}
 {{- define "scalegate.seconds" -}}
 {{- $text := .text | toString | replace " " "" -}}
