@@ -14,7 +14,8 @@ programs() {
     mkdir -p "$2/layers"
     tar -xf "$1" -C "$2/layers"
     find "$2/layers" -type f | while read -r layer; do
-        if tar -tf "$layer" 2>/dev/null | grep -qx '\(\./\)\{0,1\}usr/local/bin/scalegate'; then
+        # Read to the end: a grep that leaves early would fail tar, and so the pipe.
+        if tar -tf "$layer" 2>/dev/null | grep -x '\(\./\)\{0,1\}usr/local/bin/scalegate' >/dev/null; then
             tar -xf "$layer" -C "$2"
         fi
     done
