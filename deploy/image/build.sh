@@ -56,8 +56,9 @@ docker)
 buildah)
     buildah bud --format docker --layers "${options[@]}" --tag "$image" . >&2
     # Given to the build, the time would make every layer of another commit anew; so it is given to the result, as one.
+    # Docker's format would name the container that it came from, and the history its image: both differ each time.
     container=$(buildah from --pull-never "$image")
-    buildah commit --quiet --format docker --squash --rm --timestamp "$epoch" "$container" "$image" >&2
+    buildah commit --quiet --format oci --omit-history --squash --rm --timestamp "$epoch" "$container" "$image" >&2
     buildah push --quiet "$image" "docker-archive:$archive:$image" >&2
     ;;
 *)
@@ -67,3 +68,4 @@ buildah)
 esac
 # The archive's manifest names the image's configuration by its digest, and so all that is in it.
 tar -xOf "$archive" manifest.json | sed -E 's/.*"Config":"([0-9a-z/]+:?)?([0-9a-f]{64})(\.json)?".*/sha256:\2/'
+echo
