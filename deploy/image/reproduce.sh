@@ -24,10 +24,12 @@ programs() {
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# Both before the first build: a commit made meanwhile would be in one of them alone.
+places=(one another/and/deeper)
+for place in "${places[@]}"; do git clone --quiet --local . "$work/$place"; done
 number=0
-for place in one another/and/deeper; do
+for place in "${places[@]}"; do
     number=$((number + 1))
-    git clone --quiet --local . "$work/$place"
     echo "building in .../$place, sources at /$place" >&2
     NO_CACHE=1 SOURCE="/$place" IMAGE=scalegate:reproduce "$work/$place/deploy/image/build.sh" "$work/$number.tar" \
         >"$work/$number.digest"
