@@ -54,4 +54,5 @@ if ! buildah inspect --type image localhost/scalegate-runtime >/dev/null 2>&1; t
     commit "$work/runtime" localhost/scalegate-runtime --user 65532:65532
 fi
 
-echo export BUILDER=localhost/scalegate-builder RUNTIME=localhost/scalegate-runtime
+# Chroot: a machine like this may be a container itself, whose cgroups no runtime can use.
+echo export BUILDER=localhost/scalegate-builder RUNTIME=localhost/scalegate-runtime "BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}"
