@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# WireGuard itself: the interface, its keys, the peer, its addresses and MTU.
+# shellcheck disable=SC2154 # plan.sh and diagnose.sh set what is not set here
+
+# Fails where there is no tunnel to look at.
+check_tunnel() {
+  local line
+  if ! line=$(ip -o link show wg0 2>&1); then
+    finding tunnel-missing "there is no wg0" "$line" "$([ -r /etc/wireguard/wg0.conf ] && echo wg-quick up wg0)"
+    return 1
+  fi
+  case $line in *,UP* | *\<UP*) ;; *) finding tunnel-down "wg0 is down" "$(brief "$line")" "ip link set wg0 up" ;; esac
+  case $line in *" mtu $tunnel_mtu "*) ;; *)
+    finding tunnel-mtu "the MTU of wg0 is not $tunnel_mtu, that of eth0 less 80 for the outer headers" \
+      "$(brief "$line")" "ip link set wg0 mtu $tunnel_mtu" ;;
+  esac
+}
+
+check_tunnel_settings() {
+  local port mark key
+  port=$(wg show wg0 listen-port)
+  if [ "$port" != "$own_port" ]; then
+    finding tunnel-port "WireGuard listens on another port than the plan's" "listening port: $port, not $own_port" \
+      "wg set wg0 listen-port $own_port"
+  fi
+  mark=$(wg show wg0 fwmark)
+  if [ "$mark" != off ]; then
+    finding tunnel-mark "WireGuard marks its packets, which rules then send elsewhere" "fwmark: $mark" "wg set wg0 fwmark 0"
+  fi
+  key=$(wg show wg0 public-key)
+  if [ "$key" != "$own_key" ]; then
+    finding tunnel-key "wg0 has another private key than the plan's" "public key: $key, not $own_key" "$(own_key_command)"
+  fi
+}
+
+# The private key that belongs to the plan, if this machine still has it; else nothing here can mend it.
+own_key_command() {
+  local file=/etc/wireguard/private.key from_conf="sed -n 's/^PrivateKey *= *//p' /etc/wireguard/wg0.conf"
+  if [ "$(cat $file 2>/dev/null | wg pubkey 2>/dev/null)" = "$own_key" ]; then
+    echo "wg set wg0 private-key $file"
+  elif [ "$(bash -c "$from_conf" 2>/dev/null | wg pubkey 2>/dev/null)" = "$own_key" ]; then
+    echo "$from_conf | wg set wg0 private-key /dev/stdin"
+  fi
+}
+
+check_peers() {
+  local key preshared endpoint allowed found=""
+  while IFS=$'\t' read -r key preshared endpoint allowed _; do
+    if [ "$key" = "$peer_key" ]; then
+      found=1
+      check_peer "$preshared" "$endpoint" "$allowed"
+    elif [[ ",$allowed," == *",$peer_tunnel/32,"* || $endpoint == "[$peer_6pn]:$peer_port" ]]; then
+      finding peer-stranger "a peer that is not in the plan holds the other machine's place" \
+        "peer $key, endpoint $endpoint, allowed ips $allowed" "wg set wg0 peer $key remove"
+    fi
+  done < <(wg show wg0 dump | tail -n +2)
+  if [ -z "$found" ]; then
+    finding peer-missing "wg0 does not know the other machine" "no peer $peer_key" \
+      "wg set wg0 peer $peer_key endpoint [$peer_6pn]:$peer_port allowed-ips $peer_tunnel/32 preshared-key $(preshared_file)"
+  fi
+}
+
+preshared_file() { if [ "${plan[preshared]}" = none ]; then echo /dev/null; else echo "${plan[preshared]}"; fi; }
+
+check_peer() {
+  local preshared=$1 endpoint=$2 allowed=$3
+  check_preshared "$preshared"
+  # A server may wait until the client speaks.
+  if [ "$endpoint" != "[$peer_6pn]:$peer_port" ] && ! { [ "$role" = server ] && [ "$endpoint" = "(none)" ]; }; then
+    finding peer-endpoint "WireGuard sends to another endpoint" "endpoint: $endpoint, not [$peer_6pn]:$peer_port" \
+      "wg set wg0 peer $peer_key endpoint [$peer_6pn]:$peer_port"
+  fi
+  if [ "$allowed" != "$peer_tunnel/32" ]; then
+    finding peer-allowed-ips "the peer may not use its address, or more than it" \
+      "allowed ips: $allowed, not $peer_tunnel/32" "wg set wg0 peer $peer_key allowed-ips $peer_tunnel/32"
+  fi
+}
+
+# The evidence never shows the keys themselves.
+check_preshared() {
+  local wanted="(none)" has=another
+  if [ "${plan[preshared]}" != none ] && ! wanted=$(cat "${plan[preshared]}" 2>/dev/null); then
+    finding peer-preshared "the preshared key of the plan is not on this machine" "no file ${plan[preshared]}" ""
+    return
+  fi
+  if [ "$1" = "$wanted" ]; then return; fi
+  if [ "$1" = "(none)" ]; then has=none; fi
+  finding peer-preshared "the preshared key is not that of the plan" "wg0 has $has, the plan: ${plan[preshared]}" \
+    "wg set wg0 peer $peer_key preshared-key $(preshared_file)"
+}
+
+check_tunnel_address() {
+  local held wrong
+  held=$(addresses -4 wg0)
+  for wrong in $held; do
+    case $wrong in "$own_tunnel/"* | "$peer_tunnel/"*) continue ;; esac
+    if prefix_holds "$own_tunnel/${plan[prefix]}" "${wrong%/*}"; then
+      finding tunnel-address-other "wg0 has an address that is not in the plan, and may send from it" "$wrong" \
+        "ip addr del $wrong dev wg0"
+    fi
+  done
+  if [[ " $held " != *" $own_tunnel/"* ]]; then
+    finding tunnel-address "wg0 lacks this machine's address" "wg0 has ${held:-no address}" \
+      "ip addr add $own_tunnel/${plan[prefix]} dev wg0"
+  fi
+  check_not_ours tunnel-address-taken -4 "$peer_tunnel"
+}

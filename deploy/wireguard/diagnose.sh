@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Says what keeps this machine's end of the tunnel from working: what is wrong, the evidence, and the command that mends
+# it, from the link up. It reads, and changes nothing.
+#
+#   diagnose.sh [--plan FILE] server|client
+#   diagnose.sh --facts server|client          this machine's part of a plan
+#
+# Without --plan it is the file `plan` beside this script. Needs bash, awk, sed, iproute2, wg, and nft or iptables. Exits
+# with 0 if nothing is wrong, 1 if something is, 2 if it was called wrongly.
+# No -e: what fails is what this looks for. No pipefail: a reader that has seen enough would make its writer fail.
+set -u
+export LC_ALL=C
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PATH=$PATH:/usr/sbin:/sbin
+for part in plan facts link routing firewall tunnel system; do
+  # shellcheck source=/dev/null
+  . "$here/checks/$part.sh"
+done
+
+usage() { usage_error "usage: diagnose.sh [--plan FILE] server|client, or diagnose.sh --facts server|client"; }
+
+count=0 noted=""
+# finding ID WHAT EVIDENCE COMMAND: fix.sh reads the commands. One that is empty means that a person must decide.
+finding() {
+  count=$((count + 1))
+  printf '%d. %s: %s\n     evidence: %s\n' "$count" "$1" "$2" "${3//$'\n'/ }"
+  if [ -n "$4" ]; then
+    printf '     mend:     %s\n' "$4"
+  else
+    echo "     by hand:  no command can know how"
+  fi
+}
+
+# note TEXT: what may be wrong, told once.
+note() {
+  if [[ $noted == *"$1"* ]]; then return; fi
+  noted+=$1
+  echo "note: $1"
+}
+
+# A line of iproute2 without what fills it up.
+brief() { sed -E 's/\\.*//; s/ (qdisc|group|mode|qlen|valid_lft|preferred_lft).*//; s/^[0-9]+: //; s/ +/ /g' <<<"$1"; }
+
+# A mend of the other machine's would take this one's addresses away.
+check_role() {
+  local six
+  six=" $(addresses -6 eth0) "
+  if [ "$(wg show wg0 public-key 2>/dev/null)" = "$peer_key" ] || [[ $six == *" $peer_6pn/"* && $six != *" $own_6pn/"* ]]; then
+    usage_error "this is not the $role: it has the other machine's key or 6PN address"
+  fi
+}
+
+check_all() {
+  path_wrong="" http_found=$http
+  check_link
+  check_6pn_address
+  check_path 6pn -6 "$peer_6pn" "$own_6pn" eth0 "$(next_hop)" "${plan[6pn_mtu]}"
+  check_6pn_neighbour
+  check_firewall underlay-firewall "$(underlay_packets)"
+  path_wrong=""
+  if check_tunnel; then
+    check_tunnel_settings
+    check_peers
+    check_tunnel_address
+    check_path tunnel -4 "$peer_tunnel" "$own_tunnel" wg0 "" "$tunnel_mtu"
+  fi
+  check_firewall tunnel-firewall "$(tunnel_packets)"
+  check_settings
+  check_listener
+  check_6pn_closed
+  check_names
+}
+
+plan_file=$here/plan facts="" role=""
+while [ $# -gt 0 ]; do
+  case $1 in
+  --plan) [ $# -gt 1 ] || usage; plan_file=$2; shift ;;
+  --facts) facts=1 ;;
+  server | client) [ -z "$role" ] || usage; role=$1 ;;
+  *) usage ;;
+  esac
+  shift
+done
+[ -n "$role" ] || usage
+for tool in ip ss wg awk sed; do
+  command -v "$tool" >/dev/null || usage_error "$tool is needed and not here"
+done
+[ "$(id -u)" = 0 ] || usage_error "only root sees keys and packet filters"
+if [ -n "$facts" ]; then
+  facts
+  exit
+fi
+plan_read "$plan_file"
+plan_side "$role"
+check_role
+read_filters
+check_all
+if [ "$count" -gt 0 ]; then exit 1; fi
+echo "nothing is wrong at the $role's end"

@@ -1,0 +1,364 @@
+"""Breaks the lab in every way that it knows, and has diagnose.sh and fix.sh mend it.
+
+    tests/run.py                    all: the image's faults, each other fault alone, 50 triples, and how the scripts behave
+    tests/run.py NAME...            these cases alone: a fault, `seed-N`, or a test's name
+    JOBS=N                          cases at once (default 8; they wait more than they work)
+
+Prints a line for each case that fails, with how to repeat it, and closes with counts. Exits with 0 if none failed.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+TRIPLES = 50
+STOPPING = threading.Event()
+# What a machine's state is, as far as the scripts could change it; counters and times left out.
+STATE = """
+ip -o link; ip addr | grep -v valid_lft; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all
+nft list ruleset | sed -E 's/counter packets [0-9]+ bytes [0-9]+//'
+wg show wg0 dump 2>/dev/null | cut -f 1-4,8; cat /etc/hosts /etc/wireguard/wg0.conf; ls /run /etc/wireguard
+grep -rs . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/icmp_echo_ignore_all; ss -Hltn
+"""
+
+
+class Failed(Exception):
+    """What a case found wrong, in a sentence."""
+
+
+def catalogue():
+    """The faults: name -> the findings that name it, on either side."""
+    faults = {}
+    for line in (HERE / "lab/faults.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, side, _, finding, _ = line.split(maxsplit=4)
+            faults.setdefault(name, []).append((side, finding))
+    return faults
+
+
+class Lab:
+    """A pair of machines in a directory of its own."""
+
+    def __init__(self, work, *options):
+        self.directory = pathlib.Path(tempfile.mkdtemp(dir=work))
+        self.plan = self.directory / "plan"
+        self.environment = {**os.environ, "LAB": str(self.directory), "LC_ALL": "C"}
+        self.run("lab/lab.sh", "up", *options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        take_down(self.directory)
+
+    def call(self, *command, **environment):
+        """The exit status and the output of a script of ours."""
+        if STOPPING.is_set():
+            raise Failed("stopped")
+        done = subprocess.run(
+            command, cwd=HERE, env={**self.environment, **environment}, text=True, timeout=120,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout
+
+    def run(self, *command):
+        status, output = self.call(*command)
+        if status != 0:
+            raise Failed(f"{' '.join(command)} ended with {status}: {output[-2000:]}")
+        return output
+
+    def on(self, side, command):
+        return self.call("lab/lab.sh", "enter", side, command)
+
+    def connects(self, wait=60):
+        """Whether the connection test passes, and its words."""
+        at = {side.upper(): f"lab/lab.sh enter {side}" for side in ("server", "client")}
+        status, output = self.call("./test-connection.sh", "--plan", str(self.plan), "--wait", str(wait), **at)
+        if status not in (0, 1):
+            raise Failed(f"test-connection.sh ended with {status}: {output}")
+        return status == 0, output
+
+    def diagnose(self, side):
+        """What diagnose.sh finds: the ids, and all that it says."""
+        status, output = self.on(side, f"./diagnose.sh --plan {self.plan} {side}")
+        ids = re.findall(r"^\d+\. ([a-z0-9-]+):", output, re.M)
+        if status != (1 if ids else 0):
+            raise Failed(f"diagnose.sh ended with {status} after {ids}: {output}")
+        return ids, output
+
+    def fix(self, side, *options):
+        """What fix.sh ran, and its exit status."""
+        status, output = self.on(side, f"./fix.sh --plan {self.plan} {' '.join(options)} {side}")
+        return status, re.findall(r"^\[([a-z0-9-]+)\]", output, re.M), output
+
+    def state(self, side):
+        return self.on(side, STATE)[1]
+
+    def server_process(self):
+        """The HTTP server's pid, with the time when it started."""
+        pid = (self.directory / "server/http.pid").read_text().strip()
+        status, output = self.on("server", f"cut -d ' ' -f 1,22 /proc/{pid}/stat")
+        expect(status == 0, f"the HTTP server has ended: {output}")
+        return output
+
+
+def take_down(directory):
+    """Stops the machines of a lab, wherever it was left, and removes it."""
+    subprocess.run([HERE / "lab/lab.sh", "down"], env={**os.environ, "LAB": str(directory)}, check=True)
+    shutil.rmtree(directory)
+
+
+def expect(condition, sentence):
+    if not condition:
+        raise Failed(sentence)
+
+
+def mended(lab, faults):
+    """Goes the whole way with a broken lab: broken, named, mended, and nothing more to do."""
+    before, words = lab.connects(wait=2)
+    expect(not before, f"the connection test passes although {faults} are planted:\n{words}")
+    process = lab.server_process()
+    named = {}
+    for side in ("server", "client"):
+        state = lab.state(side)
+        named[side], _ = lab.diagnose(side)
+        expect(lab.state(side) == state, f"diagnose.sh changed the {side}")
+    said = ""
+    for side in ("server", "client"):
+        status, ran, output = lab.fix(side)
+        expect(status == 0, f"fix.sh ended with {status} on the {side}:\n{output}")
+        # One fault can hide another, which a later round names.
+        named[side] += ran
+        said += output
+    for side, finding in faults:
+        expect(finding in named[side], f"{finding} is not named on the {side}, but {named}")
+    after, words = lab.connects()
+    expect(after, f"the connection test fails after the mend:\n{said}\n{words}")
+    expect(lab.server_process() == process, "the HTTP server was started anew")
+    for side in ("server", "client"):
+        state = lab.state(side)
+        status, ran, output = lab.fix(side)
+        expect(status == 0 and not ran, f"a second fix.sh on the {side} runs {ran}: {output}")
+        expect(lab.state(side) == state, f"a second fix.sh changed the {side}")
+
+
+def planted(work, names):
+    faults = catalogue()
+    with Lab(work, "--faults", ",".join(names)) as lab:
+        mended(lab, [fault for name in names for fault in faults[name]])
+
+
+def image(work):
+    faults = [fault for name, found in catalogue().items() if name.startswith("image-") for fault in found]
+    with Lab(work) as lab:
+        mended(lab, faults)
+
+
+def a_healthy_pair_connects_and_needs_nothing(work):
+    with Lab(work, "--healthy") as lab:
+        passes, words = lab.connects(wait=2)
+        expect(passes, words)
+        for side in ("server", "client"):
+            expect(lab.diagnose(side)[0] == [], lab.diagnose(side)[1])
+
+
+def a_dry_run_says_what_a_run_does_and_changes_nothing(work):
+    with Lab(work) as lab:
+        for side in ("server", "client"):
+            state = lab.state(side)
+            status, _, told = lab.fix(side, "--dry-run")
+            expect(status == 0 and lab.state(side) == state, f"a dry run changed the {side}, or ended with {status}")
+            first = lab.fix(side)[2].splitlines()[: len(told.splitlines())]
+            done = [line.split("] ", 1)[1] for line in first]
+            expect(done == told.splitlines() and done, f"told {told}, done {done}")
+
+
+def what_is_kept_holds_after_a_reboot_of_either(work):
+    with Lab(work, "--faults", ",".join(name for name in catalogue() if name.startswith("image-")) + ",hosts") as lab:
+        for side in ("server", "client"):
+            status, _, output = lab.fix(side, "--persist")
+            expect(status == 0, output)
+            expect(lab.fix(side, "--persist")[0] == 0, "keeping it twice fails")
+        for side in ("server", "client"):
+            lab.run("lab/lab.sh", "reboot", side)
+            passes, words = lab.connects()
+            expect(passes, f"after the {side}'s reboot:\n{words}")
+
+
+def without_keeping_it_a_reboot_breaks_it_again(work):
+    with Lab(work) as lab:
+        for side in ("server", "client"):
+            lab.fix(side)
+        lab.run("lab/lab.sh", "reboot", "server")
+        expect(not lab.connects(wait=2)[0], "the connection test passes")
+
+
+def what_is_not_the_tunnels_is_left_alone(work):
+    foreign = """
+nft 'add table inet own; add chain inet own in { type filter hook input priority 5; }; add rule inet own in tcp dport 22 drop; add rule inet own in meta skuid 7 drop; add rule inet own in ip saddr 10.9.0.0/16 counter drop'
+ip route add 10.9.0.0/16 dev eth0; ip route add blackhole 10.8.0.0/16; ip rule add to 10.7.0.0/16 lookup 77 pref 70
+ip -6 route add unreachable fdbb::/16; ip -6 rule add from fdcc::/16 prohibit pref 70
+wg set wg0 peer "$(wg genkey | wg pubkey)" allowed-ips 192.168.7.0/24 endpoint '[fdaa:0:2::9]:51820'
+echo '10.9.0.1 elsewhere' >>/etc/hosts"""
+    with Lab(work) as lab:
+        for side in ("server", "client"):
+            expect(lab.on(side, foreign)[0] == 0, "the foreign things cannot be made")
+            lab.fix(side)
+            found = lab.state(side)
+            for sign in ("tcp dport 22 drop", "meta skuid 7 drop", "10.9.0.0/16 dev eth0", "blackhole 10.8.0.0/16",
+                         "to 10.7.0.0/16 lookup 77", "unreachable fdbb::/16", "from fdcc::/16 prohibit",
+                         "192.168.7.0/24", "10.9.0.1 elsewhere", "ip saddr 10.9.0.0/16"):
+                expect(sign in found, f"{sign} is gone from the {side}:\n{found}")
+        passes, words = lab.connects()
+        expect(passes, words)
+
+
+def what_no_command_mends_is_said_and_not_kept(work):
+    with Lab(work, "--faults", "own-key") as lab:
+        lab.on("server", "rm /etc/wireguard/private.key; sed -i /^PrivateKey/d /etc/wireguard/wg0.conf")
+        status, ran, output = lab.fix("server", "--persist")
+        expect(status == 1 and "nothing is kept while something is wrong" in output, f"{status}: {output}")
+        expect("tunnel-key" in output and "by hand" in output and not ran, output)
+
+
+def bad_input_is_refused_with_what_to_do(work):
+    with Lab(work, "--healthy") as lab:
+        good = lab.plan.read_text()
+        cases = {
+            "./diagnose.sh": "usage: diagnose.sh",
+            "./fix.sh": "usage: fix.sh",
+            "./diagnose.sh neither": "usage: diagnose.sh",
+            "./fix.sh --plan": "usage: fix.sh",
+            "./fix.sh --force server": "usage: fix.sh",
+            "./diagnose.sh --plan /nowhere server": "there is no plan at /nowhere",
+            "SERVER= ./test-connection.sh": "usage: SERVER=COMMAND",
+            "SERVER=a CLIENT=b ./test-connection.sh --wait soon": "usage: SERVER=COMMAND",
+            "lab/lab.sh up --faults no-such": "there is no fault no-such",
+            "lab/lab.sh up --seed x": "--seed takes a number",
+            "lab/lab.sh enter nobody": "lab.sh enter server|client",
+        }
+        for text, sentence in {
+            good.replace("server_key=", "server_keys="): "is no key of a plan",
+            good.replace("server_6pn=", "server_6pn=$(touch /run/run)"): "which it cannot be",
+            good.replace("192.168.0.1", "here; reboot"): "which it cannot be",
+            "client_6pn=fdaa::1\n": "has no server_6pn",
+            "": "has no server_6pn",
+        }.items():
+            file = lab.directory / f"plan-{len(cases)}"
+            file.write_text(text)
+            cases[f"./fix.sh --plan {file} server"] = sentence
+        elsewhere = f"LAB={lab.directory / 'other'} "
+        for command, sentence in cases.items():
+            prefix = elsewhere if command.startswith("lab/") else ""
+            status, output = lab.call("bash", "-c", prefix + command)
+            expect(status == 2 and sentence in output, f"{command} ended with {status}: {output}")
+        expect(lab.on("server", "test ! -e /run/run")[0] == 0, "a plan was run")
+
+
+TESTS = [image, a_healthy_pair_connects_and_needs_nothing, a_dry_run_says_what_a_run_does_and_changes_nothing,
+         what_is_kept_holds_after_a_reboot_of_either, without_keeping_it_a_reboot_breaks_it_again,
+         what_is_not_the_tunnels_is_left_alone, what_no_command_mends_is_said_and_not_kept,
+         bad_input_is_refused_with_what_to_do]
+
+
+def triple(seed):
+    """Three faults whose findings differ, so that each must be named."""
+    faults = catalogue()
+    names = sorted(name for name in faults if not name.startswith("image-"))
+    chance = random.Random(seed)
+    while True:
+        chosen = chance.sample(names, 3)
+        if not any(apart(chosen[a], chosen[b], faults) for a, b in ((0, 1), (0, 2), (1, 2))):
+            return chosen
+
+
+# What makes a machine lose what another fault has planted there before diagnose.sh can see it.
+HIDES = {
+    "tunnel-missing": ("port", "mark", "own-key", "peer-key", "peer-removed", "preshared-other", "allowed-ips-server",
+                       "tunnel-mtu", "strict-source", "tunnel-no-route", "tunnel-rule"),
+    "link-mtu": ("ipv6-off", "6pn-unreachable", "6pn-no-route", "6pn-neighbour"),
+    "ipv6-off": ("6pn-unreachable", "6pn-no-route", "6pn-neighbour"),
+    "peer-key": ("endpoint-address", "endpoint-port", "allowed-ips-client", "preshared-none"),
+    "peer-removed": ("allowed-ips-server", "preshared-other"),
+    "tunnel-down": ("tunnel-blackhole",),
+    "tunnel-address-taken": ("tunnel-blackhole", "peer-key"),
+    "6pn-address-taken": ("6pn-blackhole", "6pn-rule"),
+    "tunnel-rule": ("tunnel-no-route", "strict-source"),
+    "listener-port": ("listener-loopback", "listener-address"),
+    "listener-address": ("listener-loopback",),
+    "link-down": ("6pn-neighbour", "link-noarp"),
+}
+
+
+def apart(one, other, faults):
+    """Whether two faults cannot be told apart, or one takes the other's trace away."""
+    hides = other in HIDES.get(one, ()) or one in HIDES.get(other, ())
+    return hides or bool(set(faults[one]) & set(faults[other]))
+
+
+def cases():
+    found = {test.__name__: test for test in TESTS}
+    for name in catalogue():
+        if not name.startswith("image-"):
+            found[name] = lambda work, name=name: planted(work, [name])
+    for seed in range(TRIPLES):
+        found[f"seed-{seed}"] = lambda work, seed=seed: planted(work, triple(seed))
+    return found
+
+
+def main():
+    missing = subprocess.run([HERE / "lab/lab.sh", "missing"], capture_output=True, text=True, check=True).stdout.strip()
+    known = cases()
+    if missing:
+        print(f"wireguard: skipped: {missing}")
+        print(f"0 passed, 0 failed, {len(known)} skipped")
+        return 0
+    begun = time.monotonic()
+    chosen = sys.argv[1:] or list(known)
+    for name in chosen:
+        if name not in known:
+            print(f"run.py: there is no case {name}", file=sys.stderr)
+            return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    work = tempfile.mkdtemp(prefix="wireguard-test-")
+    failed, done, lock = [], [0], threading.Lock()
+
+    def one(name):
+        try:
+            known[name](work)
+        except (Failed, subprocess.TimeoutExpired) as error:
+            with lock:
+                failed.append(name)
+                what = f"{name} ({', '.join(triple(int(name[5:])))})" if name.startswith("seed-") else name
+                print(f"FAILED  {what}: {error}\n        again: deploy/wireguard/tests/run.py {name}", flush=True)
+        with lock:
+            done[0] += 1
+
+    pool = concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "8")))
+    try:
+        list(pool.map(one, chosen))
+    finally:
+        STOPPING.set()
+        pool.shutdown(cancel_futures=True)
+        for directory in pathlib.Path(work).iterdir():
+            take_down(directory)
+        shutil.rmtree(work)
+    alone = sum(1 for name in chosen if name in catalogue())
+    triples = sum(1 for name in chosen if name.startswith("seed-"))
+    print(f"wireguard: {alone} faults alone, {triples} triples, {len(chosen) - alone - triples} tests of the scripts, "
+          f"in {time.monotonic() - begun:.0f} s")
+    print(f"{done[0] - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
