@@ -42,16 +42,19 @@ note() {
 brief() { sed -E 's/\\.*//; s/ (qdisc|group|mode|qlen|valid_lft|preferred_lft).*//; s/^[0-9]+: //; s/ +/ /g' <<<"$1"; }
 
 # A mend of the other machine's would take this one's addresses away.
+# shellcheck disable=SC2154 # plan.sh sets them
 check_role() {
   local six
   six=" $(addresses -6 eth0) "
-  if [ "$(wg show wg0 public-key 2>/dev/null)" = "$peer_key" ] || [[ $six == *" $peer_6pn/"* && $six != *" $own_6pn/"* ]]; then
-    usage_error "this is not the $role: it has the other machine's key or 6PN address"
+  if [[ $six != *" $own_6pn/"* ]] &&
+    [[ $six == *" $peer_6pn/"* || $(wg show wg0 public-key 2>/dev/null) == "$peer_key" ]]; then
+    usage_error "this is not the $role: it has the other machine's 6PN address or key"
   fi
 }
 
+# shellcheck disable=SC2034,SC2154 # the checks set and read each other's
 check_all() {
-  path_wrong="" http_found=$http
+  http_found=$http
   check_link
   check_6pn_address
   check_path 6pn -6 "$peer_6pn" "$own_6pn" eth0 "$(next_hop)" "${plan[6pn_mtu]}"

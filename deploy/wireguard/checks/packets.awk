@@ -123,7 +123,7 @@ function verdict_of(rule, table,    words, count, i, word, known, ours, hits, va
         if (word == "counter") { if (words[i + 1] == "packets") { hits = words[i + 2] + 0; i += 4 } continue }
         if (word == "accept" || word == "return") return known ? word : ""
         if (word == "reject" && refuses_another(words[i + 2])) return ""
-        if (word == "queue" && words[i + 1] == "bypass") return ""
+        if (word == "queue" && rule ~ / bypass/) return ""
         if (word ~ /^(drop|reject|queue)$/) return known || ours || hits ? "drop" : "unclear"
         if (word ~ /^(redirect|dnat|snat|masquerade)$/)
             return !known && !ours ? "" : translated(word, words[i + 1] == "ip" || words[i + 1] == "ip6" ? words[i + 3] : words[i + 2])
