@@ -28,6 +28,11 @@ test: build controlplane policies-test ## run all tests
 test-integration: build ## run the integration tests against the cluster of the current kubeconfig
 	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked -p scalegate-tests --test it
 
+.PHONY: fuzz
+fuzz: build controlplane ## change certificates, modules and requests at random, FUZZ_SECONDS each
+	SCALEGATE_FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
+	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture fuzz::
+
 .PHONY: lint
 lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles and the chart
 	$(CARGO) fmt --all --check

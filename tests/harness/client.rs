@@ -4,6 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::{HeaderMap, Method, Request};
@@ -15,7 +16,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -110,6 +113,18 @@ impl Client {
     /// One request on a connection of its own.
     pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer> {
         self.http1().await?.request(method, path, headers, body).await
+    }
+
+    /// What comes back first when `bytes` are all that is sent over HTTP/1.1: nothing, if the gateway ends the connection
+    /// without an answer, or waits for more for as long as `patience`.
+    pub async fn raw(&self, bytes: &[u8], patience: Duration) -> Result<Vec<u8>> {
+        let mut stream = self.tls(b"http/1.1").await?;
+        let mut answer = vec![0; 4096];
+        // A connection that is ended while bytes are still on their way is reset.
+        let _ = stream.write_all(bytes).await;
+        let length = timeout(patience, stream.read(&mut answer)).await.map_or(0, Result::unwrap_or_default);
+        answer.truncate(length);
+        Ok(answer)
     }
 
     /// GET.
