@@ -38,8 +38,8 @@ prepare() {
     for name in elasticsearch kibana filebeat; do
         install --directory --owner "$name" --group "$name" --mode 700 "/data/$name"
     done
-    install --directory --owner nomad --group nomad --mode 755 /data/nomad
-    install --directory --mode 755 /data/nomad/log
+    # Nomad itself would make alloc so that nobody else can list it, and Filebeat, in Nomad's group, finds files by listing.
+    install --directory --owner nomad --group nomad --mode 750 /data/nomad /data/nomad/log /data/nomad/alloc
     # Of a Filebeat that was killed. Its process number may be another's by now.
     rm -f /data/filebeat/filebeat.lock
     # What Kibana has sealed must open after a reboot.
@@ -125,7 +125,8 @@ running() { [ -n "${pid_of[$1]:-}" ] && kill -0 "${pid_of[$1]}" 2>/dev/null; }
 
 # end NAME SIGNAL SECONDS: sends the signal, and SIGKILL if that was not enough.
 end() {
-    if ! running "$1"; then return; fi
+    # In a trap, a bare `return` would give the status of what the signal interrupted.
+    if ! running "$1"; then return 0; fi
     kill -s "$2" "${pid_of[$1]}" || return 0
     if ! timeout "$3" tail --pid "${pid_of[$1]}" --sleep-interval 0.1 -f /dev/null; then
         say "$1 did not end within $3 s"
@@ -152,15 +153,6 @@ provision() {
         ./provision/provision.sh "$1"
 }
 
-# What Nomad says goes into a file for each day, which grows on after a reboot and is never renamed.
-by_day() {
-    local day line
-    while IFS= read -r line; do
-        printf -v day '%(%F)T' -1
-        printf '%s\n' "$line" >>"/data/nomad/log/nomad-$day.log"
-    done
-}
-
 nomad_is_ready() { curl --silent --fail http://127.0.0.1:4646/v1/nodes | jq --exit-status '.[0].Status == "ready"'; }
 
 kibana_is_ready() {
@@ -184,7 +176,7 @@ main() {
 
     FILEBEAT_PASSWORD=$filebeat_password start filebeat filebeat -e -c "$PWD/config/filebeat.yml" --strict.perms=false
 
-    start nomad nomad agent -dev -config "$PWD/config/nomad.hcl" > >(by_day) 2>&1
+    start nomad ./nomad.sh
     step "reach Nomad" answers nomad_is_ready
     step "start the job" ./job.sh start
 

@@ -4,9 +4,6 @@ data_dir  = "/data/nomad"
 log_json  = true
 log_level = "INFO"
 
-# Not `log_file`: it is rotated by renaming, after which two lines would share a path and an offset, and so their `_id`.
-# entrypoint.sh writes what Nomad says into a file for each day.
-
 disable_update_check = true
 
 client {
