@@ -54,7 +54,7 @@ check_role() {
 
 # shellcheck disable=SC2034,SC2154 # the checks set and read each other's
 check_all() {
-  http_found=$http
+  find_listener
   check_link
   check_6pn_address
   check_path 6pn -6 "$peer_6pn" "$own_6pn" eth0 "$(next_hop)" "${plan[6pn_mtu]}"

@@ -19,7 +19,7 @@ usage() { usage_error "usage: fix.sh [--plan FILE] [--dry-run] [--persist] serve
 # Fills `told` with what diagnose.sh says, `found` with its findings' names and commands, and `left` with its status.
 diagnose() {
   left=0
-  told=$("$here/diagnose.sh" --plan "$plan_file" "$role") || left=$?
+  told=$(bash "$here/diagnose.sh" --plan "$plan_file" "$role") || left=$?
   if [ "$left" -gt 1 ]; then exit "$left"; fi
   found=$(awk '/^[0-9]+[.] / { id = $2; sub(/:/, "", id) } sub(/^     mend:     /, "") { print id "\t" $0 }' <<<"$told")
 }
@@ -75,7 +75,7 @@ kept() {
       /^[ \t]*\[/ { interface = name == "interface"; next }
       interface && NF && !/^[ \t]*#/ && !index($0, ours) && name !~ /^(address|listenport|mtu|privatekey|fwmark)$/' "$conf"
   fi
-  echo "PostUp = $1/fix.sh $role || true"
+  echo "PostUp = bash $(printf %q "$1")/fix.sh $role || true"
   wg showconf wg0 | awk '/^\[Peer\]/ { peers = 1; print "" } peers && NF'
 }
 

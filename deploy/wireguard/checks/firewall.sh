@@ -16,10 +16,13 @@ underlay_packets() {
   done
 }
 
+# Where HTTP is sent on to another address or port, packets have that one from then on, and answers until they leave.
 tunnel_packets() {
   if [ "$role" = server ]; then
-    echo "http-in in wg0 ip tcp $peer_tunnel $own_tunnel 40000 $http new"
-    echo "http-out out wg0 ip tcp $own_tunnel $peer_tunnel $http 40000 established"
+    echo "http-in in wg0 ip tcp $peer_tunnel $own_tunnel 40000 $http new ingress,prerouting"
+    echo "served-in in wg0 ip tcp $peer_tunnel $served_address 40000 $served new input"
+    echo "served-out out wg0 ip tcp $served_address $peer_tunnel $served 40000 established output,postrouting"
+    echo "http-out out wg0 ip tcp $own_tunnel $peer_tunnel $http 40000 established egress"
   else
     echo "http-out out wg0 ip tcp $own_tunnel $peer_tunnel 40000 $http new"
     echo "http-in in wg0 ip tcp $peer_tunnel $own_tunnel $http 40000 established"
@@ -32,15 +35,17 @@ tunnel_packets() {
 
 # What lets exactly the packets of one kind through, in the words of nft.
 let_through() {
-  local side=dport
-  [ "$role" = server ] || side=sport
+  local in=dport out=sport
+  if [ "$role" = client ]; then in=sport out=dport; fi
   case $1 in
   wireguard-in) echo "iifname eth0 ip6 saddr $peer_6pn udp dport $own_port" ;;
   wireguard-out) echo "oifname eth0 ip6 daddr $peer_6pn udp dport $peer_port" ;;
   neighbour-in) echo "iifname eth0 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }" ;;
   neighbour-out) echo "oifname eth0 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }" ;;
-  http-in) echo "iifname wg0 ip saddr $peer_tunnel tcp $side $http" ;;
-  http-out) echo "oifname wg0 ip daddr $peer_tunnel tcp $([ $side = dport ] && echo sport || echo dport) $http" ;;
+  http-in) echo "iifname wg0 ip saddr $peer_tunnel tcp $in $http" ;;
+  http-out) echo "oifname wg0 ip daddr $peer_tunnel tcp $out $http" ;;
+  served-in) echo "iifname wg0 ip saddr $peer_tunnel tcp dport $served" ;;
+  served-out) echo "oifname wg0 ip daddr $peer_tunnel tcp sport $served" ;;
   ping-in) echo "iifname wg0 ip saddr $peer_tunnel icmp type { echo-request, echo-reply }" ;;
   ping-out) echo "oifname wg0 ip daddr $peer_tunnel icmp type { echo-request, echo-reply }" ;;
   esac
@@ -120,7 +125,7 @@ takes_away() {
   local rule=" ${1//[{\}\"]/} "
   [ "$2" != policy ] || return 1
   [[ $rule =~ \ (udp|th)\ [ds]port\ ($own_port|$peer_port)\  ]] ||
-    [[ $rule =~ \ [io]ifname\ wg0\  && $rule =~ \ (tcp|th)\ [ds]port\ $http\  ]] ||
+    [[ $rule =~ \ [io]ifname\ wg0\  && $rule =~ \ (tcp|th)\ [ds]port\ ($http|$served)\  ]] ||
     [[ $rule =~ \ (redirect|dnat|snat)\  && $rule =~ \ [ds]port\ $http\  ]]
 }
 
@@ -151,11 +156,12 @@ simple() { [[ $1 =~ ^[A-Za-z0-9_./-]+$ ]]; }
 # shellcheck disable=SC2016 # awk's
 in_save='NR == line && !/["$`;&|<>()\\]/ { sub(/^-A /, ""); print tool " -D " $0 }'
 
-# HTTP by 6PN must be stopped, on the server, at the plan's port and at the one where the server is.
+# HTTP by 6PN must be stopped, on the server, at the plan's port and at the one that it is sent on to.
 check_6pn_closed() {
   [ "$role" = server ] || return 0
-  local port match
-  for port in $(printf '%s\n' "$http" "$http_found" | sort -u); do
+  local port ports=$http match
+  if [ "$served" != "$http" ] && listening | grep -qxF -e "*:$served" -e "[::]:$served"; then ports+=" $served"; fi
+  for port in $ports; do
     if sent "open in eth0 ip6 tcp $peer_6pn $own_6pn 40000 $port new" | grep -q '^open'; then continue; fi
     match="-i eth0 -p tcp --dport $port -j DROP"
     finding 6pn-open "nothing stops HTTP that comes by 6PN" "no rule for TCP port $port on eth0" "$(

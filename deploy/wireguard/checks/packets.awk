@@ -3,8 +3,8 @@
 #
 #   NAME <tab> FAMILY TABLE CHAIN <tab> HANDLE or `policy` <tab> the rule
 #
-# A packet's line: NAME in|out DEVICE FAMILY PROTOCOL SOURCE DESTINATION SPORT DPORT STATE; for ICMP, SPORT is the name of
-# its type. Each base chain on the way must let it pass, and a rule counts if all that it asks for holds. A rule that asks
+# A packet's line: NAME in|out DEVICE FAMILY PROTOCOL SOURCE DESTINATION SPORT DPORT STATE [HOOK,...]; for ICMP, SPORT is
+# the name of its type; with hooks, it looks so at these alone, and otherwise at others. Each base chain on the way must let it pass, and a rule counts if all that it asks for holds. A rule that asks
 # for more than is known here (a rate, a length, a mark) counts against a packet if it names what is the tunnel's own, or
 # if its own counter says that it has stopped some.
 #
@@ -42,6 +42,7 @@ $1 == "type" && / hook / {
 
 END {
     for (p = 1; p <= packets; p++) {
+        delete packet
         split(packet_lines[p], packet, " ")
         for (c = 1; c <= chain_count; c++)
             if (on_the_way(chains[c]) && walk(chains[c], 0) == "drop")
@@ -57,7 +58,7 @@ function after(word,    i) {
 
 function on_the_way(name,    parts, hook) {
     hook = hook_of[name]
-    if (hook == "") return 0
+    if (hook == "" || packet[11] != "" && index("," packet[11] ",", "," hook ",") == 0) return 0
     split(name, parts, " ")
     if (parts[1] == "netdev")
         return index(device_of[name], "\"" packet[3] "\"") && hook == (packet[2] == "in" ? "ingress" : "egress")

@@ -19,55 +19,74 @@ check_settings() {
 # The addresses and ports that are listened on: ADDRESS:PORT.
 listening() { ss -Hltn | awk '{ sub(/%[^:]*/, "", $4); print $4 }' | sort -u; }
 
-# Who listens for HTTP. A process that is bound to another address or port is reached by rewriting, since it must not be
-# started anew. Sets http_found, the port where 6PN may reach it.
-check_listener() {
+# Where HTTP is served: `served_address` and `served`, the port, as packets have them once they are past all translation.
+# A process that is bound elsewhere is reached by translation, since it must not be started anew; `unserved` is then the
+# finding.
+find_listener() {
   local all where
-  http_found=$http
+  served_address=$own_tunnel served=$http unserved=()
   [ "$role" = server ] || return 0
   all=$(listening)
   # ss writes [::] for what takes IPv6 only, and * for both.
   if grep -qxE "(\*|0\.0\.0\.0|${own_tunnel//./\\.}):$http" <<<"$all"; then return; fi
-  where=$(rewritten)
+  where=$(translated)
   if [ -n "$where" ]; then
-    reached_by_6pn "$where"
+    served_is "$where"
     return
   fi
   where=$(grep -xE "127\.[0-9.]+:$http" <<<"$all" | head -n 1)
   if [ -n "$where" ]; then
-    finding listener-loopback "the HTTP server listens on loopback only" "$where" \
-      "echo 1 >/proc/sys/net/ipv4/conf/wg0/route_localnet; $(rewrite DNAT "$where")"
+    served_is "$where"
+    unserved=(listener-loopback "the HTTP server listens on loopback only" "$where"
+      "echo 1 >/proc/sys/net/ipv4/conf/wg0/route_localnet; $(translate dnat "$where")")
     return
   fi
   where=$(grep -xE "[0-9.]+:$http" <<<"$all" | head -n 1)
   if [ -n "$where" ]; then
-    finding listener-address "the HTTP server listens on another address" "$where, not $own_tunnel" "$(rewrite DNAT "$where")"
+    served_is "$where"
+    unserved=(listener-address "the HTTP server listens on another address" "$where, not $own_tunnel" "$(translate dnat "$where")")
     return
   fi
   # SSH and DNS are what else listens on every address.
   where=$(grep -xE '(\*|0\.0\.0\.0):[0-9]+' <<<"$all" | grep -vE ':(22|53)$')
   if [ "$(grep -c . <<<"$where")" = 1 ]; then
-    reached_by_6pn "${where##*:}"
-    finding listener-port "the HTTP server listens on another port" "$where, not port $http" "$(rewrite REDIRECT "${where##*:}")"
+    served_is ":${where##*:}"
+    unserved=(listener-port "the HTTP server listens on another port" "$where, not port $http" "$(translate redirect ":$served")")
   else
-    finding listener-missing "nothing listens for HTTP where the tunnel ends" "listening: ${all//$'\n'/ }" ""
+    unserved=(listener-missing "nothing listens for HTTP where the tunnel ends" "listening: ${all//$'\n'/ }" "")
   fi
 }
 
+# served_is [ADDRESS]:PORT
 # shellcheck disable=SC2034 # firewall.sh reads it
-reached_by_6pn() { if grep -qxF -e "*:$1" -e "[::]:$1" <<<"$all"; then http_found=$1; fi; }
+served_is() {
+  served=${1##*:}
+  if [ -n "${1%:*}" ]; then served_address=${1%:*}; fi
+}
 
-# rewrite DNAT|REDIRECT TO
-rewrite() {
+check_listener() { if [ ${#unserved[@]} -gt 0 ]; then finding "${unserved[@]}"; fi; }
+
+# translate dnat|redirect [ADDRESS]:PORT
+translate() {
   if [ -n "$nft" ]; then
-    echo "nft 'add table ip mend; add chain ip mend prerouting { type nat hook prerouting priority -100; }; add rule ip mend prerouting iifname wg0 tcp dport $http $([ "$1" = DNAT ] && echo dnat to "$2" || echo redirect to ":$2")'"
+    echo "nft 'add table ip mend; add chain ip mend prerouting { type nat hook prerouting priority -100; }; add rule ip mend prerouting iifname wg0 tcp dport $http $1 to $2'"
+  elif [ "$1" = dnat ]; then
+    echo "iptables -t nat -A PREROUTING -i wg0 -p tcp --dport $http -j DNAT --to-destination $2"
   else
-    echo "iptables -t nat -A PREROUTING -i wg0 -p tcp --dport $http -j $([ "$1" = DNAT ] && echo DNAT --to-destination "$2" || echo REDIRECT --to-ports "$2")"
+    echo "iptables -t nat -A PREROUTING -i wg0 -p tcp --dport $http -j REDIRECT --to-ports ${2#:}"
   fi
 }
 
-# The port that HTTP from the tunnel is sent to by a rule as above.
-rewritten() { sed -nE "s/.*iifname \"?wg0\"? .*port [{]?${http}[}]? .*(redirect|dnat) to ([^ ]*:)?([0-9]+)( .*)?$/\3/p" <<<"$rules" | head -n 1; }
+# Where a rule as above sends HTTP from the tunnel, if someone listens there.
+translated() {
+  local to
+  to=$(sed -nE "s/.*iifname \"?wg0\"? .*port [{]?${http}[}]? .*(redirect|dnat) to ([^ ]+)( .*)?$/\2/p" <<<"$rules" | head -n 1)
+  case $to in
+  '') ;;
+  *:*) if [[ $open == *" ${to##*:} "* ]]; then echo "$to"; fi ;;
+  *) if [[ $open == *" $to "* ]]; then echo ":$to"; fi ;;
+  esac
+}
 
 check_names() {
   local name address held

@@ -38,7 +38,7 @@ missing() {
   if unshare --net ip link add wg0 type wireguard 2>/dev/null; then return; fi
   if ! command -v wireguard-go >/dev/null; then
     echo "neither the kernel nor a program has WireGuard: apt-get install wireguard-go"
-  elif ! (: <>/dev/net/tun) 2>/dev/null; then
+  elif ! [ -c /dev/net/tun ] || ! (: <>/dev/net/tun) 2>/dev/null; then
     echo "the lab's WireGuard needs /dev/net/tun: modprobe tun, or mknod -m 600 /dev/net/tun c 10 200"
   fi
 }

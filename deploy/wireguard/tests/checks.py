@@ -201,7 +201,7 @@ class Checks(unittest.TestCase):
 
     def test_each_fault_of_the_lab_is_one_that_diagnose_can_name(self):
         code = "".join(path.read_text() for path in (HERE / "checks").glob("*.sh"))
-        known = set(re.findall(r"finding ([a-z0-9-]+) ", code)) | {"rp-filter"}
+        known = set(re.findall(r"(?:finding |unserved=\()([a-z0-9-]+) ", code)) | {"rp-filter"}
         for prefix in ("6pn", "tunnel"):
             known |= {prefix + suffix for suffix in re.findall(r'finding "\$id(-[a-z-]+)"', code)}
             known |= {f"{prefix}-address-taken"}
