@@ -313,7 +313,7 @@ def commands_of(page):
 
 def the_commands_of_the_notes_mend_a_fresh_pair(work):
     with Lab(work) as lab:
-        clone = lab.directory / "a clone"
+        clone = pathlib.Path(work) / "a clone"
         shutil.copytree(HERE, clone / "deploy/wireguard", ignore=shutil.ignore_patterns("plan"))
         commands = list(commands_of((HERE / "NOTES.md").read_text()))
         script = "".join(f"{command}\necho \"@@ $?\"\n" for command, _ in commands)
