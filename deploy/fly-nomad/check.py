@@ -31,8 +31,8 @@ def fly(path):
         yield f"{key} is missing"
     if config.get("kill_signal") != "SIGTERM":
         yield "kill_signal must be SIGTERM, at which entrypoint.sh drains"
-    if not 110 <= (seconds(config.get("kill_timeout")) or 0) <= 300:
-        yield "kill_timeout must be from 110 s, which draining may take, to 300 s, Fly's limit"
+    if not 115 <= (seconds(config.get("kill_timeout")) or 0) <= 300:
+        yield "kill_timeout must be from 115 s, which draining may take, to 300 s, Fly's limit"
     if config.get("mounts", {}).get("destination") != "/data":
         yield "the volume must be at /data"
     if config.get("deploy", {}).get("strategy") not in ("immediate", "rolling"):

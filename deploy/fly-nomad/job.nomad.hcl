@@ -12,6 +12,7 @@ job "demo" {
 
     task "generator" {
       driver       = "raw_exec"
+      kill_signal  = "SIGTERM"
       kill_timeout = "5s"
       config {
         command = "/opt/machine/job/generator.sh"
@@ -32,6 +33,7 @@ job "demo" {
 
     task "replay" {
       driver       = "raw_exec"
+      kill_signal  = "SIGTERM"
       kill_timeout = "5s"
       config {
         command = "/opt/machine/job/replay.sh"

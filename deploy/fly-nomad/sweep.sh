@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# sweep.sh [--once]: each hour, deletes what is older than KEEP_DAYS (default 7): the indices of such days, and the files
-# that they were made from. While less than FREE_MB (default 1024) is free on the volume, the oldest day goes too, unless
-# it is today. Lifecycle management would do the same by age, and knows nothing of the disk.
+# sweep.sh [--once]: every ten minutes, deletes what is older than KEEP_DAYS (default 7): the indices of such days, and
+# the files that they were made from. While less than FREE_MB (default 1024) is free on the volume, the oldest day goes
+# too, unless it is today. Lifecycle management would do the same by age, and knows nothing of the disk.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -45,8 +45,8 @@ case "${1:-}" in
 --once) sweep ;;
 '')
     while :; do
-        sweep
-        sleep 3600
+        "./${0##*/}" --once || echo "sweep: it failed, and is tried again in ten minutes" >&2
+        sleep 600
     done
     ;;
 *)

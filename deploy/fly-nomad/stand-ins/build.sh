@@ -95,7 +95,8 @@ elasticsearch() {
             >"$home/modules/${module%:*}/plugin-descriptor.properties"
     done
     jlink --add-modules ALL-MODULE-PATH --strip-debug --no-header-files --no-man-pages --output "$home/jdk"
-    install "$here/elasticsearch/elasticsearch" "$here/elasticsearch/elasticsearch-keystore" "$home/bin/"
+    install "$here/elasticsearch/elasticsearch.sh" "$home/bin/elasticsearch"
+    install "$here/elasticsearch/keystore.sh" "$home/bin/elasticsearch-keystore"
     install --mode 644 "$here/elasticsearch/log4j2.properties" "$home/config/"
 }
 

@@ -63,7 +63,7 @@ def build():
     """The image's id. What the stand-ins and the build print comes up only if they fail."""
     arguments = run(HERE / "stand-ins/build.sh").split()
     with tempfile.NamedTemporaryFile(mode="r") as name:
-        run("buildah", "bud", "--isolation=chroot", "--format=docker", "--layers", "--tag=localhost/scalegate-fly-nomad:test",
+        run("buildah", "bud", "--isolation=chroot", "--format=docker", "--layers", "--force-rm", "--tag=localhost/scalegate-fly-nomad:test",
             f"--iidfile={name.name}", *arguments, HERE)
         return name.read().removeprefix("sha256:")
 
@@ -196,7 +196,7 @@ class Machine:
 def lines(volume):
     """The file and the offset of each whole line that was logged."""
     found = set()
-    for pattern in ("nomad/log/nomad-*.log", "nomad/alloc/*/alloc/logs/*.std*.*"):
+    for pattern in ("nomad/log/nomad-*.log", "nomad/alloc/*/alloc/logs/[!.]*.std*"):
         for file in volume.glob(pattern):
             offset = 0
             for line in file.read_bytes().split(b"\n")[:-1]:
@@ -378,7 +378,7 @@ def a_server_that_dies_while_it_is_waited_for_stops_the_machine(volume):
 def one_that_dies_while_another_is_waited_for_stops_the_machine_too(volume):
     with Machine(volume, KIBANA_PASSWORD=PASSWORD) as machine:
         machine.said("^machine: starting nomad$")
-        os.kill(machine.server("filebeat"), signal.SIGKILL)
+        os.kill(until("Filebeat starts", lambda: machine.server("filebeat")), signal.SIGKILL)
         status, said = machine.ended()
         expect(status == 1 and "filebeat ended with status 137" in said, f"it ends with {status}: {said}")
 
