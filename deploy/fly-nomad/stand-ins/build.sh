@@ -3,7 +3,7 @@
 # the build arguments that name them. Nomad and Filebeat are compiled from their Go modules, Elasticsearch is put together
 # from its jars in Maven Central, the runtime is debootstrap's, and Kibana, which is in none of these places, is a stub.
 #
-# It needs Debian, root, Go 1.26, Node 20 and Java 17, and installs buildah, debootstrap and Maven where they are missing.
+# It needs Debian, root, Go 1.26, Node 20 and Java 17, and installs the rest where it is missing.
 # The first run takes about ten minutes on two cores; what it compiles is kept in ~/.cache/scalegate/fly-nomad.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -114,7 +114,9 @@ for program in apt-get go node; do
     command -v "$program" >/dev/null || { say "$program is missing"; exit 1; }
 done
 need buildah buildah
+need curl curl
 need debootstrap debootstrap
+need ip iproute2
 need jlink openjdk-17-jdk-headless
 need mvn maven
 work=$(mktemp -d)

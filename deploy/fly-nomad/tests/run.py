@@ -363,6 +363,10 @@ def killing_any_server_stops_the_machine_with_a_reason_and_loses_nothing(volume)
             status, said = machine.ended()
             for place in (said, reason(volume)):
                 expect(status == 1 and f"{name} ended with status 137" in place, f"without {name} it ends with {status}: {place}")
+    # And once the machine itself, as when its host fails.
+    with booted(volume) as machine:
+        os.kill(machine.init(), signal.SIGKILL)
+        machine.ended()
     with booted(volume) as machine:
         return f"{len(SERVERS)} killed, {accounted(machine, volume)} lines"
 
