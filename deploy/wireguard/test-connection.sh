@@ -51,9 +51,9 @@ ready() {
   for side in client server; do
     tools="ping wg"
     [ $side = server ] || tools="curl tcpdump ping wg"
-    answer=$($side "for tool in $tools; do command -v \$tool >/dev/null || echo no \$tool; done; echo asked" 2>&1 | xargs) || true
+    answer=$($side "for tool in $tools; do command -v \$tool >/dev/null || echo no \$tool; done; echo asked" | grep -E '^(no .*|asked)$') || true
     if [ "$answer" != asked ]; then
-      said "the $side can be asked" "${answer:-no answer}"
+      said "the $side can be asked, and has $tools" "${answer:-no answer}"
       exit 1
     fi
   done
@@ -99,7 +99,7 @@ crosses() {
   before=$(received)
   seen=$(client "exec 3< <(exec tcpdump --immediate-mode -qlnni eth0 '(ip6 host $peer_6pn and not icmp6) or tcp port $http' 2>&1); while read -r line <&3 && [[ \$line != *listening* ]]; do :; done; curl -s -o /dev/null -m 10 -w '%{http_code} %{size_download}' http://$peer_tunnel:$http/; echo; kill -INT \$!; cat <&3")
   after=$(received)
-  answer=$(head -n 1 <<<"$seen")
+  answer=$(grep -m 1 -xE '[0-9]{3} [0-9]+' <<<"$seen" || true)
   if [[ $answer == "200 "* ]] && [ $((${after:-0} - ${before:-0})) -ge "${answer#200 }" ]; then
     said "its bytes come through the tunnel"
   else
