@@ -471,7 +471,8 @@ def main():
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         print("fly-nomad: skipped: it needs Debian and root, to make the stand-ins and to boot in namespaces")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))
     print("fly-nomad: Kibana and Fly itself are not run: Kibana is a stub, and an init of ours boots the image", flush=True)
     started = time.monotonic()
     Machine.image = build()
