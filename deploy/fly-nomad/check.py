@@ -21,6 +21,19 @@ except ModuleNotFoundError:
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+# What fly.toml has. Of flyctl's sections that are not here, each would make another machine or something public; a key that
+# flyctl does not know, it passes over.
+SECTIONS = {
+    "build": {"dockerfile"},
+    "deploy": {"strategy"},
+    "mounts": {"source", "destination", "initial_size", "snapshot_retention"},
+    "vm": {"size", "memory"},
+    "restart": {"policy", "retries"},
+    "checks": {"type", "port", "method", "path", "interval", "timeout", "grace_period"},
+}
+KEYS = {"app", "primary_region", "kill_signal", "kill_timeout", "env", *SECTIONS}
+
+
 def seconds(text):
     match = re.fullmatch(r"(\d+)(s|m)", str(text))
     return int(match[1]) * (60 if match[2] == "m" else 1) if match else None
@@ -32,11 +45,15 @@ def fly(path):
         print(f"{path.name}: not checked, without Python 3.11", file=sys.stderr)
         return
     config = tomllib.loads(path.read_text())
-    known = {"app", "primary_region", "kill_signal", "kill_timeout", "build", "deploy", "env", "mounts", "vm", "checks", "restart"}
-    for key in config.keys() - known:
+    for key in sorted(config.keys() - KEYS):
         yield f"{key} is not expected: more than one machine, or something public?"
-    for key in known - config.keys():
+    for key in sorted(KEYS - config.keys()):
         yield f"{key} is missing"
+    for section, keys in SECTIONS.items():
+        parts = config.get(section, {})
+        parts = parts.values() if section == "checks" else parts if isinstance(parts, list) else [parts]
+        for key in sorted({key for part in parts for key in part} - keys):
+            yield f"{section}.{key} is no key of it"
     if config.get("kill_signal") != "SIGTERM":
         yield "kill_signal must be SIGTERM, at which entrypoint.sh drains"
     if not 115 <= (seconds(config.get("kill_timeout")) or 0) <= 300:

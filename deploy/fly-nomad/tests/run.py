@@ -414,6 +414,7 @@ def the_checkers_find_what_is_wrong(volume):
         (toml, objects): None,
         (toml + "\n[processes]\nweb = \"x\"\n", objects): "processes is not expected",
         (toml + "\n[http_service]\ninternal_port = 5601\n", objects): "http_service is not expected",
+        (toml.replace("grace_period", "graceperiod"), objects): "checks.graceperiod is no key",
         (toml.replace("4gb", "1gb"), objects): "one [[vm]]",
         (toml.replace("SIGTERM", "SIGINT"), objects): "kill_signal must be",
         (toml.replace("120s", "5s"), objects): "kill_timeout must be",
