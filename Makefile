@@ -40,6 +40,8 @@ lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles and the
 	charts/tools/lint.sh
 	deploy/release/test.sh
 	deploy/release/deny.sh bans licenses sources
+	deploy/fly-nomad/check.py
+	deploy/wireguard/tests/checks.py
 
 .PHONY: chart-test
 chart-test: ## check what the chart renders, what it refuses, and its README
@@ -138,6 +140,14 @@ kind-upgrade-test: build ## upgrade, roll back, drain, rotate and change the lea
 .PHONY: kind-down
 kind-down: ## delete the KIND cluster
 	deploy/kind/kind.sh down
+
+.PHONY: wireguard-test
+wireguard-test: ## break a WireGuard tunnel in every way that the lab knows, and have it mended (needs root)
+	deploy/wireguard/tests/run.py
+
+.PHONY: fly-nomad-test
+fly-nomad-test: ## build the image of the Nomad machine on stand-ins, boot it, kill its parts (needs Debian and root)
+	deploy/fly-nomad/tests/run.py
 
 .PHONY: clean
 clean: ## remove what was built in this clone; the cache that clones share stays
