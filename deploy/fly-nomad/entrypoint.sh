@@ -69,9 +69,13 @@ until_ended() {
         ended='' status=0
         wait -n -p ended "$@" "${!name_of[@]}" || status=$?
         for pid in "${!name_of[@]}"; do
-            if [ "${ended:-}" = "$pid" ]; then stop 1 "${name_of[$pid]} ended with status $status"; fi
-            # One that ended before the wait began.
-            if ! kill -0 "$pid" 2>/dev/null; then stop 1 "${name_of[$pid]} has ended"; fi
+            if [ "${ended:-}" != "$pid" ]; then
+                if kill -0 "$pid" 2>/dev/null; then continue; fi
+                # It ended before the wait began.
+                status=0
+                wait "$pid" || status=$?
+            fi
+            stop 1 "${name_of[$pid]} ended with status $status"
         done
         if [ "${ended:-}" = "${1:-none}" ]; then return "$status"; fi
     done
