@@ -29,7 +29,7 @@ alone() {
   [ -z "${WIREGUARD_MENDING:-}" ] || exit 0
   export WIREGUARD_MENDING=1
   exec 9>/run/wireguard-mend.lock
-  flock 9
+  if command -v flock >/dev/null; then flock 9; fi
 }
 
 # One round: what is found now. What a command starts must not inherit the lock, nor read the findings.

@@ -159,16 +159,15 @@ in_save='NR == line && !/["$`;&|<>()\\]/ { sub(/^-A /, ""); print tool " -D " $0
 # HTTP by 6PN must be stopped, on the server, at the plan's port and at the one that it is sent on to.
 check_6pn_closed() {
   [ "$role" = server ] || return 0
-  local port ports=$http match
-  if [ "$served" != "$http" ] && listening | grep -qxF -e "*:$served" -e "[::]:$served"; then ports+=" $served"; fi
-  for port in $ports; do
+  local port
+  for port in $(printf '%s\n' "$http" "$served" | sort -u); do
+    listening | grep -qxF -e "*:$port" -e "[::]:$port" -e "[$own_6pn]:$port" || continue
     if sent "open in eth0 ip6 tcp $peer_6pn $own_6pn 40000 $port new" | grep -q '^open'; then continue; fi
-    match="-i eth0 -p tcp --dport $port -j DROP"
     finding 6pn-open "nothing stops HTTP that comes by 6PN" "no rule for TCP port $port on eth0" "$(
       if [ -n "$nft" ]; then
         echo "nft 'add table inet mend; add chain inet mend input { type filter hook input priority -10; }; add rule inet mend input iifname eth0 tcp dport $port drop'"
       else
-        echo "ip6tables -I INPUT $match"
+        echo "ip6tables -I INPUT -i eth0 -p tcp --dport $port -j DROP"
       fi
     )"
   done

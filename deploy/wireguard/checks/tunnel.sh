@@ -17,15 +17,17 @@ check_tunnel() {
 }
 
 check_tunnel_settings() {
-  local port mark key
+  local port mark key family=-6 device=eth0 hop
   port=$(wg show wg0 listen-port)
   if [ "$port" != "$own_port" ]; then
     finding tunnel-port "WireGuard listens on another port than the plan's" "listening port: $port, not $own_port" \
       "wg set wg0 listen-port $own_port"
   fi
   mark=$(wg show wg0 fwmark)
-  if [ "$mark" != off ]; then
-    finding tunnel-mark "WireGuard marks its packets, which rules then send elsewhere" "fwmark: $mark" "wg set wg0 fwmark 0"
+  hop=$(next_hop)
+  # A mark is no harm as such. What is wrong without it too is found above.
+  if [ "$mark" != off ] && ! leaves "$(route_get "$peer_6pn" mark "$mark")" && leaves "$(route_get "$peer_6pn")"; then
+    finding tunnel-mark "WireGuard marks its packets, which rules then send elsewhere" "fwmark: $mark; $(route_get "$peer_6pn" mark "$mark")" "wg set wg0 fwmark 0"
   fi
   key=$(wg show wg0 public-key)
   if [ "$key" != "$own_key" ]; then

@@ -12,7 +12,7 @@
 # wg, wg-quick, wireguard-go (or a kernel with WireGuard), nft, iptables and python3.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-lab=${LAB:-$here/../../../target/wireguard/lab}
+lab=$(realpath -m "${LAB:-$here/../../../target/wireguard/lab}")
 PATH=$PATH:/usr/sbin:/sbin
 
 die() {
