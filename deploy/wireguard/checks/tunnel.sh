@@ -16,6 +16,7 @@ check_tunnel() {
   esac
 }
 
+# shellcheck disable=SC2034 # family, device and hop are for route_get and leaves
 check_tunnel_settings() {
   local port mark key family=-6 device=eth0 hop
   port=$(wg show wg0 listen-port)
