@@ -23,7 +23,7 @@ listening() { ss -Hltn | awk '{ sub(/%[^:]*/, "", $4); print $4 }' | sort -u; }
 # A process that is bound elsewhere is reached by translation, since it must not be started anew; `unserved` is then the
 # finding.
 find_listener() {
-  local all where
+  local all where localnet=/proc/sys/net/ipv4/conf/wg0/route_localnet
   served_address=$own_tunnel served=$http unserved=()
   [ "$role" = server ] || return 0
   all=$(listening)
@@ -32,13 +32,17 @@ find_listener() {
   where=$(translated)
   if [ -n "$where" ]; then
     served_is "$where"
+    # A tunnel that came anew has lost the setting, and not the rule.
+    if [[ $where == 127.* && $(cat $localnet 2>/dev/null) == 0 ]]; then
+      unserved=(listener-loopback "the HTTP server listens on loopback only" "net.ipv4.conf.wg0.route_localnet = 0" "echo 1 >$localnet")
+    fi
     return
   fi
   where=$(grep -xE "127\.[0-9.]+:$http" <<<"$all" | head -n 1)
   if [ -n "$where" ]; then
     served_is "$where"
     unserved=(listener-loopback "the HTTP server listens on loopback only" "$where"
-      "echo 1 >/proc/sys/net/ipv4/conf/wg0/route_localnet; $(translate dnat "$where")")
+      "echo 1 >$localnet; $(translate dnat "$where")")
     return
   fi
   where=$(grep -xE "[0-9.]+:$http" <<<"$all" | head -n 1)

@@ -35,7 +35,7 @@ def a_dry_run_says_what_a_run_does_and_changes_nothing(work):
 
 
 def what_is_kept_holds_after_a_reboot_of_either(work):
-    with Lab(work, "--faults", ",".join(name for name in catalogue() if name.startswith("image-")) + ",hosts") as lab:
+    with Lab(work, "--faults", ",".join(name for name in catalogue() if name.startswith("image-")) + ",hosts,listener-loopback") as lab:
         foreign = "192.168.7.0/24"
         lab.on("client", f"""
             sed -i 's/^MTU/PostUp = echo up >>\\/run\\/theirs\\n&/' /etc/wireguard/wg0.conf
@@ -57,8 +57,10 @@ def what_is_kept_holds_after_a_reboot_of_either(work):
         _, theirs = lab.on("client", "wg show wg0 allowed-ips; cat /run/theirs")
         expect(foreign in theirs and theirs.endswith("up\n"), f"what others had in wg0.conf is gone: {theirs}")
         # The tunnel's own line asks for fix.sh while fix.sh waits for the tunnel.
-        lab.on("client", "wg-quick down wg0")
-        expect(lab.fix("client")[:2] == (0, ["tunnel-missing"]), "a tunnel that is gone does not come back")
+        for side, more in (("server", ["listener-loopback"]), ("client", [])):
+            lab.on(side, "wg-quick down wg0")
+            status, ran, output = lab.fix(side)
+            expect(status == 0 and ran == ["tunnel-missing", *more], f"the {side}'s tunnel does not come back: {output}")
         expect(lab.connects()[0], "the connection test fails after the tunnel came back")
 
 
