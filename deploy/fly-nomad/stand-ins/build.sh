@@ -72,7 +72,7 @@ KIBANA
 # A node of Elasticsearch's core, with one module beside its transport: what stands in for x-pack.
 elasticsearch() {
     local home=$1/usr/share/elasticsearch jar module version
-    version=$(sed -n 's/.*<version>\(8.*\)<.*/\1/p' "$here/elasticsearch/pom.xml" | head -n 1)
+    version=$(sed -n '/<version>8/ { s/.*<version>\(.*\)<.*/\1/p; q }' "$here/elasticsearch/pom.xml")
     mvn --quiet --batch-mode --file "$here/elasticsearch/pom.xml" dependency:copy-dependencies \
         -DoutputDirectory="$work/jars"
     mkdir -p "$home"/{bin,config,lib,logs,plugins} "$home"/modules/{transport-netty4,stand-in} "$work/classes"
@@ -104,7 +104,7 @@ runtime() {
     local mirror
     # shellcheck disable=SC2016  # apt's own variables
     mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' |
-        awk '$2 == "bookworm" { print $1; exit }')
+        awk '$2 == "bookworm" && !found++ { print $1 }')
     debootstrap --variant=minbase bookworm "$1" "$mirror" | sed '/^I: /d'
     rm -rf "$1"/var/cache/apt/archives/*.deb "$1"/var/lib/apt/lists/*
 }

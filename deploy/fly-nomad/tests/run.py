@@ -225,27 +225,34 @@ def booted(volume):
 # --- Of a machine that runs ---
 
 
-def all_datasets_arrive(machine, _):
+def it_boots(volume, then):
+    with booted(volume) as machine:
+        took = time.monotonic() - machine.started
+        then(machine)
+        return f"ready {took:.0f} s after power-on"
+
+
+def all_datasets_arrive(machine):
     for dataset in DATASETS:
         until(f"lines of {dataset}", lambda: machine.count(f"event.dataset:{dataset}"))
     return f"{time.monotonic() - machine.started:.0f} s after power-on"
 
 
-def a_query_finds_a_line_of_the_job_and_one_of_nomad(machine, _):
+def a_query_finds_a_line_of_the_job_and_one_of_nomad(machine):
     for query in ('event.dataset:generator AND message:"answered 200" AND generator.status:200',
                   'event.dataset:nomad AND message:"node registration complete"',
                   "event.dataset:nomad AND nomad.task:generator AND nomad.type:Started"):
         until(query, lambda: machine.count(query))
 
 
-def the_decisions_say_who_scaled_what_allowed_and_refused(machine, _):
+def the_decisions_say_who_scaled_what_allowed_and_refused(machine):
     for outcome in ("allowed", "refused"):
         query = f"scalegate.action:set AND scalegate.outcome:{outcome} AND scalegate.client_id:* AND scalegate.asked.request.replicas:*"
         until(query, lambda: machine.count(query))
     until("a reason", lambda: machine.count("scalegate.allow:false AND scalegate.reasons:*"))
 
 
-def nothing_listens_off_loopback_but_kibana_on_the_private_network(machine, _):
+def nothing_listens_off_loopback_but_kibana_on_the_private_network(machine):
     table = run("nsenter", f"--net=/proc/{machine.init()}/ns/net", "ss", "-Hltun")
     open_to = {line.split()[4].replace("[::ffff:127.0.0.1]", "127.0.0.1") for line in table.splitlines()}
     off = {address for address in open_to if not address.startswith("127.0.0.1:")}
@@ -253,7 +260,7 @@ def nothing_listens_off_loopback_but_kibana_on_the_private_network(machine, _):
     expect({"127.0.0.1:9200", "127.0.0.1:9300", "127.0.0.1:4646"} <= open_to, f"on loopback listen {open_to}")
 
 
-def elasticsearch_and_kibana_ask_for_the_password(machine, _):
+def elasticsearch_and_kibana_ask_for_the_password(machine):
     for user in (None, "elastic:wrong", f"kibana_system:{PASSWORD}"):
         for status, _ in (machine.curl("http://127.0.0.1:9200/_cat/indices", user=user),
                           machine.kibana("/api/saved_objects/_find", user=user)):
@@ -262,7 +269,7 @@ def elasticsearch_and_kibana_ask_for_the_password(machine, _):
     expect(machine.kibana("/api/saved_objects/_find")[0] == 200, "the password is refused")
 
 
-def no_server_is_root_and_no_task_knows_the_password(machine, _):
+def no_server_is_root_and_no_task_knows_the_password(machine):
     for name in USERS:
         for pid in machine.descendants(machine.server(name)):
             with contextlib.suppress(FileNotFoundError):
@@ -273,7 +280,7 @@ def no_server_is_root_and_no_task_knows_the_password(machine, _):
                 expect(PASSWORD.encode() not in secrets, f"{name} has the password in its environment")
 
 
-def the_saved_objects_are_there_use_fields_that_exist_and_find_documents(machine, _):
+def the_saved_objects_are_there_use_fields_that_exist_and_find_documents(machine):
     saved = check.objects(HERE / "provision/saved-objects.ndjson")
     known = set(machine.elasticsearch("machine-*/_field_caps?fields=*")["fields"])
     queries = 0
@@ -299,7 +306,7 @@ def the_saved_objects_are_there_use_fields_that_exist_and_find_documents(machine
     return f"{len(saved)} objects, {queries} queries"
 
 
-def provisioning_elasticsearch_again_changes_nothing(machine, _):
+def provisioning_elasticsearch_again_changes_nothing(machine):
     before = machine.elasticsearch("_index_template/machine")
     # With other passwords it would lock out those who run.
     filebeat, kibana = (pathlib.Path(f"/proc/{machine.server(name)}/environ").read_text() for name in ("filebeat", "kibana"))
@@ -310,7 +317,7 @@ def provisioning_elasticsearch_again_changes_nothing(machine, _):
     until("lines still arrive", lambda: machine.count("*") > logged)
 
 
-def the_sweep_deletes_old_days_and_when_space_is_short_the_oldest(machine, _):
+def the_sweep_deletes_old_days_and_when_space_is_short_the_oldest(machine):
     def days():
         return {index["index"] for index in machine.elasticsearch("_cat/indices/machine-*?format=json")}
 
@@ -454,7 +461,7 @@ class Results:
         started = time.monotonic()
         try:
             told = test(*arguments)
-        except Failed as error:
+        except (Failed, OSError, LookupError, ValueError) as error:
             self.failed += 1
             print(f"FAILED  {test.__name__}: {error}\n        again: deploy/fly-nomad/tests/run.py {test.__name__}", flush=True)
         else:
@@ -463,7 +470,7 @@ class Results:
 
 
 def main():
-    known = [test.__name__ for test in RUNNING + ALONE]
+    known = [test.__name__ for test in [it_boots, *RUNNING, *ALONE]]
     chosen = sys.argv[1:] or known
     for name in chosen:
         if name not in known:
@@ -475,10 +482,13 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: sys.exit(128 + got))
     print("fly-nomad: Kibana and Fly itself are not run: Kibana is a stub, and an init of ours boots the image", flush=True)
-    started = time.monotonic()
-    Machine.image = build()
+    started, results = time.monotonic(), Results()
+    try:
+        Machine.image = build()
+    except Failed as error:
+        sys.exit(f"fly-nomad: the image cannot be built: {error}")
     print(f"fly-nomad: the image is built ({time.monotonic() - started:.0f} s)", flush=True)
-    results, work = Results(), pathlib.Path(tempfile.mkdtemp(prefix="fly-nomad-test-"))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="fly-nomad-test-"))
 
     def volume(name):
         made = work / name
@@ -487,10 +497,8 @@ def main():
 
     try:
         running = [test for test in RUNNING if test.__name__ in chosen]
-        if running:
-            with booted(volume("running")) as machine:
-                for test in running:
-                    results.of(test, machine, work)
+        if running or it_boots.__name__ in chosen:
+            results.of(it_boots, volume("running"), lambda machine: [results.of(test, machine) for test in running])
         for test in ALONE:
             if test.__name__ in chosen:
                 results.of(test, volume(test.__name__))
