@@ -61,7 +61,7 @@ fmt: ## format the Rust and Rego sources
 	"$$(policies/build.sh --opa)" fmt --write policies/rego
 
 .PHONY: build
-build: policies
+build: policies ## compile the gateway, its client and the harness into target/debug
 	@echo "building the gateway and the harness (a few minutes the first time)" >&2
 	$(CARGO) build --locked --workspace
 
@@ -123,9 +123,12 @@ kind-load: ## put the image into the nodes of the KIND cluster
 
 .PHONY: kind-deploy
 kind-deploy: export KUBECONFIG := $(CURDIR)/target/kind/kubeconfig
-kind-deploy: policies certs ## install the chart on the KIND cluster, reached at https://localhost:8443, and Deployments to scale
+kind-deploy: ## install the chart on the KIND cluster, reached at https://localhost:8443, and Deployments to scale
+	deploy/deploy.sh check
+	$(MAKE) --no-print-directory policies certs
 	kubectl get namespace demo >/dev/null 2>&1 || kubectl create -f deploy/kind/demo.yaml
 	VALUES=deploy/kind/values.yaml deploy/deploy.sh
+	@echo "ready: source deploy/kind/env, and see README.md, \"On KIND\""
 
 .PHONY: kind-test
 kind-test: build ## test the installation on the KIND cluster, from outside and from within

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# deploy.sh: installs the chart, or upgrades it, on the cluster of the current kubeconfig, with the development
+# deploy.sh [check]: installs the chart, or upgrades it, on the cluster of the current kubeconfig, with the development
 # certificates of `make certs` and the example policy of `make policies`. `make deploy` and `make kind-deploy` call it.
+# With `check`, it only looks whether there is what it, and what it needs, will need.
 #
 #   IMAGE=scalegate:dev     the image, which the cluster's nodes must have or be able to pull
 #   NAMESPACE=scalegate     where it is installed
@@ -14,7 +15,7 @@ image=${IMAGE:-scalegate:dev}
 namespace=${NAMESPACE:-scalegate}
 certs=${CERTS_DIR:-certs/dev}
 missing=()
-for program in kubectl helm; do
+for program in kubectl helm go cargo; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -24,6 +25,12 @@ fi
 if ! kubectl version >/dev/null 2>&1; then
     echo "no cluster answers: kubectl version says why (make kind-up makes one)" >&2
     exit 1
+fi
+if [ "${1:-}" = check ]; then exit; fi
+rules=target/policies/${POLICIES:-normal}/policies.yaml
+if [ ! -f "$rules" ]; then
+    echo "POLICIES is ${POLICIES:-normal}, but there is no $rules; there are: $(cd target/policies && echo */)" >&2
+    exit 2
 fi
 echo "installing on $(kubectl config current-context), namespace $namespace" >&2
 
@@ -45,7 +52,7 @@ apply configmap scalegate-modules --namespace "$namespace" --from-file=target/po
 mkdir -p target/deploy
 {
     printf 'policies:\n  manifest:\n'
-    sed 's/^/    /' "target/policies/${POLICIES:-normal}/policies.yaml"
+    sed 's/^/    /' "$rules"
 } >target/deploy/policies.yaml
 
 more=()

@@ -53,7 +53,8 @@ enum Command {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
         target: client::Target,
-        /// How many
+        /// How many, from 0
+        #[arg(value_parser = client::count, allow_negative_numbers = true)]
         replicas: u32,
         /// Why; kept with the target
         #[arg(long)]

@@ -150,3 +150,30 @@ async fn what_would_be_ignored_is_refused() -> Result<()> {
     assert_eq!(targets.list(&ListParams::default()).await?.items.len(), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn curl_is_told_what_was_wrong_with_a_request_whose_body_nobody_read() -> Result<()> {
+    let suite = suite::shared().await?;
+    let file = |name: &str| suite.certs().join(name).display().to_string();
+    for (method, path, status) in [
+        ("PUT", "/v1/namespaces/demo/deployment/web/replicas", "404"),
+        ("PUT", "/v1/namespaces/demo/deployments/web/replicas?dryRun=yes", "400"),
+        ("POST", "/v1/namespaces/demo/deployments/web/replicas", "405"),
+        ("DELETE", "/v1/namespaces/demo/deployments/web/replicas", "400"),
+    ] {
+        // Whether curl sees the answer or a reset before it is chance.
+        for _ in 0..10 {
+            let output = tokio::process::Command::new("curl")
+                .args(["--silent", "--show-error", "--http2", "--output", "/dev/null", "--write-out", "%{http_code}"])
+                .args(["--cacert", &file("ca.pem")])
+                .args(["--cert", &file("clients/operator.pem"), "--key", &file("clients/operator-key.pem")])
+                .args(["--request", method, "--json", r#"{"replicas": 4}"#])
+                .arg(format!("https://localhost:{}{path}", suite.address().port()))
+                .output()
+                .await?;
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{method} {path}: {told}");
+        }
+    }
+    Ok(())
+}

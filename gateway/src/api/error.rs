@@ -170,7 +170,11 @@ impl Error {
                  since, begin again"
                     .into()
             }
-            Self::NoSuchRoute => "there is nothing at this path".into(),
+            Self::NoSuchRoute => {
+                "there is nothing at this path: there are /v1/deployments, /v1/namespaces/{namespace}/deployments, \
+                 /v1/namespaces/{namespace}/deployments/{name}/replicas and /healthz, without a slash at the end"
+                    .into()
+            }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
             Self::UnsupportedMediaType => "send the body as `Content-Type: application/json`".into(),

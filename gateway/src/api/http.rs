@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
 use serde::Serialize;
 use tracing::Instrument;
@@ -30,6 +30,8 @@ use super::metrics::ApiMetrics;
 use super::operations::{Change, ListRequest, Operations};
 use super::view::ReplicasView;
 
+/// The longest that an error waits for the rest of a body that nobody wants.
+const REST_OF_BODY: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The limits of one request.
@@ -61,7 +63,7 @@ impl HttpApi {
     /// Answers one request of `peer`, whatever happens.
     pub async fn answer<B>(&self, peer: &Peer, request: Request<B>) -> Answer
     where
-        B: Body<Data = Bytes> + Send,
+        B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let started = Instant::now();
@@ -76,12 +78,16 @@ impl HttpApi {
         let route = self.routes.find(request.uri().path());
         let name = route.as_ref().map_or("none", Route::name);
 
-        let work = self.dispatch(peer, route, request);
+        let (head, mut body) = request.into_parts();
         let limit = self.limits.request_timeout;
+        let work = self.dispatch(peer, route, &head, &mut body);
         let result = match tokio::time::timeout(limit, work.instrument(span.clone())).await {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout { limit }),
         };
+        if result.is_err() && head.version == Version::HTTP_2 {
+            self.discard(&mut body).await;
+        }
 
         let _entered = span.enter();
         let outcome = result.as_ref().map_or_else(|error| error.status().1, |_| "ok");
@@ -93,13 +99,23 @@ impl HttpApi {
         answer
     }
 
-    async fn dispatch<B>(&self, peer: &Peer, route: Option<Route>, request: Request<B>) -> Result<Answer, Error>
+    /// Reads what is left of a small body. An answer that comes first resets the stream (RFC 9113, section 8.1), and some
+    /// clients, curl 7.88 among them, then show the reset and not the answer.
+    async fn discard<B>(&self, body: &mut B)
     where
-        B: Body<Data = Bytes> + Send,
+        B: Body + Unpin,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let rest = Limited::new(body, self.limits.max_body_bytes).collect();
+        let _ = tokio::time::timeout(REST_OF_BODY, rest).await;
+    }
+
+    async fn dispatch<B>(&self, peer: &Peer, route: Option<Route>, head: &Parts, body: &mut B) -> Result<Answer, Error>
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let client = peer.identity.as_ref().map_err(Clone::clone)?;
-        let (head, body) = request.into_parts();
         request::host(head.version, &head.headers)?;
         let route = route.ok_or(Error::NoSuchRoute)?;
         let query = Query::parse(head.uri.query())?;
@@ -118,7 +134,7 @@ impl HttpApi {
                 )
             }
             Route::Replicas { target } if head.method == Method::DELETE => {
-                request::no_body(&body)?;
+                request::no_body(body)?;
                 let (target, precondition) = (target?, request::precondition(&head.headers)?);
                 let dry_run = query.only_flag("dryRun")?;
                 let change = Change { action: Release { target }, precondition, dry_run };

@@ -1,5 +1,6 @@
 //! `scalegate list`, `get`, `set` and `release`: one request to a gateway, and its answer.
 
+use std::error::Error as _;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -143,11 +144,23 @@ async fn send(connect: &Connect, mut request: Request<Full<Bytes>>) -> Result<Va
         Ok(response) => read(response).await,
         // With TLS 1.3 a client learns only now that its certificate was refused, and the connection knows why.
         Err(error) => match connection.await {
-            Ok(Err(reason)) => Err(reason.into()),
+            Ok(Err(reason)) => match alert(&reason) {
+                Some(alert) => bail!("{authority} refused {}: {alert:?}", connect.cert.display()),
+                None => Err(reason.into()),
+            },
             _ => Err(error.into()),
         },
     };
     answer.with_context(|| format!("no answer from {authority}"))?
+}
+
+/// The alert by which the gateway ended the connection, if it did.
+fn alert(error: &hyper::Error) -> Option<AlertDescription> {
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.find_map(|cause| match cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref() {
+        Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
+        _ => None,
+    })
 }
 
 async fn read(response: Response<Incoming>) -> Result<Result<Value>> {
@@ -187,6 +200,12 @@ impl Target {
     fn path(&self) -> String {
         format!("/v1/namespaces/{}/deployments/{}/replicas", self.namespace, self.name)
     }
+}
+
+/// A count, in the gateway's own words about what is none.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    let wrong = || format!("it takes a whole number from 0 to {}", i32::MAX);
+    text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs()).ok_or_else(wrong)
 }
 
 /// `NAMESPACE/NAME`, of the characters that Kubernetes takes: nothing else belongs into a path.

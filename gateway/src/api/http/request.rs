@@ -98,7 +98,7 @@ pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
     let mut values = headers.get_all(IF_MATCH).iter();
     let Some(value) = values.next() else { return Ok(Precondition::None) };
     let invalid =
-        || Error::invalid("invalid_if_match", "If-Match takes one ETag of an earlier answer, in quotes, or *");
+        || Error::invalid("invalid_if_match", "If-Match takes one ETag as an earlier answer gave it, in quotes, or *");
     if values.next().is_some() {
         return Err(invalid());
     }
@@ -168,9 +168,11 @@ fn parse_set(bytes: &[u8]) -> Result<SetBody, Error> {
     let wrong = |why: &dyn std::fmt::Display| {
         Error::invalid("invalid_body", format!("the body is not `{{\"replicas\": 3, \"reason\": \"…\"}}`: {why}"))
     };
-    // serde takes an array for a struct, its elements for the fields in order.
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(wrong(&"it is an array"));
+    // serde takes an array for a struct, its elements for the fields in order, and names ours for any other value.
+    match bytes.trim_ascii_start().first() {
+        None => return Err(wrong(&"it is empty")),
+        Some(b'{') => {}
+        Some(_) => return Err(wrong(&"it is no JSON object")),
     }
     let raw: RawSetBody = serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
     Ok(SetBody { replicas: replicas(raw.replicas.as_ref())?, reason: reason(raw.reason)? })
