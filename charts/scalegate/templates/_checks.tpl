@@ -3,6 +3,9 @@
 {{- include "scalegate.checks.tls" . -}}
 {{- include "scalegate.checks.policies" . -}}
 {{- include "scalegate.checks.config" . -}}
+{{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name: without it, the namespace's account \"default\", which any pod there may have, would get the gateway's rights; name an account, or set serviceAccount.create" -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "scalegate.checks.tls" -}}

@@ -10,7 +10,7 @@ tls:
   clientCas:
     {{- range $at, $ca := include "scalegate.tls.clientCas" . | fromJsonArray }}
     - file: /etc/scalegate/tls/client-ca-{{ $at }}.crt
-      trustDomain: {{ $ca.trustDomain }}
+      trustDomain: {{ $ca.trustDomain | quote }}
     {{- end }}
   {{- with include "scalegate.tls.crls" . | fromJsonArray }}
   crls:

@@ -5,6 +5,7 @@
 
 mod abi;
 mod builtins;
+mod complexity;
 mod host;
 mod sprintf;
 mod term;
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 use self::abi::Guest;
 use self::builtins::Builtin;
+pub use self::complexity::ComplexityError;
 use self::host::Imports;
 use super::budget::Budget;
 use super::document::Verdict;
@@ -61,6 +63,9 @@ pub enum LoadError {
         /// The entrypoints that it has.
         available: Vec<String>,
     },
+    /// Compiling it would take too much.
+    #[error(transparent)]
+    Complexity(#[from] ComplexityError),
     /// It calls functions that the host does not have.
     #[error("it calls builtins that the gateway does not have: {}", .0.join(", "))]
     Builtins(Vec<String>),
@@ -129,6 +134,7 @@ impl Module {
     ///
     /// Compiling takes some hundred milliseconds: call it off the request path.
     pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+        complexity::check(wasm)?;
         let wasm = wasmtime::Module::from_binary(engine.wasm(), wasm)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let imports = Imports::of(engine, &wasm)?;

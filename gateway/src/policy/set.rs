@@ -207,6 +207,8 @@ fn bind(engine: &Engine, directory: &Path, entry: Entry, whole: &mut Context) ->
         return Err(ModuleError::Digest { expected: entry.sha256, found });
     }
     let data = serde_json::json!({ "settings": entry.settings }).to_string().into_bytes();
+    // Before, so that the log names the module if compiling it should end the process.
+    tracing::info!(module = entry.name, file = entry.file, sha256 = found, bytes = wasm.len(), "compiling");
     let module = rego::Module::load(engine, &wasm, entry.budget, data)?;
     let deadline = entry.budget.deadline;
     Ok(BoundModule { name: entry.name, sha256: found, deadline, module, matcher: entry.matcher })
