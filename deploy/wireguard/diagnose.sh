@@ -19,7 +19,7 @@ done
 
 usage() { usage_error "usage: diagnose.sh [--plan FILE] server|client, or diagnose.sh --facts server|client"; }
 
-count=0 noted=""
+count=0 notes=0 noted=""
 # finding ID WHAT EVIDENCE COMMAND: fix.sh reads the commands. One that is empty means that a person must decide.
 finding() {
   count=$((count + 1))
@@ -34,6 +34,7 @@ finding() {
 # note TEXT: what may be wrong, told once.
 note() {
   if [[ $noted == *"$1"* ]]; then return; fi
+  notes=$((notes + 1))
   noted+=$1
   echo "note: $1"
 }
@@ -48,8 +49,9 @@ check_role() {
   six=" $(addresses -6 eth0) "
   if [[ $six != *" $own_6pn/"* ]] &&
     [[ $six == *" $peer_6pn/"* || $(wg show wg0 public-key 2>/dev/null) == "$peer_key" ]]; then
-    usage_error "this is not the $role: it has the other machine's 6PN address or key"
+    usage_error "this is not the $role, or the plan's roles are swapped: it has the other machine's 6PN address or key"
   fi
+  [ -d /etc/wireguard ] || usage_error "this is no machine of the plan: it has no /etc/wireguard"
 }
 
 # shellcheck disable=SC2034,SC2154 # the checks set and read each other's
@@ -99,4 +101,4 @@ check_role
 read_filters
 check_all
 if [ "$count" -gt 0 ]; then exit 1; fi
-echo "nothing is wrong at the $role's end"
+echo "nothing is wrong at the $role's end$([ "$notes" = 0 ] || echo ", as far as can be told: see the notes above")"

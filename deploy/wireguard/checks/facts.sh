@@ -7,7 +7,7 @@ facts() {
   address=$(addresses -6 eth0 | tr ' ' '\n' | grep -m 1 '^fdaa:')
   fact 6pn "${address%/*}" "eth0 has no address in fdaa::/16"
   gateway=$(ip -6 route show default dev eth0 | sed -n 's/.*via \([^ ]*\).*/\1/p' | head -n 1)
-  if [ -n "$gateway" ]; then fact gateway "$gateway"; fi
+  fact gateway "$gateway" "eth0 has no default route (none is needed if both machines are in one /112)"
   address=$(addresses -4 wg0)
   address=${address%% *}
   fact tunnel "${address%/*}" "wg0 has no IPv4 address"

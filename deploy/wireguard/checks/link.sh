@@ -57,4 +57,7 @@ check_6pn_neighbour() {
   if [ -n "$line" ]; then
     finding 6pn-neighbour "the neighbour's hardware address is nailed down" "$line" "ip -6 neigh del ${hop:-$peer_6pn} dev eth0"
   fi
+  # What dropped its answers until just now leaves the same trace, so this is no finding.
+  line=$(ip -6 neigh show "${hop:-$peer_6pn}" dev eth0 nud failed nud incomplete 2>/dev/null)
+  if [ -n "$line" ]; then note "nobody has answered for the next hop; if it stays so, the plan's gateway is wrong: $line"; fi
 }

@@ -55,6 +55,17 @@ plan_read() {
   for key in "${plan_required[@]}"; do
     [ -n "${plan[$key]:-}" ] || usage_error "$file has no $key"
   done
+  if prefix_holds "${plan[server_6pn]}/${plan[6pn_prefix]}" "${plan[client_6pn]}"; then return; fi
+  for key in server_gateway client_gateway; do
+    [ -n "${plan[$key]}" ] ||
+      usage_error "$file has no $key, the next hop to the other machine, which is not on the same link"
+  done
+}
+
+# prefix_holds PREFIX ADDRESS
+# shellcheck disable=SC2154 # who reads this file sets here
+prefix_holds() {
+  awk -f "$here/checks/address.awk" -f <(echo 'BEGIN { exit !holds(ARGV[1], ARGV[2]) }') "$1" "$2"
 }
 
 # plan_side server|client: what is this machine's, and what the other's.

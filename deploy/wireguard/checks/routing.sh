@@ -3,11 +3,6 @@
 # before what is wider, and may serve others, the tunnel gets a route or a rule of its own.
 # shellcheck disable=SC2154 # plan.sh and diagnose.sh set what is not set here
 
-# prefix_holds PREFIX ADDRESS
-prefix_holds() {
-  awk -f "$here/checks/address.awk" -f <(echo 'BEGIN { exit !holds(ARGV[1], ARGV[2]) }') "$1" "$2"
-}
-
 # check_path ID FAMILY TO FROM DEVICE HOP MTU: packets to TO must leave by DEVICE, by way of HOP if there is one.
 check_path() {
   local id=$1 family=$2 to=$3 from=$4 device=$5 hop=$6 mtu=$7 got add length=32
@@ -23,6 +18,9 @@ check_path() {
       return
     fi
   done
+  while IFS= read -r got; do
+    note "whether this rule takes the tunnel's packets cannot be told: $got"
+  done < <(ip "$family" rule show | grep -E ' (ipproto|sport|dport|uidrange) ')
   got=$(route_get "$to")
   if [[ $family = -4 && $got == *" src "* && $got != *" src $from "* ]] && held_here "$from"; then
     finding "$id-source" "packets to $to carry another source than this machine's address" "$got" "$add src $from"

@@ -184,6 +184,7 @@ class Checks(unittest.TestCase):
             (good.replace("192.168.0.1", "here; reboot"), "which it cannot be"),
             (good.replace("fdaa::5", "$(touch x)"), "which it cannot be"),
             (good.replace("fdaa::5", "172.19.0.1"), "which it cannot be"),
+            (good.replace("fdaa::5", "fdaa:1::5"), "has no server_gateway, the next hop"),
         ]:
             with self.subTest(text=text):
                 status, output = self.read_plan(text)
@@ -192,7 +193,7 @@ class Checks(unittest.TestCase):
 
     def read_plan(self, text):
         """The exit status of reading a plan, and the error or what the server has from it."""
-        script = '. checks/plan.sh; plan_read "$1"; plan_side server; echo "$http $tunnel_mtu $peer_6pn"'
+        script = 'here=.; . checks/plan.sh; plan_read "$1"; plan_side server; echo "$http $tunnel_mtu $peer_6pn"'
         with tempfile.NamedTemporaryFile("w", newline="") as file:
             file.write(text)
             file.flush()

@@ -95,6 +95,38 @@ def the_other_machine_is_not_mended(work):
         unchanged(lab, "server", state, "it changed something")
 
 
+def a_plan_of_broken_machines_asks_for_what_they_lost(work):
+    with Lab(work, "--faults", "6pn-no-route") as lab:
+        told = "".join(lab.on(side, f"./diagnose.sh --facts {side}")[1] for side in ("server", "client"))
+        expect("# server_gateway= is for you to fill in" in told, told)
+        plan = lab.directory / "told"
+        plan.write_text(told)
+        status, output = lab.on("server", f"./fix.sh --plan {plan} server")
+        expect(status == 2 and "has no server_gateway" in output, output)
+        plan.write_text(told + "server_gateway=fdaa:0:1:a7b:5::1\n")
+        for side in ("server", "client"):
+            status, output = lab.on(side, f"./fix.sh --plan {plan} {side}")
+            expect(status == 0, output)
+        passes, words = lab.connects()
+        expect(passes, words)
+
+
+def a_gateway_that_nobody_is_gets_a_note(work):
+    with Lab(work, "--faults", "6pn-gateway") as lab:
+        plan = lab.directory / "told"
+        plan.write_text("".join(lab.on(side, f"./diagnose.sh --facts {side}")[1] for side in ("server", "client")))
+        expect(not lab.connects(wait=2)[0], "the connection test passes")
+        status, output = lab.on("client", f"./diagnose.sh --plan {plan} client")
+        expect(status == 0 and "the plan's gateway is wrong: fdaa:0:1:a7b:6::9" in output, output)
+
+
+def what_cannot_be_judged_is_said_at_the_end(work):
+    with Lab(work, "--healthy") as lab:
+        lab.run("lab/lab.sh", "enter", "client", "ip rule add ipproto tcp dport 8080 blackhole pref 70")
+        ids, output = lab.diagnose("client")
+        expect(not ids and "dport 8080" in output and output.endswith("see the notes above\n"), output)
+
+
 def two_at_once_do_what_one_does(work):
     with Lab(work) as lab:
         command = f"./fix.sh --plan {lab.plan} client"
@@ -254,9 +286,11 @@ def bad_input_is_refused_with_what_to_do(work):
         expect(lab.on("server", "test ! -e /run/run")[0] == 0, "a plan was run")
 
 
-TESTS = [image, the_commands_of_the_notes_mend_a_fresh_pair, a_healthy_pair_connects_and_needs_nothing, a_dry_run_says_what_a_run_does_and_changes_nothing,
+TESTS = [image, the_commands_of_the_notes_mend_a_fresh_pair,
+         a_healthy_pair_connects_and_needs_nothing, a_dry_run_says_what_a_run_does_and_changes_nothing,
          what_is_kept_holds_after_a_reboot_of_either, without_keeping_it_a_reboot_breaks_it_again,
          what_is_kept_goes_where_the_file_is, what_is_not_the_tunnels_is_left_alone,
          what_no_command_mends_is_said_and_not_kept, iptables_is_enough_where_there_is_no_nft, the_other_machine_is_not_mended,
+         a_plan_of_broken_machines_asks_for_what_they_lost, a_gateway_that_nobody_is_gets_a_note, what_cannot_be_judged_is_said_at_the_end,
          two_at_once_do_what_one_does, a_mend_that_was_killed_can_be_done_again,
          names_that_a_shell_would_run_are_only_names, bad_input_is_refused_with_what_to_do, the_lab_says_why_it_cannot_be]
