@@ -366,7 +366,8 @@ def a_reboot_loses_and_doubles_nothing(volume):
 def killing_any_server_stops_the_machine_with_a_reason_and_loses_nothing(volume):
     for name in SERVERS:
         with booted(volume) as machine:
-            os.kill(machine.server(name), signal.SIGKILL)
+            # "ready" may be said before bash has become the last of them.
+            os.kill(until(f"{name} runs", lambda: machine.server(name)), signal.SIGKILL)
             status, said = machine.ended()
             for place in (said, reason(volume)):
                 expect(status == 1 and f"{name} ended with status 137" in place, f"without {name} it ends with {status}: {place}")
