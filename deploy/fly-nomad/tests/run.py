@@ -271,7 +271,7 @@ def elasticsearch_and_kibana_ask_for_the_password(machine):
 
 def no_server_is_root_and_no_task_knows_the_password(machine):
     for name in USERS:
-        for pid in machine.descendants(machine.server(name)):
+        for pid in machine.descendants(until(f"{name} runs", lambda: machine.server(name))):
             with contextlib.suppress(FileNotFoundError):
                 status = pathlib.Path(f"/proc/{pid}/status").read_text()
                 expect(re.search(r"^Uid:(\s+%d){4}$" % USERS[name], status, re.M), f"{name} has a process of another user")
