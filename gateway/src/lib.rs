@@ -20,8 +20,9 @@
 //! - [`api`]: a request becomes an operation; one [`api::Error`] is what goes wrong.
 //! - [`policy`]: an operation by a client is permitted, as a [`policy::Permit`], or denied.
 //! - [`replicas`]: what the cluster holds, as the watches last told it.
-//! - [`targets`]: a permit becomes the write of one [`targets::ReplicaTarget`].
+//! - [`targets`]: a permit becomes the write of one [`resource::ReplicaTarget`].
 //! - [`reconciler`]: the leader drives Deployments to their targets.
+//! - [`resource`]: the custom resource's types and its definition; all modules may know them, and they know none.
 //! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
 //! - [`files`]: what is loaded again when its files change.
 //! - [`cli`] builds all of these; [`kubernetes`] connects them to the API server.
@@ -38,6 +39,7 @@ pub mod policy;
 mod random;
 pub mod reconciler;
 pub mod replicas;
+pub mod resource;
 pub mod shutdown;
 pub mod targets;
 pub mod telemetry;

@@ -3,14 +3,10 @@
 //! Each write is fenced by what the decision saw. If the cluster has moved on since, nothing is written, and the caller
 //! lets the cache catch up and asks the policies anew.
 
-mod crd;
 mod error;
 mod order;
-mod resource;
 
-pub use crd::{CrdError, crd, crd_yaml};
 pub use error::WriteError;
-pub use resource::{Change, MAX_REASON_BYTES, ReplicaTarget, ReplicaTargetSpec, ReplicaTargetStatus, ScaleTargetRef};
 
 use std::time::Duration;
 
@@ -20,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::policy::{Permit, Release, Set};
 use crate::replicas::Observation;
+use crate::resource::ReplicaTarget;
 
 use self::order::{Order, Write};
 

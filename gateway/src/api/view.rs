@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::policy::{Action, Get, Listing, Permit};
 use crate::replicas::{Deployment, Observation, Rollout, Version};
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 /// The replicas of one Deployment.
 #[derive(Debug, Serialize)]

@@ -6,7 +6,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use crate::replicas::DeploymentName;
-use crate::targets::{Change, ReplicaTargetStatus};
+use crate::resource::{Change, ReplicaTargetStatus};
 
 use super::conditions::{self, CONTENDED};
 use super::plan::Cause;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::replicas::{Autoscaler, Deployment};
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 /// Who drives a Deployment's count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::replicas::{Autoscaler, Deployment, Rollout};
-use crate::targets::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::resource::{Change, ReplicaTarget, ReplicaTargetStatus};
 
 use super::conditions::{self, SCALE_REJECTED, SYNCED};
 use super::contention::Corrections;

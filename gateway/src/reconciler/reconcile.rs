@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::replicas::{DeploymentName, Observation, Replicas};
-use crate::targets::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::resource::{Change, ReplicaTarget, ReplicaTargetStatus};
 
 use super::contention::Corrections;
 use super::metrics::ReconcilerMetrics;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::replicas::fixtures::{self, Object};
 use crate::replicas::{Autoscaler, Deployment, DeploymentName, ReplicasMetrics, ReplicasSettings};
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 use super::fake_api::{FakeApi, Fault, Write};
 use super::*;

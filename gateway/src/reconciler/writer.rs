@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::replicas::DeploymentName;
-use crate::targets::{ReplicaTarget, ReplicaTargetStatus};
+use crate::resource::{ReplicaTarget, ReplicaTargetStatus};
 
 use super::FIELD_MANAGER;
 use super::notice::Notice;

@@ -8,7 +8,7 @@ use kube::core::{Selector, SelectorExt};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 use super::changes::{BACKLOG, Change, Changes};
 use super::contact::{Contact, Link, Watched};

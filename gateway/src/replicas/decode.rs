@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 use super::{Autoscaler, Deployment, DeploymentName, Rollout};
 

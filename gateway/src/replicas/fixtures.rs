@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::targets::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
+use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
 
 use super::cache::Cache;
 use super::contact::{Break, Watched};

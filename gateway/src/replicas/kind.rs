@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource;
 use serde_json::Value;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 use super::cache::{State, Table};
 use super::contact::Watched;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 use super::Version;
 

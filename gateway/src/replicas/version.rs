@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
 /// The version of the wanted replicas of one Deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::replicas::{Deployment, Observation};
 
-use super::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef, WriteError};
+use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
+
+use super::WriteError;
 
 /// A count, with who asked for it and why.
 #[derive(Debug, Clone)]

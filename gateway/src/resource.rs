@@ -2,6 +2,10 @@
 
 #![allow(unreachable_pub, reason = "the schema's derive repeats the type where it cannot be reached")]
 
+mod crd;
+
+pub use crd::{CrdError, crd, crd_yaml};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
