@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::identity::ClientIdentity;
 use crate::policy::{Get, ListQuery, Permit, Policy, Release, Set};
-use crate::random::random_fraction;
 use crate::replicas::{DeploymentName, Observation, Version};
 use crate::targets::{Targets, WriteError};
 
@@ -157,7 +156,7 @@ impl Operations {
         let deadline = Instant::now() + CATCH_UP;
         self.policy.changed(permit, deadline, |observation| observation.version() != seen).await;
         // Writers that wait for the same change must not all try at the same instant.
-        tokio::time::sleep(JITTER.mul_f64(random_fraction())).await;
+        tokio::time::sleep(JITTER.mul_f64(fastrand::f64())).await;
         Ok(())
     }
 }
