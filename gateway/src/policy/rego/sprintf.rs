@@ -12,6 +12,13 @@ use std::str::Chars;
 use super::EvalError;
 use super::term::Term;
 
+/// A width or a precision that is longer than this before its last digit is none, as in Go.
+const CRAZY: usize = 1_000_000;
+
+/// No float has more digits than this, on either side of its point. Further ones are zeros, which the standard library,
+/// whose precision is 16 bits wide, need not write.
+const FLOAT_DIGITS: usize = 1_100;
+
 /// Formats `values`. A text longer than `limit` bytes is an error.
 pub(super) fn sprintf(format: &str, values: &[Term], limit: usize) -> Result<String, EvalError> {
     let mut out = String::new();
@@ -104,13 +111,16 @@ impl Spec {
                 _ => spec.space = true,
             }
         }
-        spec.width = number(rest, limit)?;
+        spec.width = number(rest);
         if rest.next_if_eq(&'.').is_some() {
-            spec.precision = Some(number(rest, limit)?);
+            // Whatever is written with more digits than the limit is too long, so more need not be told apart.
+            spec.precision = Some(number(rest).min(limit + 1));
         }
         spec.verb = rest.next();
         match spec.verb {
             Some(verb @ ('#' | '*' | '[')) => Err(EvalError::Unsupported(format!("sprintf with %{verb}"))),
+            // Every other verb writes as much as its width.
+            Some(verb) if verb != '%' && spec.width > limit => Err(EvalError::Output(limit)),
             _ => Ok(spec),
         }
     }
@@ -155,16 +165,18 @@ impl Spec {
     }
 }
 
-fn number(rest: &mut Peekable<Chars<'_>>, limit: usize) -> Result<usize, EvalError> {
+/// A width or a precision; 0 where there is none. One that is beyond Go's measure takes the rest of the format with it.
+fn number(rest: &mut Peekable<Chars<'_>>) -> usize {
     let mut value = 0_usize;
     while let Some(digit) = rest.peek().and_then(|next| next.to_digit(10)) {
+        if value > CRAZY {
+            rest.by_ref().for_each(drop);
+            return 0;
+        }
         rest.next();
         value = value * 10 + digit as usize;
-        if value > limit {
-            return Err(EvalError::Output(limit));
-        }
     }
-    Ok(value)
+    value
 }
 
 /// An argument, as OPA hands it to Go.
@@ -271,10 +283,12 @@ fn hexadecimal(text: &str, spec: &Spec) -> String {
 
 fn float(value: f64, verb: char, spec: &Spec) -> String {
     let size = value.abs();
+    let precision = spec.precision.unwrap_or(6);
+    let (written, zeros) = (precision.min(FLOAT_DIGITS), "0".repeat(precision.saturating_sub(FLOAT_DIGITS)));
     let digits = match verb.to_ascii_lowercase() {
-        'e' => exponent(&format!("{size:.*e}", spec.precision.unwrap_or(6))),
-        'f' => format!("{size:.*}", spec.precision.unwrap_or(6)),
-        _ => general(size, spec.precision),
+        'e' => exponent(&format!("{size:.written$e}").replacen('e', &format!("{zeros}e"), 1)),
+        'f' => format!("{size:.written$}{zeros}"),
+        _ => general(size, spec.precision.map(|precision| precision.min(FLOAT_DIGITS))),
     };
     let digits = if verb.is_ascii_uppercase() { digits.to_ascii_uppercase() } else { digits };
     spec.pad(&format!("{}{digits}", spec.sign(value.is_sign_negative())), true)
@@ -386,6 +400,14 @@ mod tests {
         ("%g", "[100000]", "%!g(int64=100000)"),
         ("%g", "[1e6]", "1e+06"),
         ("%g", "[2000000.5]", "2.0000005e+06"),
+        ("%99999999999d|x", "[1]", "%!(NOVERB)%!(EXTRA int64=1)"),
+        ("%10000010d|", "[1]", "%!(NOVERB)%!(EXTRA int64=1)"),
+        ("%.99999999999s|", r#"["a"]"#, "%!(NOVERB)%!(EXTRA string=a)"),
+        ("%.70000s|", r#"["ab"]"#, "ab|"),
+        ("%.70000g", "[1.5]", "1.5"),
+        ("%99999%|", "[1]", "%|%!(EXTRA int64=1)"),
+        ("%!", "[]", "%!!(MISSING)"),
+        ("%v", "[-0.0]", "-0"),
     ];
 
     fn arguments(text: &str) -> Vec<Term> {
@@ -410,13 +432,28 @@ mod tests {
     #[test]
     fn a_text_beyond_the_limit_is_an_error() {
         for (format, values) in [
-            ("%99999999999999999999d", "[1]"),
+            ("%10000000d", "[1]"),
             ("%.2000f", "[1.5]"),
+            ("%.2000d", "[1]"),
+            ("%.65536f", "[1.5]"),
+            ("%.9999999e", "[1.5]"),
             ("%1000d%1000d", "[1, 2]"),
             (&*"x".repeat(LIMIT + 1), "[]"),
         ] {
             assert_eq!(sprintf(format, &arguments(values), LIMIT), Err(EvalError::Output(LIMIT)), "{format:?}");
         }
+    }
+
+    #[test]
+    fn precisions_beyond_16_bits_are_written_out() {
+        let written = |format: &str| sprintf(format, &arguments("[1.5]"), 1 << 20).unwrap();
+        assert_eq!(written("%.65536f"), format!("1.5{}", "0".repeat(65_535)));
+        assert_eq!(written("%.70000e"), format!("1.5{}e+00", "0".repeat(69_999)));
+        assert_eq!(written("%.70000g"), "1.5");
+        assert_eq!(written("%70000.1f").len(), 70_000);
+        let smallest = sprintf("%.70000g", &arguments("[5e-324]"), 1 << 20).unwrap();
+        assert!(smallest.starts_with("4.940656458412465441765687928682213723650598026143247644255856825006"));
+        assert!(smallest.ends_with("e-324"));
     }
 
     #[test]
