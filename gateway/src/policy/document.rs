@@ -61,6 +61,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Set, Self::Release, Self::Describe];
+
     /// Its name in the document.
     pub fn name(self) -> &'static str {
         match self {
@@ -134,7 +137,7 @@ pub struct Request {
 
 /// What a policy answers. An answer of any other shape is an error, and so a no.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with `allow` and `reasons`")]
 pub struct Verdict {
     /// Whether the client may.
     pub allow: bool,

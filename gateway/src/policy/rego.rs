@@ -15,7 +15,9 @@ pub(super) mod testing;
 mod tests;
 mod time;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,9 @@ const ENTRYPOINT: &str = "scalegate/verdict";
 
 /// How often a module may run out of time before it is refused at load.
 const ATTEMPTS: u32 = 3;
+
+/// The longest part of an answer that is no verdict that is kept, in characters.
+const ANSWER_CHARACTERS: usize = 300;
 
 /// Why a module cannot be used.
 #[derive(Debug, Error)]
@@ -103,8 +108,16 @@ pub enum EvalError {
     #[error("{ENTRYPOINT} is undefined for this input")]
     Undefined,
     /// The rule's value is no verdict.
-    #[error("its answer is no verdict: {0}")]
-    Malformed(String),
+    #[error("its answer is no verdict: {problem}")]
+    Malformed {
+        /// What is wrong with it.
+        problem: String,
+        /// The beginning of it. It may repeat what the module was given, so it is for those who may read that.
+        answer: String,
+    },
+    /// The gateway's own code panicked, in a builtin for instance.
+    #[error("the gateway panicked while evaluating it, which is a bug of the gateway: {0}")]
+    Panic(String),
 }
 
 /// A verdict, and how it came about.
@@ -149,7 +162,19 @@ impl Module {
     }
 
     /// Asks the module about `input`, a JSON document, as of `now`.
+    ///
+    /// A panic on the way is an error like the others: whoever asked gets an answer, and the decision its record.
     pub fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
+        // Nothing that the closure changes outlives it but counters of the engine.
+        let evaluated = panic::catch_unwind(AssertUnwindSafe(|| self.ask(input, now)));
+        evaluated.unwrap_or_else(|payload| {
+            let cause = panic_message(payload.as_ref());
+            tracing::error!(cause, "evaluating a policy module panicked");
+            Err(EvalError::Panic(cause.to_owned()))
+        })
+    }
+
+    fn ask(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
         let mut guest = Guest::start(&self.wasm, &self.imports, self.builtins.clone(), self.budget, now)?;
         let data = guest.parse(&self.data)?;
         let results = guest.evaluate(self.entrypoint, data, input)?;
@@ -173,19 +198,28 @@ struct Introduction {
 /// Asks a module about itself within its budget, again if its time ran out: a machine that is busy just now must not
 /// make a good module a bad one.
 fn introduce(wasm: &wasmtime::Module, imports: &Imports, budget: Budget) -> Result<Introduction, EvalError> {
-    let ask = || {
+    in_time(|| {
         let mut guest = Guest::start(wasm, imports, Arc::default(), budget, Timestamp::UNIX_EPOCH)?;
         let version = guest.version()?;
         Ok(Introduction { version, builtins: guest.builtins()?, entrypoints: guest.entrypoints()? })
-    };
-    let mut answers = ask();
+    })
+}
+
+/// Repeats `attempt` while it runs out of time, up to [`ATTEMPTS`] times.
+pub(super) fn in_time<T>(attempt: impl Fn() -> Result<T, EvalError>) -> Result<T, EvalError> {
+    let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
-        if !matches!(answers, Err(EvalError::Deadline(_))) {
+        if !matches!(outcome, Err(EvalError::Deadline(_))) {
             break;
         }
-        answers = ask();
+        outcome = attempt();
     }
-    answers
+    outcome
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 fn resolve(wanted: BTreeMap<String, i32>) -> Result<BTreeMap<i32, Builtin>, LoadError> {
@@ -215,11 +249,33 @@ struct ResultElement {
 }
 
 fn verdict(results: &[u8]) -> Result<Verdict, EvalError> {
-    let mut results: Vec<ResultElement> =
-        serde_json::from_slice(results).map_err(|error| EvalError::Malformed(error.to_string()))?;
-    match (results.pop(), results.len()) {
+    let malformed = |problem| EvalError::Malformed { problem, answer: answer(results) };
+    let mut found: Vec<ResultElement> = serde_json::from_slice(results).map_err(|error| malformed(problem(&error)))?;
+    match (found.pop(), found.len()) {
         (None, _) => Err(EvalError::Undefined),
         (Some(only), 0) => Ok(only.result),
-        (Some(_), more) => Err(EvalError::Malformed(format!("{} results instead of one", more + 1))),
+        (Some(_), more) => Err(malformed(format!("{} results instead of one", more + 1))),
+    }
+}
+
+/// What is wrong, without its place in a text that nobody sees and without a text of the answer, which may be a secret.
+fn problem(error: &serde_json::Error) -> String {
+    const TEXT: &str = "invalid type: string";
+    let problem = error.to_string();
+    let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
+    match problem.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with(TEXT) => format!("{TEXT}, expected {expected}"),
+        _ => problem.to_owned(),
+    }
+}
+
+/// What a module answered, as far as it is kept.
+fn answer(results: &[u8]) -> String {
+    let whole: Option<serde_json::Value> = serde_json::from_slice(results).ok();
+    let only = whole.as_ref().and_then(|results| Some(results.get(0)?.get("result")?.to_string()));
+    let text = only.unwrap_or_else(|| String::from_utf8_lossy(results).into_owned());
+    match text.char_indices().nth(ANSWER_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
