@@ -1,7 +1,9 @@
-//! A directory of policies: `policies.yaml` and the modules that it names by their digests.
+//! A directory of policies: `policies.yaml` and the files that it names by their digests, modules and their data.
 
+mod data;
 mod manifest;
 mod matcher;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +18,9 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use self::manifest::Entry;
+pub use self::data::DataError;
 pub use self::manifest::ManifestError;
+use self::manifest::{DataFile, Entry};
 pub(super) use self::matcher::Matching;
 use super::document::Input;
 use super::engine::Engine;
@@ -41,6 +44,9 @@ pub enum SetError {
     /// Modules are wrong; all of them are told.
     #[error("{}", listed(.0))]
     Modules(Vec<ModuleProblem>),
+    /// Files with data lie in the directory that no module would see.
+    #[error("{}", unnamed(.0))]
+    Unnamed(BTreeSet<String>),
 }
 
 impl SetError {
@@ -48,14 +54,31 @@ impl SetError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Read(_) => true,
-            Self::Manifest(_) => false,
+            Self::Manifest(_) | Self::Unnamed(_) => false,
             Self::Modules(problems) => problems.iter().any(|problem| problem.error.may_pass()),
         }
     }
 }
 
+/// The problems in one line; in further lines the answers that are no verdicts, which only those may see who may read
+/// settings.
 fn listed(problems: &[ModuleProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let mut text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    for problem in problems {
+        if let ModuleError::Probe { action, cause: EvalError::Malformed { answer, .. } } = &problem.error {
+            text.push_str(&format!("\nmodule {:?} answered {action} with: {answer}", problem.name));
+        }
+    }
+    text
+}
+
+fn unnamed(files: &BTreeSet<String>) -> String {
+    let problem = |file| {
+        format!(
+            "{file} is in the directory, but policies.yaml does not name it, so no module would see it: give the module that reads it `data: {file}` and `dataSha256: …`, its SHA-256, or take it away"
+        )
+    };
+    files.iter().map(problem).collect::<Vec<_>>().join("; ")
 }
 
 /// What is wrong with one module.
@@ -88,14 +111,60 @@ pub enum ModuleError {
     /// It is no policy.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Its data file is not the one that `policies.yaml` means.
+    #[error("its data: the sha256 of {file} is {found}, not {expected}")]
+    DataDigest {
+        /// The file.
+        file: String,
+        /// In `policies.yaml`.
+        expected: String,
+        /// Of the file.
+        found: String,
+    },
+    /// Its data file cannot be used.
+    #[error("its data: {file}: {problem}")]
+    Data {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        problem: DataError,
+    },
+    /// It gave no verdict on one of the questions that the gateway asks before it serves.
+    #[error("asked about {action}, {cause}{}", advice(cause))]
+    Probe {
+        /// The action.
+        action: &'static str,
+        /// What came instead of a verdict.
+        #[source]
+        cause: EvalError,
+    },
+}
+
+/// What to do about a module that gave no verdict, where that is the module's own doing.
+fn advice(cause: &EvalError) -> &'static str {
+    match cause {
+        EvalError::Undefined => {
+            "; a verdict must come for every question: give the rule a default, such as default verdict := {\"allow\": false, \"reasons\": [\"why\"]}, or leave actions that it does not decide out of match.actions"
+        }
+        EvalError::Malformed { .. } => {
+            "; a verdict is {\"allow\": true or false, \"reasons\": [texts]}, with maxSeconds (a whole number) and tags (an object of texts) if need be"
+        }
+        EvalError::Deadline(_) => "; give it a greater budget.deadline, or less to do",
+        EvalError::Memory(_) => "; give it a greater budget.memoryBytes, or less to do",
+        EvalError::Output(_) => "; give it a greater budget.outputBytes, or let it say less",
+        _ => "",
+    }
 }
 
 impl ModuleError {
     /// A file may be half of an update, and a machine may have been too busy to keep a deadline.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Read(_) | Self::Digest { .. } => true,
+            Self::Read(_) | Self::Digest { .. } | Self::DataDigest { .. } => true,
             Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
+            Self::Probe { cause, .. } => matches!(cause, EvalError::Deadline(_)),
+            Self::Data { .. } => false,
         }
     }
 }
@@ -125,7 +194,7 @@ pub enum ReadError {
     },
 }
 
-/// The digest of a set: SHA-256 over `policies.yaml` and the modules, in their order.
+/// The digest of a set: SHA-256 over `policies.yaml` and the modules, each followed by its data, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetDigest(String);
 
@@ -160,11 +229,11 @@ impl PolicySet {
         let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES)?;
         let yaml = String::from_utf8(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
         let mut whole = Context::new(&SHA256);
-        // The length keeps the end of one file from passing for the beginning of the next.
-        whole.update(&(yaml.len() as u64).to_be_bytes());
-        whole.update(yaml.as_bytes());
+        add(&mut whole, yaml.as_bytes());
         let (mut modules, mut problems) = (Vec::new(), Vec::new());
-        for entry in manifest::parse(&yaml)? {
+        let entries = manifest::parse(&yaml)?;
+        refuse_unnamed(directory, &entries)?;
+        for entry in entries {
             let (name, file) = (entry.name.clone(), entry.file.clone());
             match bind(engine, directory, entry, &mut whole) {
                 Ok(module) => modules.push(module),
@@ -200,25 +269,68 @@ impl BoundModule {
 
 fn bind(engine: &Engine, directory: &Path, entry: Entry, whole: &mut Context) -> Result<BoundModule, ModuleError> {
     let wasm = read(&directory.join(&entry.file), MODULE_BYTES)?;
-    whole.update(&(wasm.len() as u64).to_be_bytes());
-    whole.update(&wasm);
-    let found = hex(digest(&SHA256, &wasm).as_ref());
+    let found = add(whole, &wasm);
     if found != entry.sha256 {
         return Err(ModuleError::Digest { expected: entry.sha256, found });
     }
-    let data = serde_json::json!({ "settings": entry.settings }).to_string().into_bytes();
+    let data = data(directory, &entry, whole)?;
     // Before, so that the log names the module if compiling it should end the process.
     tracing::info!(module = entry.name, file = entry.file, sha256 = found, bytes = wasm.len(), "compiling");
     let module = rego::Module::load(engine, &wasm, entry.budget, data)?;
+    probe::ask(&module, &entry.matcher)?;
     let deadline = entry.budget.deadline;
     Ok(BoundModule { name: entry.name, sha256: found, deadline, module, matcher: entry.matcher })
 }
 
-/// The names of the files that the set in `directory` is made of, as far as `policies.yaml` can be read.
-pub(super) fn files(directory: &Path) -> BTreeSet<String> {
+/// The document that the module of `entry` sees as `data`.
+fn data(directory: &Path, entry: &Entry, whole: &mut Context) -> Result<Vec<u8>, ModuleError> {
+    let text = entry.data.as_ref().map(|file| read_data(directory, file, whole)).transpose()?;
+    data::document(&entry.settings, text.as_deref()).map_err(|problem| {
+        let file = entry.data.as_ref().map(|data| data.file.clone()).unwrap_or_default();
+        ModuleError::Data { file, problem }
+    })
+}
+
+fn read_data(directory: &Path, data: &DataFile, whole: &mut Context) -> Result<Vec<u8>, ModuleError> {
+    let text = read(&directory.join(&data.file), data::BYTES)?;
+    let found = add(whole, &text);
+    if found != data.sha256 {
+        return Err(ModuleError::DataDigest { file: data.file.clone(), expected: data.sha256.clone(), found });
+    }
+    Ok(text)
+}
+
+/// Adds a file to the digest of the set; the digest of the file. The length keeps the end of one file from passing for
+/// the beginning of the next.
+fn add(whole: &mut Context, bytes: &[u8]) -> String {
+    whole.update(&(bytes.len() as u64).to_be_bytes());
+    whole.update(bytes);
+    hex(digest(&SHA256, bytes).as_ref())
+}
+
+/// A data file that is forgotten in `policies.yaml` would be missing in silence: rules find nothing where it should be,
+/// and what they forbid by it would be allowed.
+fn refuse_unnamed(directory: &Path, entries: &[Entry]) -> Result<(), SetError> {
+    let io = |source| ReadError::Io { path: directory.to_owned(), source };
+    let mut unnamed = BTreeSet::new();
+    for file in directory.read_dir().map_err(io)? {
+        let name = file.map_err(io)?.file_name().to_string_lossy().into_owned();
+        let named = |entry: &Entry| entry.file == name || entry.data.as_ref().is_some_and(|data| data.file == name);
+        if !name.starts_with('.') && manifest::is_data_file(&name) && !entries.iter().any(named) {
+            unnamed.insert(name);
+        }
+    }
+    if unnamed.is_empty() { Ok(()) } else { Err(SetError::Unnamed(unnamed)) }
+}
+
+/// The paths of what the set in `directory` is made of, as far as `policies.yaml` can be read: its files, and the
+/// directory itself, since a new file may be one with data.
+pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES).ok().and_then(|yaml| String::from_utf8(yaml).ok());
     let entries = yaml.and_then(|yaml| manifest::parse(&yaml).ok()).unwrap_or_default();
-    entries.into_iter().map(|entry| entry.file).chain([manifest::FILE.to_owned()]).collect()
+    let named = entries.into_iter().flat_map(|entry| [Some(entry.file), entry.data.map(|data| data.file)]);
+    let names = named.flatten().chain([manifest::FILE.to_owned()]);
+    names.map(|name| directory.join(name)).chain([directory.to_owned()]).collect()
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
