@@ -137,7 +137,7 @@ pub struct Request {
 
 /// What a policy answers. An answer of any other shape is an error, and so a no.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with `allow` and `reasons`")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Verdict {
     /// Whether the client may.
     pub allow: bool,

@@ -17,12 +17,15 @@ mod time;
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use thiserror::Error;
 
 use self::abi::Guest;
@@ -245,7 +248,27 @@ fn choose(available: BTreeMap<String, i32>) -> Result<i32, LoadError> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ResultElement {
+    #[serde(deserialize_with = "object")]
     result: Verdict,
+}
+
+/// A verdict that is an object. Left to itself, serde also takes an array for the fields in their order.
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
+    struct Object;
+
+    impl<'de> Visitor<'de> for Object {
+        type Value = Verdict;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object with `allow` and `reasons`")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Verdict, A::Error> {
+            Verdict::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object)
 }
 
 fn verdict(results: &[u8]) -> Result<Verdict, EvalError> {

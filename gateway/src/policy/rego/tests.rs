@@ -60,6 +60,8 @@ fn an_answer_of_another_shape_is_no_verdict() {
         "",
         "{}",
         r#"[{"result":true}]"#,
+        &results("[true,[]]"),
+        &results("[true,[],null,{}]"),
         &results(r#"{"allow":true}"#),
         &results(r#"{"allow":"true","reasons":[]}"#),
         &results(r#"{"allow":true,"reasons":[],"alow":false}"#),
