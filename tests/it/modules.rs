@@ -8,11 +8,14 @@ use anyhow::{Context, Result, ensure};
 use scalegate_tests::paths::repository;
 use serde_json::{Value, json};
 
+/// A file of a set: its name and what is in it.
+pub(crate) type File = (String, Vec<u8>);
+
 /// The rule that the gateway asks for.
 pub(crate) const VERDICT: &str = "scalegate/verdict";
 
 /// Where the pinned OPA is.
-fn opa() -> Result<&'static Path> {
+pub(crate) fn opa() -> Result<&'static Path> {
     static OPA: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = OPA.get() {
         return Ok(path);
@@ -73,7 +76,7 @@ pub(crate) fn entry(name: &str, module: &[u8]) -> Value {
 }
 
 /// Makes `directory` a set of these files, whatever it was before; `policies.yaml` changes last.
-pub(crate) fn write_set(directory: &Path, manifest: &str, files: &[(String, Vec<u8>)]) -> Result<()> {
+pub(crate) fn write_set(directory: &Path, manifest: &str, files: &[File]) -> Result<()> {
     std::fs::create_dir_all(directory)?;
     for file in directory.read_dir()? {
         let name = file?.file_name().to_string_lossy().into_owned();

@@ -1,5 +1,6 @@
 //! Policies that are swapped while the gateway runs, and those that are not fit to be.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +14,8 @@ use serde_json::json;
 use crate::modules::{VERDICT, compiled, entry, handmade, sha256, write_set};
 
 /// An evaluation that never comes back where the Deployment does not exist: `null` stands before `,"request":null}`.
-const LOOPING: &str = r#"(if (i32.eq (i32.load8_u (i32.sub (i32.add (local.get 3) (local.get 4)) (i32.const 17))) (i32.const 108))
-    (then (loop (br 0)))) (i32.const 4096)"#;
+const LOOPING: &str = r"(if (i32.eq (i32.load8_u (i32.sub (i32.add (local.get 3) (local.get 4)) (i32.const 17))) (i32.const 108))
+    (then (loop (br 0)))) (i32.const 4096)";
 
 /// A set of the one module `only`.
 fn write_one(directory: &Path, module: &[u8], sha256: &str) -> Result<()> {
@@ -126,8 +127,9 @@ async fn a_data_file_decides_and_its_change_is_taken_over() -> Result<()> {
         (compiled(r#"verdict := {"allow": true, "reasons": []}"#, VERDICT)?, compiled(BY_DATA, VERDICT)?);
     let write = |most: i32| {
         // As many rows as are too many for a rule.
-        let rows = (0..4000).map(|row| format!("\"ns{row}\": {{\"most\": {row}}}, ")).collect::<String>();
-        let data = format!("{{\"rows\": {{{rows}\"{namespace}\": {{\"most\": {most}}}}}}}\n").into_bytes();
+        let mut rows: BTreeMap<_, _> = (0..4000).map(|row| (format!("ns{row}"), json!({"most": row}))).collect();
+        rows.insert(namespace.clone(), json!({"most": most}));
+        let data = json!({"rows": rows}).to_string().into_bytes();
         let (mut all, mut sets) = (entry("all", &viewing), entry("sets", &module));
         all["match"] = json!({"actions": ["get"]});
         sets["match"] = json!({"actions": ["set"]});

@@ -1,6 +1,7 @@
 //! A directory of policies: `policies.yaml` and the files that it names by their digests, modules and their data.
 
 mod data;
+mod error;
 mod manifest;
 mod matcher;
 mod probe;
@@ -10,189 +11,27 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::Timestamp;
-use thiserror::Error;
 
 pub use self::data::DataError;
+pub use self::error::{ModuleError, ModuleProblem, ReadError, SetError};
 pub use self::manifest::ManifestError;
 use self::manifest::{DataFile, Entry};
 pub(super) use self::matcher::Matching;
 use super::document::Input;
 use super::engine::Engine;
-use super::rego::{self, EvalError, LoadError};
+use super::rego;
 
 /// The longest `policies.yaml` that is read, in bytes.
 const MANIFEST_BYTES: u64 = 1 << 20;
 
 /// The longest module that is read, in bytes.
 const MODULE_BYTES: u64 = 32 << 20;
-
-/// Why a directory holds no set of policies that can be used.
-#[derive(Debug, Error)]
-pub enum SetError {
-    /// `policies.yaml` cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// `policies.yaml` is wrong.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Modules are wrong; all of them are told.
-    #[error("{}", listed(.0))]
-    Modules(Vec<ModuleProblem>),
-    /// Files with data lie in the directory that no module would see.
-    #[error("{}", unnamed(.0))]
-    Unnamed(BTreeSet<String>),
-}
-
-impl SetError {
-    /// Whether the next look may see something else although no file changes: half of an update was seen.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Read(_) => true,
-            Self::Manifest(_) | Self::Unnamed(_) => false,
-            Self::Modules(problems) => problems.iter().any(|problem| problem.error.may_pass()),
-        }
-    }
-}
-
-/// The problems in one line; in further lines the answers that are no verdicts, which only those may see who may read
-/// settings.
-fn listed(problems: &[ModuleProblem]) -> String {
-    let mut text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    for problem in problems {
-        if let ModuleError::Probe { action, cause: EvalError::Malformed { answer, .. } } = &problem.error {
-            text.push_str(&format!("\nmodule {:?} answered {action} with: {answer}", problem.name));
-        }
-    }
-    text
-}
-
-fn unnamed(files: &BTreeSet<String>) -> String {
-    let problem = |file| {
-        format!(
-            "{file} is in the directory, but policies.yaml does not name it, so no module would see it: give the module that reads it `data: {file}` and `dataSha256: …`, its SHA-256, or take it away"
-        )
-    };
-    files.iter().map(problem).collect::<Vec<_>>().join("; ")
-}
-
-/// What is wrong with one module.
-#[derive(Debug, Error)]
-#[error("module {name:?} ({file}): {error}")]
-pub struct ModuleProblem {
-    /// Its name in `policies.yaml`.
-    pub name: String,
-    /// Its file.
-    pub file: String,
-    /// What is wrong.
-    #[source]
-    pub error: ModuleError,
-}
-
-/// Why a module cannot be used.
-#[derive(Debug, Error)]
-pub enum ModuleError {
-    /// Its file cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Its file is not the one that `policies.yaml` means.
-    #[error("its sha256 is {found}, not {expected}")]
-    Digest {
-        /// In `policies.yaml`.
-        expected: String,
-        /// Of the file.
-        found: String,
-    },
-    /// It is no policy.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// Its data file is not the one that `policies.yaml` means.
-    #[error("its data: the sha256 of {file} is {found}, not {expected}")]
-    DataDigest {
-        /// The file.
-        file: String,
-        /// In `policies.yaml`.
-        expected: String,
-        /// Of the file.
-        found: String,
-    },
-    /// Its data file cannot be used.
-    #[error("its data: {file}: {problem}")]
-    Data {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        #[source]
-        problem: DataError,
-    },
-    /// It gave no verdict on one of the questions that the gateway asks before it serves.
-    #[error("asked about {action}, {cause}{}", advice(cause))]
-    Probe {
-        /// The action.
-        action: &'static str,
-        /// What came instead of a verdict.
-        #[source]
-        cause: EvalError,
-    },
-}
-
-/// What to do about a module that gave no verdict, where that is the module's own doing.
-fn advice(cause: &EvalError) -> &'static str {
-    match cause {
-        EvalError::Undefined => {
-            "; a verdict must come for every question: give the rule a default, such as default verdict := {\"allow\": false, \"reasons\": [\"why\"]}, or leave actions that it does not decide out of match.actions"
-        }
-        EvalError::Malformed { .. } => {
-            "; a verdict is {\"allow\": true or false, \"reasons\": [texts]}, with maxSeconds (a whole number) and tags (an object of texts) if need be"
-        }
-        EvalError::Deadline(_) => "; give it a greater budget.deadline, or less to do",
-        EvalError::Memory(_) => "; give it a greater budget.memoryBytes, or less to do",
-        EvalError::Output(_) => "; give it a greater budget.outputBytes, or let it say less",
-        _ => "",
-    }
-}
-
-impl ModuleError {
-    /// A file may be half of an update, and a machine may have been too busy to keep a deadline.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Read(_) | Self::Digest { .. } | Self::DataDigest { .. } => true,
-            Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
-            Self::Probe { cause, .. } => matches!(cause, EvalError::Deadline(_)),
-            Self::Data { .. } => false,
-        }
-    }
-}
-
-/// Why a file cannot be read.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// The system says no.
-    #[error("{path} cannot be read: {source}", path = .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// It is a directory, a device or a pipe.
-    #[error("{path} is no regular file", path = .0.display())]
-    Kind(PathBuf),
-    /// It is too long.
-    #[error("{path} is longer than {limit} bytes", path = .path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-}
 
 /// The digest of a set: SHA-256 over `policies.yaml` and the modules, each followed by its data, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,9 +167,9 @@ fn refuse_unnamed(directory: &Path, entries: &[Entry]) -> Result<(), SetError> {
 pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES).ok().and_then(|yaml| String::from_utf8(yaml).ok());
     let entries = yaml.and_then(|yaml| manifest::parse(&yaml).ok()).unwrap_or_default();
-    let named = entries.into_iter().flat_map(|entry| [Some(entry.file), entry.data.map(|data| data.file)]);
-    let names = named.flatten().chain([manifest::FILE.to_owned()]);
-    names.map(|name| directory.join(name)).chain([directory.to_owned()]).collect()
+    let files = entries.into_iter().flat_map(|entry| [Some(entry.file), entry.data.map(|data| data.file)]);
+    let files = files.flatten().chain([manifest::FILE.to_owned()]);
+    files.map(|name| directory.join(name)).chain([directory.to_owned()]).collect()
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {

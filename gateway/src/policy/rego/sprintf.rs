@@ -77,7 +77,8 @@ fn escape(out: &mut String, character: char, quote: char) {
 
 fn escape_unprintable(out: &mut String, character: char) {
     let code = u32::from(character);
-    let printable = character == ' ' || !(character.is_whitespace() || character.escape_debug().len() > 2);
+    let shown = !(character.is_control() || character.is_whitespace() || character.escape_debug().len() > 2);
+    let printable = character == ' ' || shown;
     let written = match code {
         _ if printable => write!(out, "{character}"),
         0..=0x7f => write!(out, "\\x{code:02x}"),
@@ -112,7 +113,9 @@ impl Spec {
             }
         }
         spec.width = number(rest);
-        if rest.next_if_eq(&'.').is_some() {
+        // A point that ends the format is the verb.
+        if rest.peek() == Some(&'.') && rest.clone().nth(1).is_some() {
+            rest.next();
             // Whatever is written with more digits than the limit is too long, so more need not be told apart.
             spec.precision = Some(number(rest).min(limit + 1));
         }
@@ -229,11 +232,11 @@ impl Value {
 
     fn format(&self, verb: char, spec: &Spec) -> Result<String, EvalError> {
         let formatted = match (self, verb) {
-            // In `%+v`, the plus is not about signs.
+            // In `%+v`, the plus is not about signs, except where a number formats itself.
+            (Self::Big(..), 'v' | 'd' | 's') => Some(self.as_v(spec)),
             (_, 'v') => Some(self.as_v(&Spec { plus: false, ..*spec })),
             (_, 'T') => Some(spec.text(self.kind())),
-            (Self::Integer(value), _) => integer(*value, verb, spec),
-            (Self::Big(..), 'd' | 's') => Some(self.as_v(spec)),
+            (Self::Integer(value), _) if verb != 'q' || !spec.plus => integer(*value, verb, spec),
             (Self::Float(value), 'e' | 'E' | 'f' | 'F' | 'g' | 'G') => Some(float(*value, verb, spec)),
             (Self::Text(text), 's') => Some(spec.text(text)),
             (Self::Text(text), 'q') if !spec.plus => Some(spec.pad(&quoted(&spec.cut(text)), false)),
@@ -241,9 +244,13 @@ impl Value {
             (Self::Text(text), 'X') if !spec.space => {
                 Some(spec.pad(&hexadecimal(text, spec).to_ascii_uppercase(), false))
             }
-            (Self::Big(..) | Self::Float(_), 'b' | 'o' | 'O' | 'x' | 'X') | (Self::Text(_), 'q' | 'x' | 'X') => {
+            (Self::Big(..) | Self::Float(_), 'b' | 'o' | 'O' | 'x' | 'X')
+            | (Self::Text(_), 'q' | 'x' | 'X')
+            | (Self::Integer(_), 'q') => {
                 return Err(EvalError::Unsupported(format!("sprintf with %{verb} of {} and these flags", self.kind())));
             }
+            // `big.Int` formats itself, and neither its pointer nor a width is in its complaint.
+            (Self::Big(..), _) => Some(format!("%!{verb}(big.Int={})", self.plain())),
             _ => None,
         };
         Ok(formatted.unwrap_or_else(|| format!("%!{verb}({}={})", self.kind(), self.as_v(spec))))
@@ -259,7 +266,8 @@ fn integer(value: i64, verb: char, spec: &Spec) -> Option<String> {
         'x' => format!("{size:x}"),
         'X' => format!("{size:X}"),
         'O' => return Some(spec.pad(&format!("{}0o{size:o}", spec.sign(negative)), true)),
-        'U' if !negative => return Some(spec.pad(&format!("U+{size:04X}"), false)),
+        // A negative number's bits.
+        'U' => return Some(spec.pad(&format!("U+{value:04X}"), false)),
         'c' => return Some(spec.pad(&character(value).to_string(), false)),
         'q' => {
             let mut text = String::from("'");
@@ -408,6 +416,11 @@ mod tests {
         ("%99999%|", "[1]", "%|%!(EXTRA int64=1)"),
         ("%!", "[]", "%!!(MISSING)"),
         ("%v", "[-0.0]", "-0"),
+        ("%q %q", r#"[0, "\u0000"]"#, r#"'\x00' "\x00""#),
+        ("%+v %+v", "[3, 123456789012345678901234567890]", "3 +123456789012345678901234567890"),
+        ("%U", "[-1]", "U+FFFFFFFFFFFFFFFF"),
+        ("text%.", "[0.1]", "text%!.(float64=0.1)"),
+        ("%12z|", "[123456789012345678901234567890]", "%!z(big.Int=123456789012345678901234567890)|"),
     ];
 
     fn arguments(text: &str) -> Vec<Term> {
@@ -458,9 +471,14 @@ mod tests {
 
     #[test]
     fn what_it_cannot_do_is_an_error() {
-        for (format, values) in
-            [("%[1]d", "[1]"), ("%*d", "[1, 2]"), ("%#v", "[1]"), ("%x", "[1.5]"), ("% x", r#"["a"]"#)]
-        {
+        for (format, values) in [
+            ("%[1]d", "[1]"),
+            ("%*d", "[1, 2]"),
+            ("%#v", "[1]"),
+            ("%x", "[1.5]"),
+            ("% x", r#"["a"]"#),
+            ("%+q", "[233]"),
+        ] {
             assert!(matches!(sprintf(format, &arguments(values), LIMIT), Err(EvalError::Unsupported(_))), "{format}");
         }
     }

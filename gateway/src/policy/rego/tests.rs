@@ -95,7 +95,7 @@ fn what_is_wrong_with_an_answer_is_told_apart_from_the_answer() {
     let EvalError::Malformed { answer, .. } = evaluate(&Fake { result: long, ..Fake::default() }).unwrap_err() else {
         panic!("a text is no verdict")
     };
-    assert_eq!(answer.chars().count(), ANSWER_CHARACTERS + 1);
+    assert_eq!(answer.chars().count(), answer::ANSWER_CHARACTERS + 1);
 }
 
 #[test]

@@ -136,10 +136,16 @@ mod tests {
         fn nulls(path: &str, value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Null => found.push(path.to_owned()),
-                Value::Object(fields) => fields.iter().for_each(|(key, it)| nulls(&format!("{path}.{key}"), it, found)),
+                Value::Object(fields) => {
+                    for (key, field) in fields {
+                        nulls(&format!("{path}.{key}"), field, found);
+                    }
+                }
                 Value::Array(items) => {
                     assert!(!items.is_empty(), "{path}");
-                    items.iter().for_each(|it| nulls(path, it, found));
+                    for item in items {
+                        nulls(path, item, found);
+                    }
                 }
                 _ => {}
             }
