@@ -61,6 +61,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Set, Self::Release, Self::Describe];
+
     /// Its name in the document.
     pub fn name(self) -> &'static str {
         match self {

@@ -76,12 +76,21 @@ async fn labels_that_cannot_be_seen_do_not_lift_a_modules_rules() {
 
 #[tokio::test]
 async fn a_module_that_fails_is_no_verdict_whatever_the_others_say() {
-    let looping = module("b", &Fake::evaluating(LOOP));
-    let looping = Written { more: ", budget: {deadline: 5ms}".to_owned(), ..looping };
+    let looping = module("b", &Fake::once_loaded(LOOP));
+    let looping = Written { more: ", budget: {deadline: 50ms}".to_owned(), ..looping };
     let refused = outcome(&[giving("a", YES), looping]).await;
-    assert_eq!(refused, "unavailable: policy b: it took longer than its deadline of 5ms");
-    let malformed = outcome(&[giving("a", "true"), giving("b", YES)]).await;
+    assert_eq!(refused, "unavailable: policy b: it took longer than its deadline of 50ms");
+    let malformed = outcome(&[malformed_once_loaded("a"), giving("b", YES)]).await;
     assert!(malformed.starts_with("unavailable: policy a: its answer is no verdict: "), "{malformed}");
+}
+
+/// Allows the questions that are asked at load, and answers others with no verdict.
+fn malformed_once_loaded(name: &'static str) -> Written {
+    let fake = Fake {
+        imports: r#"(data (i32.const 8192) "[{\"result\":true}]\00")"#.to_owned(),
+        ..Fake::once_loaded("(i32.const 8192)")
+    };
+    module(name, &fake)
 }
 
 #[tokio::test]
@@ -230,7 +239,7 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
 
 #[tokio::test]
 async fn a_list_fails_as_a_whole() {
-    let judge = judge(&[giving("a", "true")]);
+    let judge = judge(&[malformed_once_loaded("a")]);
     let picked = judge.pick(&client(), &query(10, None), pages(&numbered(3))).await;
     assert!(matches!(picked, Err(Denied::Unavailable { .. })));
 }
@@ -272,6 +281,30 @@ async fn a_decision_is_one_line_with_all_that_is_needed_to_make_it_again() {
     assert!(line["instant"].as_str().unwrap().parse::<Timestamp>().is_ok());
     let logged: serde_json::Value = serde_json::from_str(line["input"].as_str().unwrap()).unwrap();
     assert_eq!(logged, serde_json::to_value(input(Action::Set, "demo")).unwrap());
+}
+
+#[tokio::test]
+async fn a_decision_that_panics_is_unavailable_and_on_record_inline_and_pooled() {
+    // 5 ms run where the request does.
+    for deadline in ["5ms", "1s"] {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let panicking =
+            Written { more: format!(", budget: {{deadline: {deadline}}}"), ..module("a", &Fake::panicking()) };
+        let judge = judge(&[panicking]);
+        let guard = tracing::subscriber::set_default(subscriber);
+        let denied = judge.decide(input(Action::Set, "demo")).await.unwrap_err();
+        drop(guard);
+        let Denied::Unavailable { decision, cause } = denied else { panic!("{deadline}: {denied}") };
+        assert!(cause.starts_with("policy a: the gateway panicked while evaluating it"), "{deadline}: {cause}");
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let logged = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let record = text.lines().map(logged).find(|line| line["target"] == "decision").unwrap();
+        assert_eq!(record["decision_id"], decision.to_string());
+        assert_eq!(record["outcome"], "unavailable");
+    }
 }
 
 // --- The example policy ---

@@ -42,6 +42,15 @@ impl Matcher {
         let labelled = self.namespace_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
         if labelled { Matching::Yes } else { Matching::No }
     }
+
+    /// A namespace whose name matches.
+    pub(super) fn example_namespace(&self) -> String {
+        match self.namespaces.as_ref().and_then(|patterns| patterns.first()) {
+            None => "default".to_owned(),
+            Some(NamespacePattern::Exact(name)) => name.clone(),
+            Some(NamespacePattern::Prefix(prefix)) => format!("{prefix}x"),
+        }
+    }
 }
 
 /// A namespace's name, or the beginning of one followed by `*`.
@@ -55,7 +64,7 @@ impl NamespacePattern {
     /// `*`, `team-*` or `team-a`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('*') {
-            // Any beginning of a label is a label once something is put after it.
+            // Any beginning of a label is a label once something is put after it; [`Matcher::example_namespace`] relies on it.
             Some(prefix) if is_dns_label(&format!("{prefix}x")) => Some(Self::Prefix(prefix.to_owned())),
             None if is_dns_label(text) => Some(Self::Exact(text.to_owned())),
             _ => None,
