@@ -22,6 +22,7 @@
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`replicas`]: what the cluster holds, as the watches last told it.
 //! - [`resource`]: the types of the custom resource, and its definition.
+//! - [`workload`]: the kinds of workloads, and the name of each workload.
 //! - [`admin`]: probes, metrics and the status of all parts.
 //! - [`telemetry`]: logs.
 //! - [`kubernetes`]: the connection to the API server.
@@ -47,3 +48,4 @@ pub mod resource;
 pub mod shutdown;
 pub mod targets;
 pub mod telemetry;
+pub mod workload;

@@ -11,6 +11,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::workload::WorkloadKind;
+
 /// The most bytes of a reason.
 pub const MAX_REASON_BYTES: usize = 512;
 
@@ -106,9 +108,9 @@ pub struct ScaleTargetRef {
 }
 
 impl ScaleTargetRef {
-    /// The Deployment `name`.
-    pub fn deployment(name: impl Into<String>) -> Self {
-        Self { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: name.into() }
+    /// The workload `name` of a kind.
+    pub fn new(kind: WorkloadKind, name: impl Into<String>) -> Self {
+        Self { api_version: kind.api_version().to_owned(), kind: kind.as_str().to_owned(), name: name.into() }
     }
 }
 

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
@@ -19,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Patience, Watched};
+use super::activity::{Activity, Busy, Patience, Watched};
+use super::body::Keeping;
 use super::farewell::{Lent, end_tls};
 use super::handshake::accept;
 use super::live::State;
@@ -140,17 +140,17 @@ fn service<H: Handler>(
     peer: Peer,
     activity: &Arc<Activity>,
     on_drain: OnDrain,
-) -> impl HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible, Future: Send> + use<H> {
+) -> impl HttpService<Incoming, ResBody = Keeping<Busy>, Error = Infallible, Future: Send> + use<H> {
     let (context, peer, activity) = (context.clone(), Arc::new(peer), activity.clone());
     service_fn(move |request: Request<Incoming>| {
         let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
         async move {
-            let mut response: Response<_> = context.handler.handle(&peer, request).await;
+            let mut response = context.handler.handle(&peer, request).await;
             if on_drain == OnDrain::SayClose && context.live.phase() != Phase::Serving {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            drop(busy);
-            Ok(response)
+            // The connection is busy until all of the answer is sent.
+            Ok(response.map(|body| Keeping { body, _kept: busy }))
         }
     })
 }

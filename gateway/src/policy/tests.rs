@@ -18,7 +18,8 @@ use super::rego::testing::{Fake, LOOP};
 use super::reload::Reloader;
 use super::testing::{Written, client, input, labelled, metrics, module, write};
 use super::{Budget, Denied, Engine, rego};
-use crate::replicas::{Deployment, DeploymentName, Observation, Page, Rollout};
+use crate::replicas::{Observation, Page, Rollout, Workload};
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 const YES: &str = r#"{"allow":true,"reasons":[]}"#;
 
@@ -122,8 +123,8 @@ async fn more_decisions_than_the_pool_has_places_for_wait_their_turn() {
 // --- Lists ---
 
 fn observed(name: &str) -> Observation {
-    let name = DeploymentName::new("demo", name);
-    let deployment = Deployment {
+    let name = WorkloadRef::deployment("demo", name);
+    let workload = Workload {
         name: name.clone(),
         uid: String::new(),
         resource_version: String::new(),
@@ -140,7 +141,7 @@ fn observed(name: &str) -> Observation {
     };
     Observation {
         name,
-        deployment: Some(Arc::new(deployment)),
+        workload: Some(Arc::new(workload)),
         target: None,
         autoscalers: Vec::new(),
         namespace_labels: None,
@@ -149,7 +150,7 @@ fn observed(name: &str) -> Observation {
 }
 
 /// The pages of a cluster with Deployments of these names, which are in order.
-fn pages(names: &[String]) -> impl Fn(Option<&DeploymentName>, usize) -> Page {
+fn pages(names: &[String]) -> impl Fn(Option<&WorkloadRef>, usize) -> Page {
     move |after, limit| {
         let rest: Vec<_> = names.iter().filter(|name| after.is_none_or(|after| **name > after.name)).collect();
         let items: Vec<_> = rest.iter().take(limit).map(|name| observed(name)).collect();
@@ -158,8 +159,14 @@ fn pages(names: &[String]) -> impl Fn(Option<&DeploymentName>, usize) -> Page {
     }
 }
 
-fn query(limit: usize, after: Option<DeploymentName>) -> ListQuery {
-    ListQuery { namespace: None, selector: kube::core::Selector::default(), limit, after }
+fn query(limit: usize, after: Option<WorkloadRef>) -> ListQuery {
+    ListQuery {
+        kind: WorkloadKind::Deployment,
+        namespace: None,
+        selector: kube::core::Selector::default(),
+        limit,
+        after,
+    }
 }
 
 fn numbered(count: usize) -> Vec<String> {
@@ -185,7 +192,7 @@ fn ends_with_zero() -> Written {
     // The input is `…"name":"00010"…`: the digit before the quote after it is what counts.
     let document = serde_json::to_string(&super::input::document(
         client(),
-        &super::Get { target: DeploymentName::new("demo", "00000") },
+        &super::Get { target: WorkloadRef::deployment("demo", "00000") },
         &observed("00000"),
     ));
     let offset = document.unwrap().find("00000").unwrap() + 4;
@@ -221,12 +228,12 @@ async fn a_list_ends_early_rather_than_decide_without_end() {
 
 #[tokio::test]
 async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_matches() {
-    let judge = judge(&[giving("a", r#"{"allow":true}"#)]);
+    let judge = judge(&[giving("a", r#"{"allow":true,"reasons":[]}"#)]);
     let looked_at = std::cell::Cell::new(0);
-    let nothing = |after: Option<&DeploymentName>, _| {
+    let nothing = |after: Option<&WorkloadRef>, _| {
         looked_at.set(looked_at.get() + 1_000);
         let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
-        Page { items: Vec::new(), scanned: 1_000, next: Some(DeploymentName::new("demo", next.to_string())) }
+        Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
     };
     let picked = judge.pick(&client(), &query(10, None), nothing).await.unwrap();
     assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));

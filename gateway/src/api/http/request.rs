@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::body::RequestBody;
 use crate::api::error::Error;
-use crate::api::operations::Precondition;
+use crate::api::operation::Precondition;
 use crate::api::selector;
 use crate::identity::text::invisible;
 use crate::replicas;

@@ -31,6 +31,11 @@ impl Matcher {
     pub(super) fn matches(&self, input: &Input) -> Matching {
         let namespace = &input.target.namespace;
         let action = self.actions.as_ref().is_none_or(|actions| actions.contains(&input.action));
+        if input.action == Action::Describe {
+            // It is about no namespace, so only modules that are bound to none decide about it.
+            let unbound = self.namespaces.is_none() && self.namespace_labels.is_empty();
+            return if action && unbound { Matching::Yes } else { Matching::No };
+        }
         let named = self.namespaces.as_ref().is_none_or(|patterns| patterns.iter().any(|p| p.matches(namespace)));
         if !(action && named) {
             return Matching::No;

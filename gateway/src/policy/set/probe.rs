@@ -9,6 +9,7 @@ use super::matcher::{Matcher, Matching};
 use super::{ModuleError, rego};
 use crate::policy::document::{API_VERSION, Action, Client, Current, Input, Request, Target, Wanted};
 use crate::replicas::{Autoscaler, Rollout};
+use crate::workload::WorkloadKind;
 
 /// The client that asks; `.invalid` is nobody's (RFC 2606).
 const CLIENT: &str = "uri:spiffe://probe.invalid/check-policies";
@@ -61,6 +62,7 @@ fn client() -> Client {
 
 fn nothing() -> Target {
     Target {
+        kind: String::new(),
         namespace: String::new(),
         name: String::new(),
         labels: BTreeMap::new(),
@@ -74,6 +76,7 @@ fn target(matcher: &Matcher) -> Target {
     let mut namespace_labels = BTreeMap::from([(NAME_LABEL.to_owned(), namespace.clone())]);
     namespace_labels.extend(matcher.namespace_labels.clone());
     Target {
+        kind: WorkloadKind::Deployment.as_str().to_owned(),
         namespace,
         name: "web".to_owned(),
         labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
