@@ -1,10 +1,15 @@
 //! Who gets in.
 
+use std::fs;
+use std::process::Command;
+
 use anyhow::Result;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use scalegate_tests::client::Client;
+use scalegate_tests::paths::binary;
 use scalegate_tests::suite;
+use serde_json::json;
 
 #[tokio::test]
 async fn certificates_that_are_not_good_do_not_get_a_connection() -> Result<()> {
@@ -51,5 +56,27 @@ async fn a_plain_text_client_and_a_half_open_one_do_no_harm() -> Result<()> {
     assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
     let _silent = tokio::net::TcpStream::connect(suite.address()).await?;
     assert_eq!(suite.client("viewer")?.get("/healthz").await?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn a_gateway_does_not_start_with_a_revocation_list_that_it_would_not_read() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let certs = scalegate_tests::stack::certificates(directory.path())?;
+    let crl = fs::read_to_string(certs.join("crl.pem"))?;
+    let ca = certs.join("ca.pem");
+    fs::write(certs.join("crl.pem"), format!("{}{crl}", crl.trim_end()))?;
+    let config = directory.path().join("scalegate.yaml");
+    let tls = json!({
+        "certificate": certs.join("server.pem"), "key": certs.join("server-key.pem"),
+        "clientCas": [{ "file": ca, "trustDomain": "scalegate.test" }], "crls": [certs.join("crl.pem")],
+    });
+    let lease = json!({ "namespace": "scalegate", "name": "scalegate", "identity": "test" });
+    fs::write(&config, json!({ "tls": tls, "policies": { "directory": "/nowhere" }, "lease": lease }).to_string())?;
+    let output = Command::new(binary("scalegate")?).args(["serve", "--config"]).arg(&config).output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let place = format!("crl.pem: is no valid PEM: line {}: it resembles a BEGIN or END line", crl.lines().count());
+    assert!(told.contains(&place), "{told}");
     Ok(())
 }

@@ -5,10 +5,10 @@
 //! list must answer for its whole chains: a certificate whose status is unknown, or whose list is past its
 //! `nextUpdate`, is refused. A CA without a list is not asked.
 
+mod ca;
 mod objection;
 mod revocation;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +17,15 @@ use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::pem;
 use super::tls::TlsError;
 use crate::config;
 use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustDomain};
 
+use ca::{Authority, Ca, CaMark};
 pub(super) use objection::Objection;
 use objection::Verdict;
 pub(super) use revocation::ListMark;
@@ -51,83 +49,43 @@ pub(super) struct Authorities {
     pub(super) next_update: Option<Timestamp>,
 }
 
-/// One CA, which speaks for one trust domain.
-#[derive(Debug)]
-struct Authority {
-    verifier: Arc<dyn ClientCertVerifier>,
-    trust_domain: TrustDomain,
-    mark: CaMark,
-}
-
-/// What a CA is known by, and whether it must answer for its certificates.
-#[derive(Debug, Clone)]
-pub(super) struct CaMark {
-    name: String,
-    /// Subject and public key, DER.
-    identity: (Vec<u8>, Vec<u8>),
-    has_list: bool,
-}
-
-/// A CA's certificate that was read.
-struct Ca {
-    file: PathBuf,
-    der: CertificateDer<'static>,
-    trust_domain: TrustDomain,
-    mark: CaMark,
-    not_after: Timestamp,
-}
-
 impl Authorities {
     /// Reads the files that `settings` names.
     pub(super) fn load(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut cas = Vec::new();
         for ca in &settings.client_cas {
-            for der in pem::certificates(&ca.file)? {
-                cas.push(Ca::read(ca, der)?);
+            for found in pem::certificates(&ca.file)? {
+                cas.push(Ca::read(ca, found)?);
             }
         }
         let mut lists = Vec::new();
         for file in &settings.crls {
-            for der in pem::revocation_lists(file)? {
-                lists.push(RevocationList::read(file, der)?);
+            for found in pem::revocation_lists(file)? {
+                lists.push(RevocationList::read(found)?);
             }
         }
         revocation::assign(&mut lists, &mut cas, provider)?;
+        let now = Timestamp::now();
         let mut loaded = Self {
             digest: digest(&cas, &lists),
             lists: revocation::newest(&lists, &cas),
-            warnings: ended(&cas).chain(revocation::foreign(&lists)).collect(),
-            not_after: cas.iter().map(|ca| ca.not_after).min().unwrap_or(Timestamp::MAX),
+            warnings: cas.iter().filter_map(|ca| ca.warning(now)).chain(revocation::foreign(&lists)).collect(),
+            not_after: cas.iter().map(|ca| ca.validity.not_after).min().unwrap_or(Timestamp::MAX),
             next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),
             all: Vec::new(),
             hints: Vec::new(),
             common_name: settings.common_name,
         };
         for ca in cas {
-            loaded.add(ca, &lists, provider)?;
+            let authority = ca.into_authority(&lists, provider)?;
+            for subject in authority.verifier.root_hint_subjects() {
+                if !loaded.hints.iter().any(|hint| hint.as_ref() == subject.as_ref()) {
+                    loaded.hints.push(subject.clone());
+                }
+            }
+            loaded.all.push(authority);
         }
         Ok(loaded)
-    }
-
-    fn add(&mut self, ca: Ca, lists: &[RevocationList], provider: &Arc<CryptoProvider>) -> Result<(), TlsError> {
-        let invalid = |cause: String| TlsError::Ca { file: ca.file.clone(), cause };
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.der).map_err(|error| invalid(error.to_string()))?;
-        for subject in roots.subjects() {
-            if !self.hints.iter().any(|hint| hint.as_ref() == subject.as_ref()) {
-                self.hints.push(subject);
-            }
-        }
-        let applying = lists.iter().filter(|list| list.applies_to(&ca.mark)).map(|list| list.der.clone());
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
-            .with_crls(applying)
-            .enforce_revocation_expiration();
-        if !ca.mark.has_list {
-            builder = builder.allow_unknown_revocation_status();
-        }
-        let verifier = builder.build().map_err(|error| invalid(error.to_string()))?;
-        self.all.push(Authority { verifier, trust_domain: ca.trust_domain, mark: ca.mark });
-        Ok(())
     }
 
     /// Whom a verified chain names, by the rules of the CAs that vouch for it.
@@ -240,30 +198,6 @@ impl ClientCertVerifier for Authorities {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.all.first().map(|authority| authority.verifier.supported_verify_schemes()).unwrap_or_default()
     }
-}
-
-impl Ca {
-    /// Takes a certificate that must be a CA's.
-    fn read(ca: &config::ClientCa, der: CertificateDer<'static>) -> Result<Self, TlsError> {
-        let file = &ca.file;
-        let invalid = |cause: String| TlsError::Ca { file: file.clone(), cause };
-        let (mark, is_ca) = {
-            let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| invalid(error.to_string()))?;
-            let identity = (certificate.subject().as_raw().to_vec(), certificate.public_key().raw.to_vec());
-            (CaMark { name: certificate.subject().to_string(), identity, has_list: false }, certificate.is_ca())
-        };
-        if !is_ca {
-            return Err(invalid(format!("{} is no CA's certificate", mark.name)));
-        }
-        let not_after = identity::not_after(&der).map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { file: file.clone(), der, trust_domain: ca.trust_domain.clone(), mark, not_after })
-    }
-}
-
-/// Those whose certificate has ended.
-fn ended(cas: &[Ca]) -> impl Iterator<Item = String> {
-    let ended = cas.iter().filter(|ca| ca.not_after < Timestamp::now());
-    ended.map(|ca| format!("{}: client CA {} has ended at {}", ca.file.display(), ca.mark.name, ca.not_after))
 }
 
 fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::authorities::Authorities;
 use super::tls::{Server, Tls};
+use crate::identity::Validity;
 
 /// Why what serves is better than what was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -72,11 +73,11 @@ fn check_server(serving: &Server, new: &Server, now: Timestamp) -> Result<(), Su
     if new.holds(now) || !serving.holds(now) || new == serving {
         return Ok(());
     }
-    let file = new.file.clone();
-    Err(if new.not_after < now {
-        SuccessionError::Expired { file, not_after: new.not_after, serves_until: serving.not_after }
+    let (file, Validity { not_before, not_after }) = (new.file.clone(), new.validity);
+    Err(if not_after < now {
+        SuccessionError::Expired { file, not_after, serves_until: serving.validity.not_after }
     } else {
-        SuccessionError::Early { file, not_before: new.not_before }
+        SuccessionError::Early { file, not_before }
     })
 }
 
