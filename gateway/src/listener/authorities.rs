@@ -4,9 +4,12 @@
 //! chain it comes; only the list of a CA's namesake, which has another key, says nothing about it. A CA that signed a
 //! list must answer for its whole chains: a certificate whose status is unknown, or whose list is past its
 //! `nextUpdate`, is refused. A CA without a list is not asked.
+//!
+//! Time: a CA lets clients in from the beginning to the end of its own certificate, like each certificate below it.
 
 mod ca;
 mod objection;
+mod refusal;
 mod revocation;
 
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustD
 use ca::{Authority, Ca, CaMark};
 pub(super) use objection::Objection;
 use objection::Verdict;
+pub(super) use refusal::noting;
 pub(super) use revocation::ListMark;
 use revocation::RevocationList;
 
@@ -48,6 +52,12 @@ pub(super) struct Authorities {
     /// The earliest `nextUpdate` of a revocation list.
     pub(super) next_update: Option<Timestamp>,
 }
+
+/// How many ends of certificates that come before a client's own are looked at.
+const MAX_ENDS: usize = 8;
+
+/// How long ago a handshake may have verified a chain, generously.
+const HANDSHAKE: Duration = Duration::from_mins(5);
 
 impl Authorities {
     /// Reads the files that `settings` names.
@@ -122,6 +132,37 @@ impl Authorities {
         }
     }
 
+    /// The end of a chain that was let in just now: that of the client's certificate, or the first instant after which
+    /// one above it is missed, the CA's included.
+    pub(super) fn end(&self, chain: &[CertificateDer<'_>]) -> Timestamp {
+        let Some((leaf, intermediates)) = chain.split_first() else { return Timestamp::MAX };
+        let (now, own) = (Timestamp::now(), ca::not_after(leaf));
+        let above = intermediates.iter().map(ca::not_after).chain(self.all.iter().map(|ca| ca.validity.not_after));
+        // Since the handshake, one may have ended already.
+        let mut ends: Vec<_> =
+            above.filter(|end| (now - HANDSHAKE..own).contains(end)).map(|end| end.max(now)).collect();
+        ends.sort();
+        ends.dedup();
+        let outlasts = |end: &Timestamp| {
+            let then = UnixTime::since_unix_epoch(Duration::from_secs(end.as_second().unsigned_abs() + 1));
+            self.all.iter().any(|authority| authority.outlasts(leaf, intermediates, then))
+        };
+        // A chain with more of them is made to be costly: it ends with the first that is not looked at.
+        let unseen = ends.get(MAX_ENDS).copied();
+        ends.truncate(MAX_ENDS);
+        ends.into_iter().find(|end| !outlasts(end)).or(unseen).unwrap_or(own)
+    }
+
+    /// A trust domain of which `before` has a CA that is valid at the time `now`, and these have only others.
+    pub(super) fn lost_domain(&self, before: &Self, now: Timestamp) -> Option<&TrustDomain> {
+        let has_valid = |authorities: &Self, domain: &TrustDomain| {
+            let mut of_domain = authorities.all.iter().filter(|authority| authority.trust_domain == *domain);
+            of_domain.any(|authority| authority.validity.contains(now))
+        };
+        let mut domains = self.all.iter().map(|authority| &authority.trust_domain);
+        domains.find(|domain| has_valid(before, domain) && !has_valid(self, domain))
+    }
+
     /// The name of a CA that had a list in `before`, is still here, and has none now.
     pub(super) fn lost_list(&self, before: &Self) -> Option<&str> {
         let had_list = |mark: &CaMark| {
@@ -141,7 +182,7 @@ impl Authorities {
             let now = UnixTime::now();
             let vouches = |domain: &TrustDomain| {
                 let mut authorities = self.all.iter().filter(|authority| authority.trust_domain == *domain);
-                authorities.any(|authority| authority.verifier.verify_client_cert(leaf, intermediates, now).is_ok())
+                authorities.any(|authority| authority.admits(leaf, intermediates, now).is_ok())
             };
             domains.retain(|domain| vouches(domain));
         }
@@ -161,16 +202,32 @@ impl ClientCertVerifier for Authorities {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         use CertificateError::{BadSignature, UnknownIssuer};
-        let mut refused = Error::InvalidCertificate(UnknownIssuer);
+        let (mut refused, mut lapsed) = (None, None);
         for authority in &self.all {
             match authority.verifier.verify_client_cert(leaf, intermediates, now) {
-                Ok(verified) => return Ok(verified),
+                Ok(verified) => match authority.check_validity(now) {
+                    Ok(()) => return Ok(verified),
+                    Err(error) => lapsed = Some((error, authority)),
+                },
                 // What the certificate's own CA has against it says more than that the others do not know it.
                 Err(Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {}
-                Err(error) => refused = error,
+                Err(error) => refused = Some(error),
             }
         }
-        Err(refused)
+        Err(match (refused, lapsed) {
+            (Some(error), _) => {
+                refusal::note(|| refusal::unread_time(leaf, intermediates));
+                error
+            }
+            (None, Some((error, authority))) => {
+                refusal::note(|| Some(format!("this is the certificate of the client CA {}", authority.mark.name)));
+                error
+            }
+            (None, None) => {
+                refusal::note(|| refusal::missing_issuer(leaf, intermediates, &self.all));
+                Error::InvalidCertificate(UnknownIssuer)
+            }
+        })
     }
 
     fn verify_tls12_signature(

@@ -10,6 +10,7 @@ use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::authorities::noting;
 use super::{ListenerMetrics, LogLimit};
 
 /// What became of a handshake.
@@ -62,13 +63,13 @@ pub(super) async fn accept(
     metrics: &ListenerMetrics,
     log: &LogLimit,
 ) -> Option<TlsStream<TcpStream>> {
-    let result = timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
+    let (result, note) = noting(timeout(limit, TlsAcceptor::from(config).accept(stream))).await;
     let (outcome, cause) = match result {
         Ok(Ok(stream)) => {
             metrics.handshake(Outcome::Ok);
             return Some(stream);
         }
-        Ok(Err(error)) => (Outcome::of(&error), error.to_string()),
+        Ok(Err(error)) => (Outcome::of(&error), note.map_or(error.to_string(), |note| format!("{error}: {note}"))),
         Err(_) => (Outcome::Timeout, format!("not done after {limit:?}")),
     };
     metrics.handshake(outcome);

@@ -8,14 +8,14 @@ use rustls::pki_types::CertificateDer;
 
 use super::authorities::Objection;
 use super::tls::Tls;
-use crate::identity::{self, ClientIdentity, IdentityError};
+use crate::identity::{ClientIdentity, IdentityError};
 
 /// What the handshake verified, and what has become of it.
 #[derive(Debug)]
 pub(super) struct Standing {
     chain: Vec<CertificateDer<'static>>,
     identity: Result<Arc<ClientIdentity>, IdentityError>,
-    /// When the client's certificate ends.
+    /// When the first certificate ends without which the client would not get in: its own, or one above it.
     end: Timestamp,
     /// The digest of the authorities that judged the chain last. They themselves, and the server's key of then, need not
     /// outlive their time with the connection.
@@ -30,8 +30,7 @@ impl Standing {
         Self {
             chain: chain.to_vec(),
             identity: authorities.identify(chain).map(Arc::new),
-            // One that cannot be read ends no connection: each of its answers says that it names nobody.
-            end: chain.first().and_then(|leaf| identity::not_after(leaf).ok()).unwrap_or(Timestamp::MAX),
+            end: authorities.end(chain),
             judged_by: authorities.digest,
             objection: None,
         }
@@ -50,6 +49,7 @@ impl Standing {
         }
         self.judged_by = tls.authorities.digest;
         self.objection = tls.authorities.objection(&self.chain, &self.identity);
+        self.end = tls.authorities.end(&self.chain);
         self.objection.is_some()
     }
 

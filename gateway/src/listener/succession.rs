@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::authorities::Authorities;
 use super::tls::{Server, Tls};
-use crate::identity::Validity;
+use crate::identity::{TrustDomain, Validity};
 
 /// Why what serves is better than what was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -36,6 +36,11 @@ pub enum SuccessionError {
         /// The new certificate's beginning.
         not_before: Timestamp,
     },
+    /// Of a trust domain that has a valid client CA, only such would be left that have ended or not begun.
+    #[error(
+        "no new client CA of trust domain {0} is valid now, and one that serves is: all its clients would be refused; it will be tried again"
+    )]
+    NoValidCa(TrustDomain),
     /// A new revocation list is past its `nextUpdate`.
     #[error("the new revocation list of {issuer} is past its nextUpdate, {next_update}: publish a fresh one")]
     ListOver {
@@ -65,6 +70,9 @@ pub enum SuccessionError {
 /// Checks that `new` may take the place of `serving`.
 pub(super) fn check(serving: &Tls, new: &Tls, now: Timestamp) -> Result<(), SuccessionError> {
     check_server(&serving.server, &new.server, now)?;
+    if let Some(domain) = new.authorities.lost_domain(&serving.authorities, now) {
+        return Err(SuccessionError::NoValidCa(domain.clone()));
+    }
     check_lists(&serving.authorities, &new.authorities, now)
 }
 

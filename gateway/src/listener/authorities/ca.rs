@@ -1,17 +1,19 @@
 //! One CA of clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{Error, RootCertStore};
+use rustls::{CertificateError, Error, RootCertStore};
 
+use super::objection::Verdict;
 use super::revocation::RevocationList;
 use crate::config;
-use crate::identity::{TrustDomain, Validity, der};
+use crate::identity::{self, TrustDomain, Validity, der};
 use crate::listener::pem::{Located, Place};
 use crate::listener::tls::TlsError;
 
@@ -39,6 +41,7 @@ pub(super) struct Authority {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     pub(super) trust_domain: TrustDomain,
     pub(super) mark: CaMark,
+    pub(super) validity: Validity,
 }
 
 impl Ca {
@@ -60,8 +63,15 @@ impl Ca {
 
     /// What a person should know of it at the time `now`, though it can be used.
     pub(super) fn warning(&self, now: Timestamp) -> Option<String> {
-        let not_after = self.validity.not_after;
-        (not_after < now).then(|| format!("{}: client CA {} has ended at {not_after}", self.place, self.mark.name))
+        let Validity { not_before, not_after } = self.validity;
+        let when = if not_after < now {
+            format!("has ended at {not_after}")
+        } else if now < not_before {
+            format!("does not begin before {not_before}")
+        } else {
+            return None;
+        };
+        Some(format!("{}: client CA {} {when}: none of its clients gets in", self.place, self.mark.name))
     }
 
     /// Makes it verify, with those of `lists` that apply to it.
@@ -90,6 +100,54 @@ impl Ca {
                 _ => invalid(error.to_string()),
             }
         })?;
-        Ok(Authority { verifier, trust_domain: self.trust_domain, mark: self.mark })
+        Ok(Authority { verifier, trust_domain: self.trust_domain, mark: self.mark, validity: self.validity })
     }
+}
+
+impl Authority {
+    /// Whether it may let clients in, which its verifier does not ask; else the error of a certificate whose time it is
+    /// not.
+    pub(super) fn check_validity(&self, now: UnixTime) -> Result<(), Error> {
+        let unix = |instant: Timestamp| {
+            UnixTime::since_unix_epoch(Duration::from_secs(instant.as_second().try_into().unwrap_or(0)))
+        };
+        let (not_before, not_after) = (unix(self.validity.not_before), unix(self.validity.not_after));
+        if now < not_before {
+            return Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { time: now, not_before }));
+        }
+        if now > not_after {
+            return Err(Error::InvalidCertificate(CertificateError::ExpiredContext { time: now, not_after }));
+        }
+        Ok(())
+    }
+
+    /// Whether it lets a chain in at the time `now`.
+    pub(super) fn admits(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.check_validity(now)?;
+        self.verifier.verify_client_cert(leaf, intermediates, now)
+    }
+
+    /// Whether the certificates of a chain that it let in are still valid at the time `then`, whatever the lists will say.
+    pub(super) fn outlasts(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        then: UnixTime,
+    ) -> bool {
+        match self.admits(leaf, intermediates, then) {
+            Ok(_) => true,
+            Err(error) => Verdict::of(&error) == Verdict::ListExpired,
+        }
+    }
+}
+
+/// The instant of a certificate's end.
+pub(super) fn not_after(der: &CertificateDer<'_>) -> Timestamp {
+    // One that cannot be read ends no connection: each of its answers says that it names nobody.
+    identity::not_after(der).unwrap_or(Validity::ALWAYS.not_after)
 }

@@ -42,6 +42,18 @@ impl Ca {
         Self(CertifiedIssuer::self_signed(Self::params(name, change), key).unwrap())
     }
 
+    /// The same CA with another certificate: of the same name and key.
+    pub(super) fn renewed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::from_pem(&self.0.key().serialize_pem()).unwrap();
+        Self(CertifiedIssuer::self_signed(Self::params(name, change), key).unwrap())
+    }
+
+    /// A CA whose certificate this one issues.
+    pub(super) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(Self::params(name, change), key, &self.0).unwrap())
+    }
+
     fn params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
