@@ -46,7 +46,7 @@ use log_limit::LogLimit;
 pub use body::{BodyError, ResponseBody};
 pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
-pub use pem::PemError;
+pub use pem::{PemError, PemFault, Place};
 pub use reload::Reloader;
 pub use succession::SuccessionError;
 pub use tls::{Expiry, SharedSecret, Tls, TlsError};

@@ -56,11 +56,11 @@ pub(super) async fn run<H: Handler>(
     let Some(stream) = accepted else { return };
     // The place is taken by who has shown a certificate; who finds none waits among those who have not.
     let place = timeout(limit, context.places.clone().acquire_owned()).await;
-    let Ok(Ok(_place)) = place else { return };
+    let Ok(Ok(_place)) = place else { return tell_no_place(&context, address) };
     drop(handshake);
     let _open = context.metrics.connection();
     let session = stream.get_ref().1;
-    let Some(standing) = Standing::new(session.peer_certificates().unwrap_or_default(), &tls) else { return };
+    let standing = Standing::new(session.peer_certificates().unwrap_or_default(), &tls);
     let identity = standing.identity().clone();
     if let Err(error) = &identity {
         tracing::info!(peer = %address, cause = %error, "the client's certificate names nobody");
@@ -70,6 +70,15 @@ pub(super) async fn run<H: Handler>(
         http2(context, peer, stream, standing, state).await;
     } else {
         http1(context, peer, stream, standing, state).await;
+    }
+}
+
+/// Counts and logs that all places were taken for as long as a handshake may take.
+fn tell_no_place<H>(context: &Context<H>, address: SocketAddr) {
+    context.metrics.no_place();
+    if context.logs.ended.allows() {
+        let limit = context.limits.max_connections;
+        tracing::warn!(peer = %address, limit, "all connections are in use (listen.maxConnections): the client is dropped");
     }
 }
 

@@ -168,7 +168,12 @@ impl Http1 {
 
     /// The certificate that the server showed.
     pub(super) fn server_certificate(&self) -> CertificateDer<'static> {
-        self.0.get_ref().1.peer_certificates().unwrap()[0].clone()
+        self.server_chain()[0].clone()
+    }
+
+    /// All certificates that the server showed.
+    pub(super) fn server_chain(&self) -> &[CertificateDer<'static>] {
+        self.0.get_ref().1.peer_certificates().unwrap()
     }
 
     /// Reads until the server ends the connection.
