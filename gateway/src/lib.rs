@@ -22,6 +22,7 @@
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`replicas`]: what the cluster holds, as the watches last told it.
 //! - [`resource`]: the types of the custom resource, and its definition.
+//! - [`proto`]: the messages and services of gRPC.
 //! - [`workload`]: the kinds of workloads, and the name of each workload.
 //! - [`admin`]: probes, metrics and the status of all parts.
 //! - [`telemetry`]: logs.
@@ -42,6 +43,7 @@ pub mod kubernetes;
 mod layers;
 pub mod listener;
 pub mod policy;
+pub mod proto;
 pub mod reconciler;
 pub mod replicas;
 pub mod resource;

@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, Readiness, ReadyHandle, Status};
-use crate::api::{ApiMetrics, Cursors, HttpApi, HttpLimits, Operations};
+use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
 use crate::config::{Args, Config};
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
 use crate::policy::{self, Engine, Policy, PolicyMetrics};
@@ -59,10 +59,13 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
-    let operations = Operations::new(policy, Targets::new(client), cursors(&tls, &mut background)?);
+    let operations = Arc::new(Operations::new(policy, Targets::new(client), cursors(&tls, &mut background)?));
     let limits =
-        HttpLimits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
-    let api = HttpApi::new(operations, replicas.monitor(), limits, ApiMetrics::register(&mut registry));
+        Limits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
+    let metrics = ApiMetrics::register(&mut registry);
+    let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, metrics.clone());
+    let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, metrics)
+        .context("the descriptors of gRPC cannot be read")?;
     let leadership = reconciler.leadership();
     let status = Status::default()
         .with("policies", move || loaded.status())
@@ -80,7 +83,7 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         Ok(())
     };
     let serve = async {
-        listener.serve(Arc::new(api), shutdown.clone()).await;
+        listener.serve(Arc::new(Api::new(http, grpc)), shutdown.clone()).await;
         Ok(())
     };
     // Without the reconciler nothing that is accepted would ever arrive: its failure ends the process.
