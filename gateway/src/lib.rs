@@ -25,7 +25,7 @@
 //! - [`proto`]: the messages and services of gRPC.
 //! - [`workload`]: the kinds of workloads, and the name of each workload.
 //! - [`admin`]: probes, metrics and the status of all parts.
-//! - [`telemetry`]: logs.
+//! - [`telemetry`]: the log, and the registry of metrics.
 //! - [`kubernetes`]: the connection to the API server.
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].

@@ -1,6 +1,6 @@
 //! One request at whichever door: its id, its span, and what is logged and counted of it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::HeaderName;
 use tracing::Span;
@@ -33,15 +33,10 @@ impl Call {
         Self { id, span, started: Instant::now() }
     }
 
-    /// How long it has taken so far.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     /// Counts the answer under `route`, and logs an error with the words that are not for clients.
     pub(super) fn ended(&self, metrics: &ApiMetrics, route: &'static str, error: Option<&Error>) {
         let outcome = error.map_or("ok", |error| error.kind().code);
-        metrics.observe(route, outcome, self.elapsed());
+        metrics.observe(route, outcome, self.started.elapsed());
         let Some(error) = error else { return };
         let _entered = self.span.enter();
         if error.kind().http.is_server_error() {

@@ -230,7 +230,9 @@ impl Error {
             Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
             Self::NotImplemented { what } => format!("`{what}` is not supported yet"),
             Self::HttpVersion => "gRPC takes HTTP/2, negotiated by ALPN as `h2`".into(),
-            Self::UnsupportedMediaType => "send the body as `Content-Type: application/json`".into(),
+            Self::UnsupportedMediaType => {
+                "send JSON as `Content-Type: application/json`, or gRPC as `application/grpc`".into()
+            }
             Self::ExpectationFailed => {
                 "send the request without the Expect header: only `100-continue` over HTTP/1.1 is understood".into()
             }

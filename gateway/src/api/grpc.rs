@@ -2,20 +2,23 @@
 
 mod convert;
 mod health;
+mod message;
 mod service;
 mod status;
 mod timeout;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, Version, request::Parts};
+use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 use tower_service::Service;
@@ -36,16 +39,18 @@ use super::operations::Operations;
 
 use self::service::ReplicaDoor;
 
-/// The outcome, among the metrics' labels, of a message that could not be read.
-const INVALID_MESSAGE: &str = "invalid_message";
+/// The header with the encoding of messages, of which only `identity` is taken.
+const ENCODING: &str = "grpc-encoding";
+/// The header with the encodings of messages that are taken, which tonic adds where it refuses one.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// One service: what answers its requests.
-type Serve = Box<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+type Serve = Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Serves [`Operations`], health and reflection over gRPC.
 pub struct GrpcApi {
     services: Vec<(&'static str, Serve)>,
-    request_timeout: Duration,
+    limits: Limits,
     metrics: ApiMetrics,
 }
 
@@ -76,15 +81,13 @@ impl GrpcApi {
                 .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let replicas =
-            ReplicaServiceServer::new(ReplicaDoor::new(operations)).max_decoding_message_size(limits.max_body_bytes);
         let services = vec![
-            serve(replicas),
+            serve(ReplicaServiceServer::new(ReplicaDoor::new(operations))),
             serve(HealthServer::new(health::Health::new(monitor, shutdown))),
             serve(descriptors().build_v1()?),
             serve(descriptors().build_v1alpha()?),
         ];
-        Ok(Self { services, request_timeout: limits.request_timeout, metrics })
+        Ok(Self { services, limits, metrics })
     }
 
     /// Answers one request of `peer`, whatever happens.
@@ -96,15 +99,8 @@ impl GrpcApi {
         let result = work.instrument(call.span.clone()).await;
 
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let error = result.as_ref().err().or(noted.as_ref());
-        match &result {
-            // tonic answers a message that it cannot read by itself.
-            Ok(answer) if error.is_none() && answer.headers().contains_key("grpc-status") => {
-                self.metrics.observe(route, INVALID_MESSAGE, call.elapsed());
-            }
-            _ => call.ended(&self.metrics, route, error),
-        }
-        let answer = result.unwrap_or_else(|error| status::of(&error, &call.id).into_http());
+        call.ended(&self.metrics, route, result.as_ref().err().or(noted.as_ref()));
+        let answer = result.unwrap_or_else(|error| refused(&error, &call));
         let mut answer = answer.map(ResponseBody::stream);
         if let Ok(value) = HeaderValue::from_str(&call.id.to_string()) {
             answer.headers_mut().insert(REQUEST_ID, value);
@@ -115,18 +111,53 @@ impl GrpcApi {
     async fn dispatch(
         &self,
         peer: &Peer,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         call: &Call,
         failure: &Arc<Mutex<Option<Error>>>,
     ) -> Result<Response<Body>, Error> {
         let identity = peer.identity.clone()?;
         let asked = timeout::of(request.headers())?;
-        let limit = asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout));
+        let limit = asked.map_or(self.limits.request_timeout, |asked| asked.min(self.limits.request_timeout));
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
-        let (_, serve) = self.services.iter().find(|(service, _)| *service == name).ok_or(Error::NoSuchRoute)?;
-        request.extensions_mut().insert(Caller { identity, call: call.clone(), failure: failure.clone() });
-        // A stream begins within this time; how long it goes on is its own affair.
-        tokio::time::timeout(limit, serve(request)).await.map_err(|_| Error::DeadlineExceeded { limit })
+        let (name, serve) = self.services.iter().find(|(service, _)| *service == name).ok_or(Error::NoSuchRoute)?;
+        let caller = Caller { identity, call: call.clone(), failure: failure.clone() };
+        let deadline = Instant::now() + limit;
+        if *name != ReplicaServiceServer::<ReplicaDoor>::NAME {
+            // A stream begins within this time; how long it goes on is its own affair.
+            let answered = timeout_at(deadline, serve(request.map(Body::new))).await;
+            return answered.map_err(|_| Error::DeadlineExceeded { limit });
+        }
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(caller);
+        let message = timeout_at(deadline, message::only(body, self.limits.max_body_bytes)).await;
+        let message = message.map_err(|_| Error::Timeout { limit })??;
+        let request = Request::from_parts(head, Body::new(Full::new(message)));
+        let answered = timeout_at(deadline, serve(request)).await;
+        let answer = answered.map_err(|_| Error::DeadlineExceeded { limit })?;
+        let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if noted { Ok(answer) } else { readable(answer) }
+    }
+}
+
+/// A refusal, in the headers alone.
+fn refused(error: &Error, call: &Call) -> Response<Body> {
+    let mut answer = status::of(error, &call.id).into_http();
+    if matches!(error, Error::NotImplemented { what: ENCODING }) {
+        answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    answer
+}
+
+/// An answer, unless it is tonic's own refusal of a request that no operation was made of.
+fn readable(answer: Response<Body>) -> Result<Response<Body>, Error> {
+    let Some(status) = Status::from_header_map(answer.headers()) else { return Ok(answer) };
+    match status.code() {
+        Code::Ok => Ok(answer),
+        Code::Unimplemented if answer.headers().contains_key(ACCEPT_ENCODING) => {
+            Err(Error::NotImplemented { what: ENCODING })
+        }
+        Code::Unimplemented => Err(Error::NoSuchRoute),
+        _ => Err(message::unreadable(status.message())),
     }
 }
 
@@ -155,7 +186,7 @@ fn media_type(content_type: Option<&HeaderValue>) -> String {
 fn serve<S>(service: S) -> (&'static str, Serve)
 where
     S: NamedService + Clone + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>,
 {
     let serve = move |request| -> BoxFuture<'static, Response<Body>> {
         let answer = service.clone().call(request);

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::admin::{Admin, Readiness, ReadyHandle, Status};
 use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
@@ -22,6 +24,8 @@ use super::Failure;
 
 /// Files and connections that the gateway opens beside those of clients, generously.
 const OTHER_FILES: u64 = 512;
+/// How long writes may take that go on after the last connection: as long as a request to the API server.
+const WRITES_END: Duration = Duration::from_secs(10);
 
 /// Runs the gateway until a signal, and through its drain.
 pub(super) fn serve(args: &Args) -> Result<(), Failure> {
@@ -59,7 +63,8 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
-    let operations = Arc::new(Operations::new(policy, Targets::new(client), cursors(&tls, &mut background)?));
+    let targets = Targets::new(client);
+    let operations = Arc::new(Operations::new(policy, targets.clone(), cursors(&tls, &mut background)?));
     let limits =
         Limits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
     let metrics = ApiMetrics::register(&mut registry);
@@ -91,6 +96,9 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     tokio::select! {
         served = async { tokio::try_join!(serve, reconcile, announce) } => drop(served?),
         ended = background.ended() => return ended,
+    }
+    if timeout(WRITES_END, targets.ended()).await.is_err() {
+        tracing::warn!("stopping while writes are under way: the API server has not answered them");
     }
     tracing::info!("stopped");
     Ok(())

@@ -11,10 +11,13 @@ use crate::api::error::{Error, Kind};
 
 /// The domain of the stable codes.
 const DOMAIN: &str = "scalegate.dev";
-/// The longest message, and the longest of all reasons together, in bytes. Clients take 8 KiB of trailers, into which
-/// the details go in base64, beside the message.
-const MAX_MESSAGE: usize = 1024;
+/// The longest message, and the longest of all reasons together, in bytes, so that the details, which repeat the
+/// message, stay below 4 KiB. Some clients take 8 KiB of trailers; the details go there in base64, the message
+/// percent-encoded.
+const MAX_MESSAGE: usize = 512;
 const MAX_REASONS: usize = 2560;
+/// What a violation takes beside its description.
+const VIOLATION: usize = 16;
 /// What stands for what was cut.
 const MARK: &str = "…";
 
@@ -45,7 +48,18 @@ pub(super) fn of(error: &Error, request_id: &Uuid) -> Status {
         }
         _ => {}
     }
-    Status::with_error_details(grpc, cut(&error.detail(), MAX_MESSAGE), details)
+    Status::with_error_details(grpc, cut(&message(error), MAX_MESSAGE), details)
+}
+
+/// What happened, for a client that knows methods and no paths.
+fn message(error: &Error) -> String {
+    match error {
+        Error::NoSuchRoute => "there is no such method: the services are scalegate.v1.ReplicaService, \
+                               grpc.health.v1.Health and server reflection"
+            .into(),
+        Error::BodyTooLarge { limit } => format!("the message may have {limit} bytes at most"),
+        error => error.detail(),
+    }
 }
 
 /// The field of the request that a code is about.
@@ -62,12 +76,13 @@ fn field(code: &str) -> &'static str {
 fn cut_all(reasons: &[String]) -> Vec<String> {
     let (mut left, mut kept) = (MAX_REASONS, Vec::new());
     for reason in reasons {
-        if left <= MARK.len() {
+        // The mark needs room too.
+        if left <= 2 * VIOLATION {
             kept.push(MARK.to_owned());
             break;
         }
-        let reason = cut(reason, left);
-        left = left.saturating_sub(reason.len());
+        let reason = cut(reason, left - 2 * VIOLATION);
+        left -= reason.len() + VIOLATION;
         kept.push(reason);
     }
     kept
@@ -88,6 +103,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::policy::DecisionId;
     use crate::workload::WorkloadRef;
 
     #[test]
@@ -117,7 +133,27 @@ mod tests {
         let kept = cut_all(&reasons);
         assert_eq!(kept[..1], reasons[..1]);
         assert!(kept[1].ends_with(MARK) || kept[2].ends_with(MARK), "{kept:?}");
-        assert!(kept.iter().map(String::len).sum::<usize>() <= MAX_REASONS + MARK.len());
+        assert!(kept.iter().map(String::len).sum::<usize>() <= MAX_REASONS);
         assert_eq!(cut(&"é".repeat(10), 11), "éééé…");
+    }
+
+    #[test]
+    fn details_have_four_kibibytes_at_most() {
+        let long = "ü".repeat(60_000);
+        let many = |reason: &str| vec![reason.to_owned(); 60_000];
+        let target = WorkloadRef::deployment("n".repeat(63), "w".repeat(253));
+        let refused = |reasons| Error::Refused { decision: DecisionId::new(), reasons };
+        for error in [
+            refused(vec![long.clone()]),
+            refused(many("")),
+            refused(many("x")),
+            refused(many("twenty characters...")),
+            Error::invalid("invalid_reason", long.clone()),
+            Error::OwnedByAutoscaler { target, owner: "o".repeat(253) },
+        ] {
+            let status = of(&error, &Uuid::now_v7());
+            assert!(status.details().len() <= 4096, "{}: {} bytes", error.kind().code, status.details().len());
+            assert!(status.message().len() <= MAX_MESSAGE);
+        }
     }
 }
