@@ -3,7 +3,7 @@
 //! - [`process`]: child processes that never outlive the harness; [`ports`], [`paths`], [`poll`] help them start.
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
 //! - [`stack`]: the product installed on a cluster.
-//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
+//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: its other language.
 //! - [`load`]: steady requests, to see whether anything is felt.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
 //! - [`console`]: the commands in a document, for a test to run them.
@@ -14,6 +14,7 @@ pub mod console;
 pub mod controlplane;
 pub mod fixtures;
 pub mod gateway;
+pub mod grpc;
 pub mod kubeconfig;
 pub mod load;
 pub mod paths;

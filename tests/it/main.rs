@@ -12,6 +12,7 @@ mod cli;
 mod configuration;
 mod control_plane;
 mod documents;
+mod doors;
 mod fuzz;
 mod leadership;
 mod metrics;

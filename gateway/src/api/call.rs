@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -39,7 +39,10 @@ impl Call {
         metrics.observe(route, outcome, self.started.elapsed());
         let Some(error) = error else { return };
         let _entered = self.span.enter();
-        if error.kind().http.is_server_error() {
+        let http = error.kind().http;
+        // That this gateway does not serve something is no fault of its own.
+        let unserved = matches!(http, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+        if http.is_server_error() && !unserved {
             tracing::warn!(code = outcome, %error, "request failed");
         } else {
             tracing::info!(code = outcome, %error, "request refused");

@@ -80,6 +80,8 @@ impl GrpcApi {
             Builder::configure()
                 .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // The details of errors.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         let services = vec![
             serve(ReplicaServiceServer::new(ReplicaDoor::new(operations))),
@@ -131,6 +133,9 @@ impl GrpcApi {
         head.extensions.insert(caller);
         let message = timeout_at(deadline, message::only(body, self.limits.max_body_bytes)).await;
         let message = message.map_err(|_| Error::Timeout { limit })??;
+        if Instant::now() >= deadline {
+            return Err(Error::Timeout { limit });
+        }
         let request = Request::from_parts(head, Body::new(Full::new(message)));
         let answered = timeout_at(deadline, serve(request)).await;
         let answer = answered.map_err(|_| Error::DeadlineExceeded { limit })?;

@@ -81,8 +81,11 @@ fn version(name: &str, text: String) -> Result<Option<replicas::Version>, Error>
     given(text).map(|text| fields::version(name, &text)).transpose()
 }
 
+/// The stable code is that of HTTP, where `If-Match` says the same.
 fn precondition(if_version: String) -> Result<Precondition, Error> {
-    Ok(version("if_version", if_version)?.map_or(Precondition::None, Precondition::Version))
+    let Some(text) = given(if_version) else { return Ok(Precondition::None) };
+    let invalid = |_| Error::invalid("invalid_if_match", "`if_version` takes a version as an earlier answer gave it");
+    text.parse().map(Precondition::Version).map_err(invalid)
 }
 
 /// proto3 has no absent text.
