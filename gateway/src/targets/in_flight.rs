@@ -27,6 +27,7 @@ impl InFlight {
     ) -> Result<T, WriteError> {
         let counted = Counted::new(self);
         let task = async move {
+            tracing::info!("write sent");
             let result = write.await;
             match &result {
                 Ok(_) => tracing::info!(outcome = "stored", "write ended"),
