@@ -10,11 +10,13 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
 use scalegate_tests::client::Client;
 use scalegate_tests::paths::repository;
 use scalegate_tests::sandbox::{NAMESPACE, Sandbox, conclude};
 use scalegate_tests::suite;
 use serde_json::{Value, json};
+use tonic::Code;
 
 const WEB: &str = "/v1/namespaces/demo/deployments/web/replicas";
 
@@ -66,8 +68,51 @@ async fn walk(sandbox: &Sandbox) -> Result<()> {
     ensure!(refused["code"] == "refused", "the set was not refused: {refused}");
     show(&json!({"status": refused["status"], "code": refused["code"], "reasons": refused["reasons"]}));
 
+    by_grpc(sandbox).await?;
     swap(sandbox).await?;
     drift(sandbox).await
+}
+
+/// The same by gRPC, on the same port; shown as grpcurl would be called.
+async fn by_grpc(sandbox: &Sandbox) -> Result<()> {
+    title("Another Deployment, read and set by gRPC");
+    let mut service = sandbox.gateway.client("operator")?.replica_service().await?;
+    let workload = Workload { kind: String::new(), namespace: NAMESPACE.into(), name: "api".into() };
+    grpcurl(sandbox, "GetReplicas", r#"{"workload": {"namespace": "demo", "name": "api"}}"#);
+    let get = GetReplicasRequest { workload: Some(workload.clone()), at_least_version: String::new() };
+    let read = service.get_replicas(get).await?.into_inner().replicas.context("no replicas")?;
+    let ready = read.status.map(|status| status.ready_replicas);
+    show(
+        &json!({"replicas": {"replicas": read.replicas, "version": read.version, "status": {"readyReplicas": ready}}}),
+    );
+
+    let asked = r#"{"workload": {"namespace": "demo", "name": "api"}, "replicas": 3, "reason": "launch at noon"}"#;
+    grpcurl(sandbox, "SetReplicas", asked);
+    let reason = "launch at noon".to_owned();
+    let set = |replicas, reason| SetReplicasRequest {
+        workload: Some(workload.clone()),
+        replicas: Some(replicas),
+        reason,
+        ..SetReplicasRequest::default()
+    };
+    let accepted = service.set_replicas(set(3, reason)).await?.into_inner();
+    let target = accepted.replicas.and_then(|replicas| replicas.target).context("the set was not accepted")?;
+    let target = json!({"replicas": target.replicas, "requestedBy": target.requested_by, "reason": target.reason});
+    show(&json!({"replicas": {"target": target}, "decisionId": accepted.decision_id}));
+    suite::wait_ready(&sandbox.gateway.client("viewer")?, NAMESPACE, "api", 3).await?;
+
+    grpcurl(sandbox, "SetReplicas", r#"{"workload": {"namespace": "demo", "name": "api"}, "replicas": 12}"#);
+    let refused = service.set_replicas(set(12, String::new())).await.err().context("the set was not refused")?;
+    println!("   Code: {:?}\n   Message: {}", refused.code(), refused.message());
+    ensure!(refused.code() == Code::PermissionDenied, "refused otherwise: {refused}");
+    Ok(())
+}
+
+/// Shows a call as a command.
+fn grpcurl(sandbox: &Sandbox, method: &str, message: &str) {
+    let address = format!("localhost:{}", sandbox.gateway.address.port());
+    let files = "-cacert ca.pem -cert operator.pem -key operator-key.pem";
+    println!("$ grpcurl {files} -d '{message}' {address} scalegate.v1.ReplicaService/{method}");
 }
 
 /// A policy swapped under load.

@@ -15,6 +15,7 @@ mod control_plane;
 mod documents;
 mod doors;
 mod fuzz;
+mod grpc_clients;
 mod health;
 mod leadership;
 mod metrics;
