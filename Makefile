@@ -34,10 +34,11 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture fuzz::
 
 .PHONY: lint
-lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles and the chart
+lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles, the proto and the chart
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	charts/tools/lint.sh
+	gateway/proto/check.sh
 	deploy/release/test.sh
 	deploy/release/deny.sh bans licenses sources
 	deploy/fly-nomad/check.py
@@ -84,6 +85,10 @@ certs: ## mint development certificates into certs/dev
 .PHONY: crd
 crd: ## generate the CRD from the Rust types
 	$(CARGO) run --locked --quiet --bin scalegate -- crd > charts/scalegate/files/crd.yaml
+
+.PHONY: proto-baseline
+proto-baseline: ## write anew what `make lint` compares the proto with, at a release
+	gateway/proto/check.sh --update
 
 .PHONY: schema
 schema: ## generate the JSON Schema of policies from the Rust types

@@ -2,7 +2,7 @@
 # Installs the programs of `make lint` that are not Rust's, at the versions pinned here, and prints the directory that
 # holds them. What an earlier run has installed is used again.
 #
-#   charts/tools/install.sh    helm, kubeconform, helm-docs and actionlint (each a Go module beside this file), and
+#   charts/tools/install.sh    helm, kubeconform, helm-docs, actionlint and buf (each a Go module beside this file), and
 #                              yamllint, hadolint and shellcheck (requirements.txt)
 #
 # They go into ${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/tools-<hash of the pins>. It needs Go and
@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache="${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}"
 skip=" ${SCALEGATE_LINT_SKIP:-} "
-go_tools=(helm kubeconform helm-docs actionlint)
+go_tools=(helm kubeconform helm-docs actionlint buf)
 python_tools=(yamllint hadolint shellcheck)
 
 say() { echo "tools: $*" >&2; }
