@@ -140,7 +140,7 @@ kind-test: build ## test the installation on the KIND cluster, from outside and 
 	$(CARGO) test --locked -p scalegate-tests --test kind -- --test-threads 1 --nocapture --skip under_load
 
 .PHONY: kind-upgrade-test
-kind-upgrade-test: build ## upgrade, roll back, drain, rotate and change the leader on the KIND cluster under load
+kind-upgrade-test: build ## upgrade, roll back, drain, rotate and change the leader under load on the KIND cluster (BESIDE=compilers)
 	VERSION=0.0.0-next IMAGE=scalegate:next deploy/image/build.sh target/image/next.tar
 	KIND_IMAGE_ARCHIVES=target/image/next.tar deploy/kind/kind.sh load
 	$(CARGO) test --locked -p scalegate-tests --test kind -- --test-threads 1 --nocapture under_load

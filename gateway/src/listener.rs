@@ -9,6 +9,7 @@
 mod activity;
 mod authorities;
 mod connection;
+mod farewell;
 mod handshake;
 mod live;
 mod log_limit;

@@ -52,9 +52,6 @@ use crate::replicas::{Observation, Replicas};
 /// There are no policies to begin with.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The engine does not start.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// The directory holds no usable set.
     #[error("the policies cannot be used")]
     Set(#[from] SetError),
@@ -71,13 +68,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Loads the policies in `directory`. The [`Reloader`] keeps them up with it for as long as it runs.
+    /// Loads the policies in `directory`, with an engine for them. The [`Reloader`] keeps them up with it for as long as
+    /// it runs.
     pub async fn open(
+        engine: Engine,
         directory: PathBuf,
         replicas: Replicas,
         metrics: PolicyMetrics,
     ) -> Result<(Self, Reloader), StartError> {
-        let engine = Engine::new()?;
         let loading = metrics.clone();
         let load = move || Reloader::start(engine, &directory, loading);
         let (reloader, live) = tokio::task::spawn_blocking(load).await.map_err(StartError::Loading)??;

@@ -106,8 +106,10 @@ impl Monitor {
 /// A part of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// What was found, in order of namespace and name.
+    /// What was found, in order of namespace and name; possibly nothing, although there is more to look at.
     pub items: Vec<Observation>,
+    /// How many names were looked at.
+    pub scanned: usize,
     /// The name to go on after; `None` at the end of the list.
     pub next: Option<DeploymentName>,
 }
@@ -149,7 +151,8 @@ impl Replicas {
     }
 
     /// The next `limit` Deployments (at most, and at least one) after `after`, in one namespace or all, whose labels
-    /// `selector` matches. Each item is consistent in itself; a Deployment that exists throughout appears exactly once.
+    /// `selector` matches. A page looks at a bounded number of names, so it may be short. Each item is consistent in
+    /// itself; a Deployment that exists throughout appears exactly once.
     pub fn page(
         &self,
         namespace: Option<&str>,

@@ -32,7 +32,7 @@ async fn bodies_that_are_wrong_are_400_and_nothing_is_written() -> Result<()> {
         (r#"{"replicas":"#, "invalid_body"),
         ("", "invalid_body"),
         ("\u{0}\u{1}", "invalid_body"),
-        (r#"{"replicas":4,"reason":null}"#, "invalid_reason"),
+        (r#"{"replicas":4,"reason":7}"#, "invalid_reason"),
     ] {
         let answer = operator.request(Method::PUT, &path, &JSON, body.into()).await?;
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}");
@@ -57,14 +57,8 @@ async fn a_body_of_a_mebibyte_is_refused_over_both_protocols() -> Result<()> {
     let path = suite::replicas("default", "web");
     let over_http2 = operator.http2().await?.request(Method::PUT, &path, &JSON, body.clone()).await?;
     assert_eq!((over_http2.status, over_http2.code().as_str()), (413, "body_too_large"));
-    // Over HTTP/1.1 the answer may come before the body is sent, and the connection with it go.
-    match operator.request(Method::PUT, &path, &JSON, body).await {
-        Ok(answer) => assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large")),
-        Err(error) => {
-            let error = format!("{error:#}");
-            assert!(error.contains("connection") || error.contains("pipe"), "{error}");
-        }
-    }
+    let over_http1 = operator.request(Method::PUT, &path, &JSON, body).await?;
+    assert_eq!((over_http1.status, over_http1.code().as_str()), (413, "body_too_large"));
     assert_eq!(operator.get("/healthz").await?.status, 200);
     Ok(())
 }
@@ -106,6 +100,7 @@ async fn paths_that_spell_no_name_are_refused() -> Result<()> {
         ("/v1/deployments?limit=0", 400),
         ("/v1/deployments?watch=true", 400),
         ("/v1/deployments?labelSelector=a+b", 400),
+        ("/v1/deployments?labelSelector=a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a", 400),
         ("/v1/deployments?continue=x", 400),
         ("/v1/deployments?continue=demo/web", 400),
         ("/v1/namespaces/demo/deployments/web/replicas?wait=30s", 400),
@@ -142,6 +137,7 @@ async fn what_would_be_ignored_is_refused() -> Result<()> {
         (Method::PUT, vec![JSON[0], ("host", "elsewhere")], set, "invalid_host"),
         (Method::PUT, vec![JSON[0]], b"[4]", "invalid_body"),
         (Method::DELETE, vec![JSON[0]], set, "unexpected_body"),
+        (Method::GET, vec![JSON[0]], set, "unexpected_body"),
     ] {
         let answer = operator.request(method.clone(), &path, &headers, body.to_vec()).await?;
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{method} {headers:?}");

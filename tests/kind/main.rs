@@ -6,6 +6,7 @@
 
 mod access;
 mod cluster;
+mod compilers;
 mod documents;
 mod kept;
 mod namespaces;

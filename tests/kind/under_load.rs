@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::cluster::{DEMO, GATEWAYS, RELEASE, client, deploy, eventually, helm, kubectl, leader, pods, run};
+use crate::compilers::Compilers;
 
 const RATE: u32 = 200;
 const LOAD_TARGETS: u32 = 5;
@@ -124,6 +125,9 @@ async fn change_leader() -> Result<()> {
 #[tokio::test]
 async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
     prepare().await?;
+    let beside = std::env::var("BESIDE").unwrap_or_default();
+    ensure!(["", "compilers"].contains(&beside.as_str()), "BESIDE is {beside}: it takes compilers, or nothing");
+    let mut compilers = (beside == "compilers").then(Compilers::start);
     let reports = [
         ("upgrade to a new image", under_load("upgrade", upgrade).await?),
         ("rollback", under_load("rollback", roll_back).await?),
@@ -131,6 +135,9 @@ async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
         ("new server certificate and revocation list", under_load("rotation", rotate).await?),
         ("deletion of the leader", under_load("leader", change_leader).await?),
     ];
+    if let Some(compilers) = &mut compilers {
+        compilers.check()?;
+    }
     println!("\n| while | requests | failed | longest time without an answer |\n|---|---|---|---|");
     for (what, report) in &reports {
         println!("| {what} | {} | {} | {} ms |", report.sent(), report.failed(), report.gap().as_millis());

@@ -43,9 +43,18 @@ pub enum Error {
     /// The body is no JSON by its own account.
     #[error("content type is not application/json")]
     UnsupportedMediaType,
-    /// The request did not end in time.
-    #[error("not done within {limit:?}")]
+    /// The client waits, before it sends the body, for something that this protocol cannot give here.
+    #[error("an expectation that cannot be met")]
+    ExpectationFailed,
+    /// The request did not arrive in time.
+    #[error("the request did not arrive within {limit:?}")]
     Timeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The request arrived, and its answer was not there in time.
+    #[error("no answer within {limit:?}")]
+    DeadlineExceeded {
         /// The limit.
         limit: Duration,
     },
@@ -144,7 +153,9 @@ impl Error {
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "expectation_failed"),
             Self::Timeout { .. } => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::DeadlineExceeded { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
             Self::Identity(_) => (StatusCode::FORBIDDEN, "identity_refused"),
             Self::Refused { .. } => (StatusCode::FORBIDDEN, "refused"),
             Self::PolicyUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "policy_unavailable"),
@@ -178,7 +189,15 @@ impl Error {
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
             Self::UnsupportedMediaType => "send the body as `Content-Type: application/json`".into(),
-            Self::Timeout { limit } => format!("the request was not complete within {limit:?}"),
+            Self::ExpectationFailed => {
+                "send the request without the Expect header: only `100-continue` over HTTP/1.1 is understood".into()
+            }
+            Self::Timeout { limit } => format!("the request did not arrive within {limit:?}"),
+            Self::DeadlineExceeded { limit } => {
+                format!(
+                    "there was no answer within {limit:?}; a change may or may not have been stored: read, then try again"
+                )
+            }
             Self::Identity(error) => error.to_string(),
             Self::Refused { reasons, .. } => reasons.join("; "),
             Self::PolicyUnavailable { .. } => {
@@ -241,7 +260,7 @@ impl Error {
             Self::VersionNotReached | Self::Conflict { .. } | Self::PolicyUnavailable { .. } | Self::Busy { .. } => {
                 Some(1)
             }
-            Self::Stale { .. } | Self::KubernetesUnavailable { .. } => Some(5),
+            Self::Stale { .. } | Self::KubernetesUnavailable { .. } | Self::DeadlineExceeded { .. } => Some(5),
             _ => None,
         }
     }

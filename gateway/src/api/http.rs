@@ -1,5 +1,6 @@
 //! The door for HTTP/1.1 and HTTP/2 with JSON.
 
+mod body;
 mod problem;
 mod request;
 mod route;
@@ -8,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Body;
 use serde::Serialize;
 use tracing::Instrument;
@@ -21,6 +22,7 @@ use crate::listener::{Handler, Peer};
 use crate::policy::{Release, Set};
 use crate::replicas::{DeploymentName, Monitor};
 
+use self::body::RequestBody;
 use self::problem::Problem;
 use self::request::{Query, SetBody};
 use self::route::{Route, Routes};
@@ -30,8 +32,6 @@ use super::metrics::ApiMetrics;
 use super::operations::{Change, ListRequest, Operations};
 use super::view::ReplicasView;
 
-/// The longest that an error waits for the rest of a body that nobody wants.
-const REST_OF_BODY: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The limits of one request.
@@ -78,16 +78,16 @@ impl HttpApi {
         let route = self.routes.find(request.uri().path());
         let name = route.as_ref().map_or("none", Route::name);
 
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let mut body = RequestBody::new(&head, body);
         let limit = self.limits.request_timeout;
         let work = self.dispatch(peer, route, &head, &mut body);
         let result = match tokio::time::timeout(limit, work.instrument(span.clone())).await {
             Ok(result) => result,
+            Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),
             Err(_) => Err(Error::Timeout { limit }),
         };
-        if result.is_err() && head.version == Version::HTTP_2 {
-            self.discard(&mut body).await;
-        }
+        body.discard().await;
 
         let _entered = span.enter();
         let outcome = result.as_ref().map_or_else(|error| error.status().1, |_| "ok");
@@ -96,21 +96,19 @@ impl HttpApi {
         if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
             answer.headers_mut().insert(REQUEST_ID, value);
         }
-        answer
+        if !body.is_complete() && head.version < Version::HTTP_2 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if head.method == Method::HEAD { without_body(answer) } else { answer }
     }
 
-    /// Reads what is left of a small body. An answer that comes first resets the stream (RFC 9113, section 8.1), and some
-    /// clients, curl 7.88 among them, then show the reset and not the answer.
-    async fn discard<B>(&self, body: &mut B)
-    where
-        B: Body + Unpin,
-        B::Error: std::error::Error + Send + Sync + 'static,
-    {
-        let rest = Limited::new(body, self.limits.max_body_bytes).collect();
-        let _ = tokio::time::timeout(REST_OF_BODY, rest).await;
-    }
-
-    async fn dispatch<B>(&self, peer: &Peer, route: Option<Route>, head: &Parts, body: &mut B) -> Result<Answer, Error>
+    async fn dispatch<B>(
+        &self,
+        peer: &Peer,
+        route: Option<Route>,
+        head: &Parts,
+        body: &mut RequestBody<B>,
+    ) -> Result<Answer, Error>
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -120,6 +118,9 @@ impl HttpApi {
         let route = route.ok_or(Error::NoSuchRoute)?;
         let query = Query::parse(head.uri.query())?;
         let read = matches!(head.method, Method::GET | Method::HEAD);
+        if read {
+            body.none().await?;
+        }
         match route {
             Route::Replicas { target } if read => self.get(client, target?, query).await,
             Route::Replicas { target } if head.method == Method::PUT => {
@@ -134,7 +135,7 @@ impl HttpApi {
                 )
             }
             Route::Replicas { target } if head.method == Method::DELETE => {
-                request::no_body(body)?;
+                body.none().await?;
                 let (target, precondition) = (target?, request::precondition(&head.headers)?);
                 let dry_run = query.only_flag("dryRun")?;
                 let change = Change { action: Release { target }, precondition, dry_run };
@@ -192,6 +193,15 @@ fn written(view: &ReplicasView, status: StatusCode) -> Result<Answer, Error> {
         answer.headers_mut().insert(ETAG, tag);
     }
     Ok(answer)
+}
+
+/// An answer to HEAD: the headers of the answer to GET, and no body, which over HTTP/2 hyper would send.
+fn without_body(answer: Answer) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Full::default())
 }
 
 /// Untrusted text for the log: escaped and cut.

@@ -3,10 +3,17 @@
 use kube::core::{Expression, Selector};
 use thiserror::Error;
 
-/// The text is no label selector.
+/// The most terms of a selector: each of them is compared with the labels of every Deployment that a list scans.
+const MAX_TERMS: usize = 32;
+
+/// Why the text cannot be used as a label selector.
 #[derive(Debug, PartialEq, Eq, Error)]
-#[error("takes a label selector such as `app=web,tier!=db,env in (a,b),!legacy`; {0:?} is none")]
-pub(super) struct InvalidSelector(String);
+pub(super) enum InvalidSelector {
+    #[error("takes a label selector such as `app=web,tier!=db,env in (a,b),!legacy`; {0:?} is not one")]
+    Term(String),
+    #[error("takes a label selector of at most {MAX_TERMS} terms, not {0}")]
+    TooManyTerms(usize),
+}
 
 /// The selector that `text` spells; the empty text selects everything.
 pub(super) fn parse(text: &str) -> Result<Selector, InvalidSelector> {
@@ -14,8 +21,13 @@ pub(super) fn parse(text: &str) -> Result<Selector, InvalidSelector> {
     if text.trim().is_empty() {
         return Ok(selector);
     }
-    for term in split_outside_parentheses(text) {
-        let expression = expression(term.trim()).ok_or_else(|| InvalidSelector(term.chars().take(80).collect()))?;
+    let terms = split_outside_parentheses(text);
+    if terms.len() > MAX_TERMS {
+        return Err(InvalidSelector::TooManyTerms(terms.len()));
+    }
+    for term in terms {
+        let invalid = || InvalidSelector::Term(term.chars().take(80).collect());
+        let expression = expression(term.trim()).ok_or_else(invalid)?;
         selector.extend(expression);
     }
     Ok(selector)
@@ -114,6 +126,17 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(|selector| selector.matches(&labels)), Ok(matches), "{text}");
         }
+    }
+
+    #[test]
+    fn a_selector_has_a_bounded_number_of_terms() {
+        let terms = |count: usize| (0..count).map(|n| format!("!x{n}")).collect::<Vec<_>>().join(",");
+        assert!(parse(&terms(MAX_TERMS)).is_ok());
+        assert_eq!(parse(&terms(1500)), Err(InvalidSelector::TooManyTerms(1500)));
+        assert!(
+            parse(&format!("app in ({})", terms(1500).replace('!', ""))).is_ok(),
+            "values are looked up, not walked"
+        );
     }
 
     #[test]

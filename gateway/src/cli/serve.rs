@@ -11,7 +11,7 @@ use crate::admin::{Admin, Readiness, ReadyHandle, Status};
 use crate::api::{ApiMetrics, Cursors, HttpApi, HttpLimits, Operations};
 use crate::config::{Args, Config};
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
-use crate::policy::{Policy, PolicyMetrics};
+use crate::policy::{Engine, Policy, PolicyMetrics};
 use crate::reconciler::{LeaseSettings, Reconciler, ReconcilerMetrics};
 use crate::replicas::{Replicas, ReplicasMetrics, ReplicasSettings};
 use crate::shutdown::{Shutdown, Signals};
@@ -142,7 +142,11 @@ async fn policies(
     background: &mut Background,
 ) -> Result<Arc<Policy>> {
     let metrics = PolicyMetrics::register(registry);
-    let (policy, reloader) = Policy::open(settings.directory.clone(), replicas.clone(), metrics).await?;
+    let engine = match &settings.compiled_directory {
+        Some(directory) => Engine::keeping_compiled(directory)?,
+        None => Engine::new()?,
+    };
+    let (policy, reloader) = Policy::open(engine, settings.directory.clone(), replicas.clone(), metrics).await?;
     background.spawn("the reloading of policies", reloader.run(settings.reload_interval, std::future::pending()));
     Ok(Arc::new(policy))
 }

@@ -101,6 +101,9 @@ pub struct Policies {
     pub directory: PathBuf,
     /// `reloadInterval`: how often it is looked at for changes. Default 1 s, 100 ms to 1 h.
     pub reload_interval: Duration,
+    /// `compiledDirectory`: keeps compiled modules, so that a gateway that starts again, or another one, need not compile
+    /// them. Whoever can write there decides what the gateway runs. Default none: each start compiles.
+    pub compiled_directory: Option<PathBuf>,
 }
 
 /// The cluster.

@@ -52,6 +52,7 @@ pub(super) fn config(tree: Value, host: &Host) -> Result<Config, Vec<Problem>> {
         policies: Policies {
             directory: reader.path("policies.directory"),
             reload_interval: reader.duration("policies.reloadInterval", &(ms(100)..=HOUR)),
+            compiled_directory: reader.optional_path("policies.compiledDirectory"),
         },
         kubernetes: kubernetes(&mut reader),
         lease: lease(&mut reader, host),

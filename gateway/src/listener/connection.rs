@@ -15,11 +15,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Patience, Watched};
+use super::farewell::{Lent, end_tls};
 use super::handshake::accept;
 use super::live::State;
 use super::standing::Standing;
@@ -81,6 +82,7 @@ async fn http1<H: Handler>(
 ) {
     let patience = Patience { head: Some(context.limits.header_timeout), idle: context.limits.idle_timeout };
     let activity = Activity::new();
+    let (stream, back) = Lent::new(stream);
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
     let connection = http1::Builder::new()
         .max_header_size(usize::from(MAX_HEAD_BYTES))
@@ -90,6 +92,7 @@ async fn http1<H: Handler>(
         .serve_connection(io, service(&context, peer, &activity, OnDrain::SayClose));
     let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::SayClose };
     drive(connection, &context, life, state).await;
+    bid_farewell(back).await;
 }
 
 async fn http2<H: Handler>(
@@ -101,6 +104,7 @@ async fn http2<H: Handler>(
 ) {
     let patience = Patience { head: None, idle: context.limits.idle_timeout };
     let activity = Activity::new();
+    let (stream, back) = Lent::new(stream);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::from(MAX_HEAD_BYTES))
@@ -112,6 +116,14 @@ async fn http2<H: Handler>(
         .serve_connection(TokioIo::new(stream), service(&context, peer, &activity, OnDrain::GoAway));
     let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::GoAway };
     drive(connection, &context, life, state).await;
+    bid_farewell(back).await;
+}
+
+/// Ends the stream that a connection, which is over, has given back.
+async fn bid_farewell(back: oneshot::Receiver<TlsStream<TcpStream>>) {
+    if let Ok(stream) = back.await {
+        end_tls(stream).await;
+    }
 }
 
 /// How a protocol tells its client to go elsewhere without losing a request that is already on its way.

@@ -10,6 +10,7 @@ use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::farewell::end;
 use super::{ListenerMetrics, LogLimit};
 
 /// What became of a handshake.
@@ -62,14 +63,14 @@ pub(super) async fn accept(
     metrics: &ListenerMetrics,
     log: &LogLimit,
 ) -> Option<TlsStream<TcpStream>> {
-    let result = timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
-    let (outcome, cause) = match result {
+    let result = timeout(limit, TlsAcceptor::from(config).accept(stream).into_fallible()).await;
+    let (outcome, cause, stream) = match result {
         Ok(Ok(stream)) => {
             metrics.handshake(Outcome::Ok);
             return Some(stream);
         }
-        Ok(Err(error)) => (Outcome::of(&error), error.to_string()),
-        Err(_) => (Outcome::Timeout, format!("not done after {limit:?}")),
+        Ok(Err((error, stream))) => (Outcome::of(&error), error.to_string(), Some(stream)),
+        Err(_) => (Outcome::Timeout, format!("not done after {limit:?}"), None),
     };
     metrics.handshake(outcome);
     // Health checks and scans leave at once, and often.
@@ -77,6 +78,10 @@ pub(super) async fn accept(
         tracing::debug!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
     } else if log.allows() {
         tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
+    }
+    // The alert has been sent; the client may have sent a request already, as TLS 1.3 lets it.
+    if let Some(stream) = stream {
+        end(stream).await;
     }
     None
 }

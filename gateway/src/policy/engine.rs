@@ -1,12 +1,15 @@
 //! The WebAssembly engine that all modules share, and the thread that moves its clock.
 
 use std::io;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use thiserror::Error;
+use wasmtime::{Cache, CacheConfig};
 
 /// How long an epoch lasts: the resolution of deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -14,9 +17,17 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// The engine could not be started.
 #[derive(Debug, Error)]
 pub enum EngineError {
-    /// The configuration suits this machine not.
+    /// This machine does not support the engine's configuration.
     #[error("the WebAssembly engine does not start: {0}")]
     Engine(String),
+    /// Compiled modules cannot be kept in the directory.
+    #[error("policies.compiledDirectory: {directory} cannot be used: {cause}", directory = .directory.display())]
+    Compiled {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The thread that moves its clock did not start.
     #[error("the thread of the WebAssembly engine's clock does not start")]
     Clock(#[source] io::Error),
@@ -30,8 +41,24 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts an engine.
+    /// Starts an engine that compiles each module anew.
     pub fn new() -> Result<Self, EngineError> {
+        Self::start(None)
+    }
+
+    /// Starts an engine that keeps compiled modules in `directory`, and finds them there by their digest and by the
+    /// compiler's version and settings. The engine runs what lies there: nobody else may write to it.
+    pub fn keeping_compiled(directory: &Path) -> Result<Self, EngineError> {
+        let unusable = |cause: String| EngineError::Compiled { directory: directory.to_owned(), cause };
+        // The cache itself would only log that it cannot write.
+        std::fs::create_dir_all(directory).map_err(|error| unusable(error.to_string()))?;
+        tempfile::tempfile_in(directory).map_err(|error| unusable(error.to_string()))?;
+        let mut settings = CacheConfig::new();
+        settings.with_directory(directory);
+        Self::start(Some(Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))?))
+    }
+
+    fn start(compiled: Option<Cache>) -> Result<Self, EngineError> {
         let mut config = wasmtime::Config::new();
         config.epoch_interruption(true);
         // Verdicts are functions of their input, on every machine.
@@ -41,6 +68,7 @@ impl Engine {
         config.wasm_memory64(false).wasm_multi_memory(false);
         // A trap is told by its cause; collecting frames costs time in every one.
         config.wasm_backtrace_max_frames(None);
+        config.cache(compiled);
         let wasm = wasmtime::Engine::new(&config).map_err(|error| EngineError::Engine(error.to_string()))?;
         let clock = Arc::new(Clock::start(wasm.clone()).map_err(EngineError::Clock)?);
         Ok(Self { wasm, _clock: clock })
@@ -48,6 +76,23 @@ impl Engine {
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
+    }
+
+    /// Compiles a module on one thread, of the lowest priority: requests come first.
+    pub(super) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<wasmtime::Module> {
+        let compile = || {
+            yield_to_requests();
+            wasmtime::Module::from_binary(&self.wasm, wasm)
+        };
+        thread::scope(|scope| scope.spawn(compile).join()).unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// Gives this thread the lowest priority, where threads have one of their own.
+fn yield_to_requests() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(%error, "modules compile at the priority of requests");
     }
 }
 
@@ -79,5 +124,56 @@ impl Drop for Clock {
         {
             tracing::error!("the policy engine's clock panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    /// The files in `directory` and below.
+    fn files(directory: &Path) -> usize {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+    }
+
+    #[test]
+    fn a_module_that_was_compiled_before_is_found_again_by_another_engine() {
+        let directory = tempfile::tempdir().unwrap();
+        let wasm = wat::parse_str("(module (func (export \"f\") (result i32) i32.const 7))").unwrap();
+        Engine::keeping_compiled(directory.path()).unwrap().compile(&wasm).unwrap();
+        let kept = files(directory.path());
+        assert!(kept > 0, "nothing is kept");
+
+        let mut settings = CacheConfig::new();
+        settings.with_directory(directory.path());
+        let cache = Cache::new(settings).unwrap();
+        let engine = Engine::start(Some(cache.clone())).unwrap();
+        engine.compile(&wasm).unwrap();
+        assert_eq!((cache.cache_hits(), cache.cache_misses()), (1, 0));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_keep_modules_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Engine::keeping_compiled(&file.path().join("compiled")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("policies.compiledDirectory: ") && error.contains("compiled cannot be used"),
+            "{error}"
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn compiling_takes_what_requests_leave_and_changes_no_other_thread() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let while_compiling = thread::spawn(move || {
+            yield_to_requests();
+            priority()
+        });
+        assert_eq!((while_compiling.join().unwrap(), priority()), (19, before));
     }
 }

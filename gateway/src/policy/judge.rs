@@ -19,12 +19,15 @@ use super::verdict::{Judgement, Outcome, Question, judge};
 /// Up to this deadline a module runs where the request does; the others would keep its thread from other requests.
 const INLINE: Duration = Duration::from_millis(5);
 
+/// How long one turn goes on to its client's next question. Others wait for it.
+const SLICE: Duration = Duration::from_millis(20);
+
 /// Answers questions by the live set.
 #[derive(Debug, Clone)]
 pub(super) struct Judge {
     live: Arc<Live>,
     metrics: PolicyMetrics,
-    turns: Arc<Turns>,
+    turns: Turns,
 }
 
 /// Why questions were not answered at all.
@@ -60,7 +63,7 @@ pub(super) struct Judged {
 
 impl Judge {
     pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics) -> Self {
-        Self { live, metrics, turns: Arc::new(Turns::new()) }
+        Self { live, metrics, turns: Turns::new() }
     }
 
     pub(super) fn live(&self) -> &Live {
@@ -87,7 +90,8 @@ impl Judge {
         }
     }
 
-    /// Answers several questions of one client by one set, up to the first that no answer can be had to.
+    /// Answers questions of one client by one set: the first of them at least, and no more after one that no answer can
+    /// be had to, or once the turn has taken [`SLICE`].
     pub(super) async fn pooled(
         &self,
         set: &Arc<PolicySet>,
@@ -100,10 +104,12 @@ impl Judge {
         let work = move || {
             // Held until the work is done, even if nobody waits for it any more.
             let _turn = turn;
+            let start = Instant::now();
             let mut judged = Vec::with_capacity(questions.len());
             for question in questions {
                 judged.push(this.judge(&set, question, now));
-                if judged.last().is_some_and(|it| matches!(it.judgement.outcome, Outcome::Unavailable(_))) {
+                let failed = judged.last().is_some_and(|it| matches!(it.judgement.outcome, Outcome::Unavailable(_)));
+                if failed || start.elapsed() > SLICE {
                     break;
                 }
             }

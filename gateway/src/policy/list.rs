@@ -19,6 +19,8 @@ use crate::replicas::{DeploymentName, Observation, Page};
 /// How many Deployments one request may have decided about.
 const EVALUATIONS: usize = 1_000;
 
+/// How many names one request may have looked at, for the few that its selector matches.
+const SCANNED: usize = 10_000;
 /// How many are decided about at a time, between which other requests come to their turn.
 const CHUNK: usize = 64;
 
@@ -90,16 +92,23 @@ impl Judge {
         now: Timestamp,
         picked: &mut Picked,
     ) -> Result<(), Unanswered> {
-        while picked.items.len() < query.limit.max(1) && picked.evaluated < EVALUATIONS {
+        let mut scanned = 0;
+        while picked.items.len() < query.limit.max(1) && picked.evaluated < EVALUATIONS && scanned < SCANNED {
             // No more than are missing: each answer of a page is used, so the page's end is where the next one begins.
             let missing = query.limit.max(1) - picked.items.len();
             let part = page(picked.next.as_ref(), missing.min(CHUNK).min(EVALUATIONS - picked.evaluated));
+            scanned += part.scanned;
+            // A scan that finds nothing awaits nothing, and would keep its thread from other requests.
+            tokio::task::yield_now().await;
             let questions = part.items.iter().map(|observation| question(client, observation));
             let questions =
                 questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
             let judged = self.pooled(set, questions, now).await?;
+            // A turn that ended early leaves the rest of its page to the next one.
+            let last = judged.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
+            let next = last.map_or(part.next, |last| Some(part.items[last].name.clone()));
             picked.add(part.items, judged)?;
-            picked.next = part.next;
+            picked.next = next;
             if picked.next.is_none() {
                 break;
             }

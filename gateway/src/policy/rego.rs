@@ -135,8 +135,7 @@ impl Module {
     /// Compiling takes some hundred milliseconds: call it off the request path.
     pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
         complexity::check(wasm)?;
-        let wasm = wasmtime::Module::from_binary(engine.wasm(), wasm)
-            .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        let wasm = engine.compile(wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let imports = Imports::of(engine, &wasm)?;
         let answers = introduce(&wasm, &imports, budget).map_err(LoadError::Start)?;
         let (major, minor) = answers.version;

@@ -145,7 +145,7 @@ fn pages(names: &[String]) -> impl Fn(Option<&DeploymentName>, usize) -> Page {
         let rest: Vec<_> = names.iter().filter(|name| after.is_none_or(|after| **name > after.name)).collect();
         let items: Vec<_> = rest.iter().take(limit).map(|name| observed(name)).collect();
         let next = items.last().filter(|_| rest.len() > limit).map(|last| last.name.clone());
-        Page { items, next }
+        Page { scanned: items.len(), items, next }
     }
 }
 
@@ -208,6 +208,24 @@ async fn a_list_ends_early_rather_than_decide_without_end() {
     let names = numbered(1250);
     let (listed, sizes) = walk(&judge, &names, 150).await;
     assert_eq!((listed.len(), sizes), (125, vec![100, 25]));
+}
+
+#[tokio::test]
+async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_matches() {
+    let judge = judge(&[giving("a", r#"{"allow":true}"#)]);
+    let looked_at = std::cell::Cell::new(0);
+    let nothing = |after: Option<&DeploymentName>, _| {
+        looked_at.set(looked_at.get() + 1_000);
+        let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
+        Page { items: Vec::new(), scanned: 1_000, next: Some(DeploymentName::new("demo", next.to_string())) }
+    };
+    let picked = judge.pick(&client(), &query(10, None), nothing).await.unwrap();
+    assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
+    assert_eq!(
+        picked.next.map(|next| next.name),
+        Some("10000".to_owned()),
+        "the next page goes on where this one ended"
+    );
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use super::links::Links;
 use super::scope::Scope;
 use super::{Autoscaler, Deployment, DeploymentName, Observation, Page};
 
-/// How many Deployments a list looks at before it lets the watches write.
-const SCAN: usize = 1000;
+/// How many Deployments one page looks at: until then the watches cannot write, and its thread does nothing else.
+const SCAN: usize = 500;
 
 /// Objects by name.
 pub(super) type Table<T> = BTreeMap<ObjectName, Arc<T>>;
@@ -114,30 +114,22 @@ impl Cache {
         selector: &Selector,
         limit: usize,
     ) -> Page {
-        let limit = limit.max(1);
-        let mut items: Vec<Observation> = Vec::new();
-        let mut position = after.cloned();
-        loop {
-            let state = self.read();
-            let mut scanned = 0;
-            let mut last = None;
-            for (name, deployment) in following(&state.deployments, namespace, position.as_ref()).take(SCAN) {
-                scanned += 1;
-                last = Some(name);
-                if !selector.matches(&deployment.labels) {
-                    continue;
-                }
-                if items.len() == limit {
-                    let next = items.last().map(|item| item.name.clone());
-                    return Page { items, next };
-                }
-                items.push(state.observe(name));
+        let mut page = Page { items: Vec::new(), scanned: 0, next: None };
+        let mut last: Option<&ObjectName> = None;
+        let state = self.read();
+        for (name, deployment) in following(&state.deployments, namespace, after) {
+            let matches = selector.matches(&deployment.labels);
+            if page.scanned == SCAN || (matches && page.items.len() == limit.max(1)) {
+                page.next = last.cloned();
+                break;
             }
-            if scanned < SCAN {
-                return Page { items, next: None };
+            page.scanned += 1;
+            last = Some(name);
+            if matches {
+                page.items.push(state.observe(name));
             }
-            position = last.cloned();
         }
+        page
     }
 
     pub(super) fn targets(&self) -> Vec<DeploymentName> {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, Version};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use kube::core::Selector;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::body::RequestBody;
 use crate::api::error::Error;
 use crate::api::operations::Precondition;
 use crate::api::selector;
@@ -19,6 +19,8 @@ use crate::replicas;
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 512;
+/// What some editors and shells put in front of a text (U+FEFF).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The longest part of a list, and the default.
 const MAX_LIMIT: usize = 500;
 
@@ -118,14 +120,6 @@ pub(super) fn host(version: Version, headers: &HeaderMap) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses a body where none is read.
-pub(super) fn no_body<B: Body>(body: &B) -> Result<(), Error> {
-    if body.is_end_stream() {
-        return Ok(());
-    }
-    Err(Error::invalid("unexpected_body", "this method takes no body"))
-}
-
 /// The body of a set.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SetBody {
@@ -147,32 +141,29 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
-pub(super) async fn set_body<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<SetBody, Error>
+pub(super) async fn set_body<B>(headers: &HeaderMap, body: &mut RequestBody<B>, limit: usize) -> Result<SetBody, Error>
 where
-    B: Body<Data = Bytes> + Send,
+    B: Body<Data = Bytes> + Send + Unpin,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Error::UnsupportedMediaType);
     }
-    let bytes = match Limited::new(body, limit).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(Error::BodyTooLarge { limit }),
-        Err(error) => return Err(Error::invalid("invalid_body", format!("the body ended early: {error}"))),
-    };
-    parse_set(&bytes)
+    parse_set(&body.read(limit).await?)
 }
 
 fn parse_set(bytes: &[u8]) -> Result<SetBody, Error> {
     let wrong = |why: &dyn std::fmt::Display| {
         Error::invalid("invalid_body", format!("the body is not `{{\"replicas\": 3, \"reason\": \"…\"}}`: {why}"))
     };
+    // RFC 8259, section 8.1: a parser may ignore a byte order mark.
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     // serde takes an array for a struct, its elements for the fields in order, and names ours for any other value.
     match bytes.trim_ascii_start().first() {
         None => return Err(wrong(&"it is empty")),
         Some(b'{') => {}
-        Some(_) => return Err(wrong(&"it is no JSON object")),
+        Some(_) => return Err(wrong(&"it is not a JSON object")),
     }
     let raw: RawSetBody = serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
     Ok(SetBody { replicas: replicas(raw.replicas.as_ref())?, reason: reason(raw.reason)? })
@@ -191,21 +182,31 @@ fn replicas(value: Option<&Value>) -> Result<i32, Error> {
         Some(Value::Null) => "is null".to_owned(),
         Some(Value::Bool(_)) => "is a boolean".to_owned(),
         Some(Value::String(_)) => "is a string".to_owned(),
-        Some(Value::Array(_) | Value::Object(_)) => "is no number".to_owned(),
+        Some(Value::Array(_)) => "is an array".to_owned(),
+        Some(Value::Object(_)) => "is an object".to_owned(),
     };
     let detail = format!("`replicas` {wrong}: it takes a whole number from 0 to {}", i32::MAX);
     Err(Error::invalid("invalid_replicas", detail))
 }
 
 fn reason(value: Option<Value>) -> Result<Option<String>, Error> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) if text.len() <= MAX_REASON && !text.chars().any(invisible) => Ok(Some(text)),
-        Some(_) => Err(Error::invalid(
-            "invalid_reason",
-            format!("`reason` takes a text of at most {MAX_REASON} bytes without control characters or invisible ones"),
-        )),
-    }
+    let wrong = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => {
+            if text.len() > MAX_REASON {
+                format!("has {} bytes: it may have {MAX_REASON} at most", text.len())
+            } else if let Some(character) = text.chars().find(|character| invisible(*character)) {
+                format!("contains {character:?}: it takes no control or invisible characters")
+            } else {
+                return Ok(Some(text));
+            }
+        }
+        Some(Value::Bool(_)) => "is a boolean: it takes a string".to_owned(),
+        Some(Value::Number(_)) => "is a number: it takes a string".to_owned(),
+        Some(Value::Array(_)) => "is an array: it takes a string".to_owned(),
+        Some(Value::Object(_)) => "is an object: it takes a string".to_owned(),
+    };
+    Err(Error::invalid("invalid_reason", format!("`reason` {wrong}")))
 }
 
 #[cfg(test)]
@@ -255,7 +256,10 @@ mod tests {
 
     #[test]
     fn a_reason_is_a_short_printable_text() {
-        for reason in ["null", "7", "\"a\\nb\"", &format!("{:?}", "x".repeat(513))] {
+        for body in [r#"{"replicas":3,"reason":null}"#, "\u{feff}{\"replicas\":3}", "\u{feff} {\"replicas\":3}"] {
+            assert_eq!(parse_set(body.as_bytes()).ok(), Some(SetBody { replicas: 3, reason: None }), "{body}");
+        }
+        for reason in ["7", "true", "[]", "{}", "\"a\\nb\"", &format!("{:?}", "x".repeat(513))] {
             let body = format!(r#"{{"replicas":3,"reason":{reason}}}"#);
             assert_eq!(code(parse_set(body.as_bytes())), "invalid_reason", "{body}");
         }
