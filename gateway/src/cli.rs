@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::config::{Args, ConfigErrors};
 use crate::policy::document;
-use crate::targets;
+use crate::resource;
 
 use client::Order;
 
@@ -142,7 +142,7 @@ impl Cli {
             Command::Release { target, connect } => ask(&connect, Order::Release(target)),
             Command::CheckPolicies(args) => check::check_policies(&args),
             Command::DevCerts(args) => Ok(dev_certs::dev_certs(&args)?),
-            Command::Crd => print(&targets::crd_yaml().map_err(anyhow::Error::from)?),
+            Command::Crd => print(&resource::crd_yaml().map_err(anyhow::Error::from)?),
             Command::PolicySchema => print(&document::schema()),
         }
     }

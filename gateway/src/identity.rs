@@ -3,9 +3,11 @@
 //! The TLS handshake proves that a trusted CA signed the certificate; this module decides which single name it means.
 //! Whatever could be read in two ways is refused rather than guessed.
 
+pub(crate) mod der;
 mod names;
 pub mod spiffe;
 pub(crate) mod text;
+mod validity;
 
 use std::fmt::{self, Write};
 
@@ -13,10 +15,10 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
 
 pub use spiffe::{InvalidSpiffeId, InvalidTrustDomain, TrustDomain};
 pub use text::InvalidText;
+pub(crate) use validity::{Validity, instant};
 
 /// The most groups that a certificate may carry.
 const MAX_GROUPS: usize = 64;
@@ -151,7 +153,7 @@ impl ClientIdentity {
             id: ClientId(names::client_id(&certificate, rules)?),
             groups: names::groups(&certificate)?,
             serial: serial(&certificate)?,
-            not_after: timestamp(&certificate)?,
+            not_after: Validity::of(&certificate).not_after,
             fingerprint: fingerprint(der),
         })
     }
@@ -184,20 +186,11 @@ impl ClientIdentity {
 
 /// When a certificate ends, whomever it names.
 pub fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, IdentityError> {
-    timestamp(&parse(der)?)
+    Ok(Validity::of(&parse(der)?).not_after)
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, IdentityError> {
-    match X509Certificate::from_der(der.as_ref()) {
-        Ok(([], certificate)) => Ok(certificate),
-        Ok(_) => Err(IdentityError::Malformed("bytes follow its end".to_owned())),
-        Err(error) => Err(IdentityError::Malformed(error.to_string())),
-    }
-}
-
-fn timestamp(certificate: &X509Certificate<'_>) -> Result<Timestamp, IdentityError> {
-    Timestamp::from_second(certificate.validity().not_after.timestamp())
-        .map_err(|error| IdentityError::Malformed(error.to_string()))
+    der::certificate(der).map_err(IdentityError::Malformed)
 }
 
 fn serial(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {

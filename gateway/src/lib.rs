@@ -12,19 +12,24 @@
 //!
 //! # Layout
 //!
-//! In the order in which a request meets them:
+//! Each module imports only modules that stand below it here, which a test checks:
 //!
-//! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
-//! - [`listener`]: TCP connections become TLS 1.3 connections with a client certificate; limits, deadlines, rotation, drain.
-//! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
+//! - [`cli`]: builds all others; the program's arguments, and the client.
 //! - [`api`]: a request becomes an operation; one [`api::Error`] is what goes wrong.
+//! - [`listener`]: TCP connections become TLS 1.3 connections with a client certificate; limits, deadlines, rotation, drain.
+//! - [`targets`]: a permit becomes the write of one [`resource::ReplicaTarget`].
 //! - [`policy`]: an operation by a client is permitted, as a [`policy::Permit`], or denied.
-//! - [`replicas`]: what the cluster holds, as the watches last told it.
-//! - [`targets`]: a permit becomes the write of one [`targets::ReplicaTarget`].
 //! - [`reconciler`]: the leader drives Deployments to their targets.
-//! - [`admin`], [`telemetry`], [`shutdown`]: probes and metrics, logs, drain.
+//! - [`replicas`]: what the cluster holds, as the watches last told it.
+//! - [`resource`]: the types of the custom resource, and its definition.
+//! - [`workload`]: the kinds of workloads, and the name of each workload.
+//! - [`admin`]: probes, metrics and the status of all parts.
+//! - [`telemetry`]: logs.
+//! - [`kubernetes`]: the connection to the API server.
+//! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
+//! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`files`]: what is loaded again when its files change.
-//! - [`cli`] builds all of these; [`kubernetes`] connects them to the API server.
+//! - [`shutdown`]: the signal to stop, and its order.
 
 pub mod admin;
 pub mod api;
@@ -33,11 +38,14 @@ pub mod config;
 pub mod files;
 pub mod identity;
 pub mod kubernetes;
+#[cfg(test)]
+mod layers;
 pub mod listener;
 pub mod policy;
-mod random;
 pub mod reconciler;
 pub mod replicas;
+pub mod resource;
 pub mod shutdown;
 pub mod targets;
 pub mod telemetry;
+pub mod workload;

@@ -8,6 +8,7 @@
 
 mod activity;
 mod authorities;
+mod body;
 mod connection;
 mod farewell;
 mod handshake;
@@ -28,8 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::{Request, Response};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -43,9 +43,10 @@ use crate::shutdown::Shutdown;
 
 use log_limit::LogLimit;
 
+pub use body::{BodyError, ResponseBody};
 pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
-pub use pem::PemError;
+pub use pem::{PemError, PemFault, Place};
 pub use reload::Reloader;
 pub use succession::SuccessionError;
 pub use tls::{Expiry, SharedSecret, Tls, TlsError};
@@ -60,7 +61,7 @@ const MAX_HANDSHAKES: usize = 1024;
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request of `peer`. It is dropped, unfinished, when the client leaves or the drain's deadline passes.
-    fn handle(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn handle(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<ResponseBody>> + Send;
 }
 
 /// The other side of a connection, whose certificate the handshake verified.

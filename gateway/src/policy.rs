@@ -31,12 +31,12 @@ pub use action::{Action, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
 pub use list::{ListQuery, Listing};
-pub use live::{ModuleStatus, Status};
+pub use live::{ModuleStatus, Monitor, Status};
 pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, Permit};
 pub use rego::{EvalError, LoadError};
 pub use reload::Reloader;
-pub use set::{ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
+pub use set::{DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
 pub use trial::{ModuleTrial, Trial, TrialError, try_out};
 
 use std::path::PathBuf;
@@ -75,11 +75,12 @@ impl Policy {
         directory: PathBuf,
         replicas: Replicas,
         metrics: PolicyMetrics,
-    ) -> Result<(Self, Reloader), StartError> {
+    ) -> Result<(Self, Monitor, Reloader), StartError> {
         let loading = metrics.clone();
         let load = move || Reloader::start(engine, &directory, loading);
         let (reloader, live) = tokio::task::spawn_blocking(load).await.map_err(StartError::Loading)??;
-        Ok((Self { judge: Judge::new(live, metrics), replicas }, reloader))
+        let monitor = Monitor::new(live.clone());
+        Ok((Self { judge: Judge::new(live, metrics), replicas }, monitor, reloader))
     }
 
     /// Decides whether `client` may do `action` now, and logs the decision.
@@ -101,8 +102,9 @@ impl Policy {
     ///
     /// [`Denied::Unavailable`] where a module could not be asked about an item: a list that silently lacks it would lie.
     pub async fn list(&self, client: &Arc<ClientIdentity>, query: &ListQuery) -> Result<Listing, Denied> {
-        let page =
-            |after: Option<&_>, limit| self.replicas.page(query.namespace.as_deref(), after, &query.selector, limit);
+        let page = |after: Option<&_>, limit| {
+            self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)
+        };
         let picked = self.judge.pick(&input::client(client), query, page).await?;
         let permit = |(observation, tags): (Observation, _)| Permit {
             action: Get { target: observation.name.clone() },
@@ -124,8 +126,13 @@ impl Policy {
         self.replicas.wait_until(&permit.observation.name, deadline, enough).await.is_ok()
     }
 
-    /// Which policies serve, and why newer ones do not.
-    pub fn status(&self) -> Status {
-        self.judge.live().status()
+    /// Which policies serve, and why newer ones do not, if `client` may know.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::decide`].
+    pub async fn describe(&self, client: &Arc<ClientIdentity>) -> Result<Status, Denied> {
+        self.judge.decide(input::describing(input::client(client))).await?;
+        Ok(self.judge.live().status())
     }
 }

@@ -34,7 +34,7 @@ mod watch;
 pub use changes::{Change, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
 pub use metrics::ReplicasMetrics;
-pub use model::{Autoscaler, Deployment, DeploymentName, Observation, Rollout};
+pub use model::{Autoscaler, Observation, Rollout, Workload};
 pub use scope::Scope;
 pub use version::{InvalidVersion, Version};
 
@@ -42,6 +42,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::workload::{WorkloadKind, WorkloadRef};
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -111,7 +112,7 @@ pub struct Page {
     /// How many names were looked at.
     pub scanned: usize,
     /// The name to go on after; `None` at the end of the list.
-    pub next: Option<DeploymentName>,
+    pub next: Option<WorkloadRef>,
 }
 
 impl Replicas {
@@ -146,25 +147,26 @@ impl Replicas {
     }
 
     /// Everything known about `name` now, taken at one instant.
-    pub fn observe(&self, name: &DeploymentName) -> Observation {
+    pub fn observe(&self, name: &WorkloadRef) -> Observation {
         self.0.observe(name)
     }
 
-    /// The next `limit` Deployments (at most, and at least one) after `after`, in one namespace or all, whose labels
+    /// The next `limit` workloads of a kind (at most, and at least one) after `after`, in one namespace or all, whose labels
     /// `selector` matches. A page looks at a bounded number of names, so it may be short. Each item is consistent in
-    /// itself; a Deployment that exists throughout appears exactly once.
+    /// itself; a workload that exists throughout appears exactly once.
     pub fn page(
         &self,
+        kind: WorkloadKind,
         namespace: Option<&str>,
-        after: Option<&DeploymentName>,
+        after: Option<&WorkloadRef>,
         selector: &kube::core::Selector,
         limit: usize,
     ) -> Page {
-        self.0.page(namespace, after, selector, limit)
+        self.0.page(kind, namespace, after, selector, limit)
     }
 
-    /// The names that have a `ReplicaTarget`, in order, whether or not the Deployment exists.
-    pub fn targets(&self) -> Vec<DeploymentName> {
+    /// The names that have a `ReplicaTarget`, in order, whether or not the workload exists.
+    pub fn targets(&self) -> Vec<WorkloadRef> {
         self.0.targets()
     }
 
@@ -191,7 +193,7 @@ impl Replicas {
     /// [`TimedOut`] at `deadline`, with the last state seen.
     pub async fn wait_until(
         &self,
-        name: &DeploymentName,
+        name: &WorkloadRef,
         deadline: Instant,
         wanted: impl Fn(&Observation) -> bool,
     ) -> Result<Observation, TimedOut> {

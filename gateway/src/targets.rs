@@ -3,14 +3,10 @@
 //! Each write is fenced by what the decision saw. If the cluster has moved on since, nothing is written, and the caller
 //! lets the cache catch up and asks the policies anew.
 
-mod crd;
 mod error;
 mod order;
-mod resource;
 
-pub use crd::{CrdError, crd, crd_yaml};
 pub use error::WriteError;
-pub use resource::{Change, MAX_REASON_BYTES, ReplicaTarget, ReplicaTargetSpec, ReplicaTargetStatus, ScaleTargetRef};
 
 use std::time::Duration;
 
@@ -20,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::policy::{Permit, Release, Set};
 use crate::replicas::Observation;
+use crate::resource::ReplicaTarget;
 
 use self::order::{Order, Write};
 
@@ -83,7 +80,7 @@ impl Targets {
 
     async fn patch(&self, seen: &Observation, patch: &Patch<()>) -> Result<ReplicaTarget, WriteError> {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        bounded(self.in_namespace_of(seen).patch(&seen.name.name, &params, patch)).await
+        bounded(self.in_namespace_of(seen).patch(&seen.name.target_name(), &params, patch)).await
     }
 
     /// The uid alone would let a release delete a count that was set after the decision, which no policy ever saw. But a
@@ -96,7 +93,7 @@ impl Targets {
         for _ in 0..RELEASE_ATTEMPTS {
             let preconditions = Preconditions { uid: target.metadata.uid.clone(), resource_version };
             let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            match bounded(targets.delete(&seen.name.name, &params)).await {
+            match bounded(targets.delete(&seen.name.target_name(), &params)).await {
                 Err(WriteError::MovedOn) => {
                     resource_version = self.patch(seen, &order::is_still(target)?).await?.metadata.resource_version;
                 }

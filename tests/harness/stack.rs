@@ -29,7 +29,7 @@ const ADMISSION_POLICY: &str = include_str!("../../charts/scalegate/files/admiss
 
 /// Installs the CRD, the account with its roles, and the admission policy, as the chart does.
 pub async fn install(client: &Client) -> Result<()> {
-    create(&Api::all(client.clone()), &scalegate::targets::crd()).await?;
+    create(&Api::all(client.clone()), &scalegate::resource::crd()).await?;
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     wait_for(&crds, "replicatargets.scalegate.dev", "the CRD to be established", |crd| {
         let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use scalegate::targets::ReplicaTarget;
+use scalegate::resource::ReplicaTarget;
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::kubeconfig;
 use scalegate_tests::suite::{self, Shared, eventually};

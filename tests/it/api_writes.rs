@@ -7,7 +7,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use scalegate::targets::ReplicaTarget;
+use scalegate::resource::ReplicaTarget;
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::suite;
 use serde_json::json;

@@ -5,7 +5,7 @@ use http::Method;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::ListParams;
-use scalegate::targets::ReplicaTarget;
+use scalegate::resource::ReplicaTarget;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::suite;
 

@@ -4,6 +4,8 @@
 //! A run of the tests makes the same changes every time. `make fuzz` makes others, for as long as it is told; what fails
 //! prints its input.
 
+mod builtins;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};

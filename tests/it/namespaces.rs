@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, ObjectMeta, PostParams};
-use scalegate::targets::ReplicaTarget;
+use scalegate::resource::ReplicaTarget;
 use scalegate_tests::client::Answer;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::GatewayOptions;

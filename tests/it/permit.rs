@@ -41,7 +41,7 @@ fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
         ),
         (
             "cache",
-            "impl Operations { fn look(&self, name: &DeploymentName) -> Observation { self.policy.replicas.observe(name) } }",
+            "impl Operations { fn look(&self, name: &WorkloadRef) -> Observation { self.policy.replicas.observe(name) } }",
             "field `replicas` of struct `policy::Policy` is private",
         ),
     ] {

@@ -1,5 +1,6 @@
 //! Policies that are swapped while the gateway runs, and those that are not fit to be.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,34 +11,20 @@ use scalegate_tests::gateway::Gateway;
 use scalegate_tests::suite::{self, copy_policies};
 use serde_json::json;
 
-/// A module that speaks OPA's ABI and never comes back from an evaluation.
-const LOOPING: &str = r#"(module
-  (import "env" "memory" (memory $memory 2))
-  (export "memory" (memory $memory))
-  (global (export "opa_wasm_abi_version") i32 (i32.const 1))
-  (global (export "opa_wasm_abi_minor_version") i32 (i32.const 3))
-  (data (i32.const 1024) "{\"scalegate/verdict\":0}\00")
-  (data (i32.const 2048) "{}\00")
-  (func (export "opa_malloc") (param i32) (result i32) (i32.const 65536))
-  (func (export "opa_heap_ptr_get") (result i32) (i32.const 65536))
-  (func (export "opa_value_parse") (param i32 i32) (result i32) (local.get 0))
-  (func (export "opa_value_dump") (param i32) (result i32) (local.get 0))
-  (func (export "opa_json_dump") (param i32) (result i32) (local.get 0))
-  (func (export "entrypoints") (result i32) (i32.const 1024))
-  (func (export "builtins") (result i32) (i32.const 2048))
-  (func (export "opa_eval") (param i32 i32 i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable))"#;
+use crate::modules::{VERDICT, compiled, entry, handmade, sha256, write_set};
 
-fn sha256(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
+/// An evaluation that never comes back where the Deployment does not exist: `null` stands before `,"request":null}`.
+const LOOPING: &str = r"(if (i32.eq (i32.load8_u (i32.sub (i32.add (local.get 3) (local.get 4)) (i32.const 17))) (i32.const 108))
+    (then (loop (br 0)))) (i32.const 4096)";
 
-fn write_set(directory: &Path, module: &[u8], sha256: &str) -> Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let set = json!({"modules": [{"name": "only", "module": "only.wasm", "sha256": sha256, "mode": "enforce"}]});
-    std::fs::write(directory.join("only.wasm"), module)?;
-    std::fs::write(directory.join("policies.yaml"), set.to_string())?;
-    Ok(())
+/// A set of the one module `only`.
+fn write_one(directory: &Path, module: &[u8], sha256: &str) -> Result<()> {
+    let mut entry = entry("only", module);
+    entry["sha256"] = json!(sha256);
+    // As short as is decided where the request is: twenty at once wait for nobody.
+    entry["budget"] = json!({"deadline": "5ms"});
+    entry["match"] = json!({"actions": ["get"]});
+    write_set(directory, &json!({"modules": [entry]}).to_string(), &[("only.wasm".to_owned(), module.to_vec())])
 }
 
 async fn reloads(gateway: &Gateway, outcome: &str) -> Result<f64> {
@@ -108,7 +95,7 @@ async fn a_set_that_is_not_fit_never_replaces_the_one_that_serves() -> Result<()
         ("empty", &[], sha256(&[])),
     ] {
         let before = reloads(&gateway, "failure").await?;
-        write_set(&policies, module, &digest)?;
+        write_one(&policies, module, &digest)?;
         suite::eventually(what, async || Ok((reloads(&gateway, "failure").await? > before).then_some(()))).await?;
         let answer = viewer.get(&suite::replicas(&namespace, "web")).await?;
         assert_eq!(answer.status, 404, "{what}: the last good set allows the viewer to look: {}", answer.json());
@@ -123,13 +110,59 @@ async fn a_set_that_is_not_fit_never_replaces_the_one_that_serves() -> Result<()
     gateway.terminate().await
 }
 
+/// Allows what a table in `data.json` allows, and says so at length.
+const BY_DATA: &str = r#"default verdict := {"allow": false, "reasons": ["no row allows it"]}
+verdict := {"allow": true, "reasons": [], "tags": {"most": sprintf("%v", [row.most])}} if {
+    row := data.rows[input.target.namespace]
+    row.most >= input.request.replicas
+}"#;
+
+#[tokio::test]
+async fn a_data_file_decides_and_its_change_is_taken_over() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let namespace = suite.namespace("data").await?;
+    deployment(&namespace, "web").replicas(3).create(&suite.kube().await?).await?;
+    let policies = suite.directory("data-policies")?;
+    let (viewing, module) =
+        (compiled(r#"verdict := {"allow": true, "reasons": []}"#, VERDICT)?, compiled(BY_DATA, VERDICT)?);
+    let write = |most: i32| {
+        // As many rows as are too many for a rule.
+        let mut rows: BTreeMap<_, _> = (0..4000).map(|row| (format!("ns{row}"), json!({"most": row}))).collect();
+        rows.insert(namespace.clone(), json!({"most": most}));
+        let data = json!({"rows": rows}).to_string().into_bytes();
+        let (mut all, mut sets) = (entry("all", &viewing), entry("sets", &module));
+        all["match"] = json!({"actions": ["get"]});
+        sets["match"] = json!({"actions": ["set"]});
+        (sets["data"], sets["dataSha256"]) = (json!("rows.json"), json!(sha256(&data)));
+        let files = [("all.wasm", viewing.clone()), ("sets.wasm", module.clone()), ("rows.json", data)];
+        let files = files.map(|(name, content)| (name.to_owned(), content));
+        write_set(&policies, &json!({"modules": [all, sets]}).to_string(), &files)
+    };
+    write(5)?;
+    let mut options = suite.options("data");
+    options.policies.clone_from(&policies);
+    let gateway = suite.start(&options).await?;
+    let operator = gateway.client("operator")?;
+    suite::wait_seen(&operator, &namespace, "web").await?;
+    let set = format!("{}?dryRun=true", suite::replicas(&namespace, "web"));
+    assert_eq!(operator.put(&set, &json!({"replicas": 5})).await?.status, 200);
+    let refused = operator.put(&set, &json!({"replicas": 6})).await?;
+    assert_eq!((refused.status, &refused.json()["reasons"]), (403, &json!(["no row allows it"])));
+    write(6)?;
+    suite::eventually("the new data", async || {
+        Ok((operator.put(&set, &json!({"replicas": 6})).await?.status == 200).then_some(()))
+    })
+    .await?;
+    gateway.terminate().await
+}
+
 #[tokio::test]
 async fn a_module_that_never_ends_is_a_503_and_harms_nobody() -> Result<()> {
     let suite = suite::exclusive().await?;
     let namespace = suite.namespace("loops").await?;
     let policies = suite.directory("looping-policies")?;
-    let module = wat::parse_str(LOOPING)?;
-    write_set(&policies, &module, &sha256(&module))?;
+    let module = handmade(LOOPING)?;
+    write_one(&policies, &module, &sha256(&module))?;
     let mut options = suite.options("loops");
     options.policies.clone_from(&policies);
     let gateway = suite.start(&options).await?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
-use scalegate::targets::ReplicaTarget;
+use scalegate::resource::ReplicaTarget;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 

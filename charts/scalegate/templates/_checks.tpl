@@ -45,11 +45,14 @@
 {{- if not (hasKey $policies.modules .module) -}}
 {{- fail (printf "policies.modules: the module %q of policies.manifest is not there; add it, in base64, or set policies.existingConfigMap" .module) -}}
 {{- end -}}
+{{- if and .data (not (hasKey $policies.data .data)) -}}
+{{- fail (printf "policies.data: the file %q of policies.manifest is not there; add it, as text, or set policies.existingConfigMap" .data) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $own := include "scalegate.policies.name" . -}}
-{{- if and (eq $policies.existingConfigMap $own) (or $policies.manifest $policies.modules) -}}
-{{- fail (printf "policies.existingConfigMap: the chart makes the ConfigMap %s itself, of policies.manifest and policies.modules; give yours another name" $own) -}}
+{{- if and (eq $policies.existingConfigMap $own) (or $policies.manifest $policies.modules $policies.data) -}}
+{{- fail (printf "policies.existingConfigMap: the chart makes the ConfigMap %s itself, of policies.manifest, policies.modules and policies.data; give yours another name" $own) -}}
 {{- end -}}
 {{- range dig "modules" list $policies.manifest -}}
 {{- $encoded := get $policies.modules .module -}}
@@ -57,6 +60,23 @@
 {{- $digest := $encoded | b64dec | sha256sum -}}
 {{- if ne $digest (lower (toString .sha256)) -}}
 {{- fail (printf "policies.manifest: %s has the sha256 %s, not %s" .module $digest .sha256) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .data (hasKey $policies.data .data) -}}
+{{- $digest := get $policies.data .data | sha256sum -}}
+{{- if ne $digest (lower (toString .dataSha256)) -}}
+{{- fail (printf "policies.manifest: %s has the sha256 %s, not %s" .data $digest (toString .dataSha256)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not $policies.existingConfigMap -}}
+{{- range $file, $_ := $policies.data -}}
+{{- $named := false -}}
+{{- range dig "modules" list $policies.manifest -}}
+{{- if eq $file (default "" .data) -}}{{- $named = true -}}{{- end -}}
+{{- end -}}
+{{- if not $named -}}
+{{- fail (printf "policies.data: no module of policies.manifest names %q, so the gateway would refuse the set; give the one that reads it data and dataSha256" $file) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -24,7 +24,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* The ConfigMap that the chart makes of policies.manifest and policies.modules. */ -}}
+{{- /* The ConfigMap that the chart makes of policies.manifest, policies.modules and policies.data. */ -}}
 {{- define "scalegate.policies.name" -}}
 {{- printf "%s-policies" (include "scalegate.fullname" .) -}}
 {{- end -}}
@@ -35,7 +35,7 @@
 {{- with .Values.policies.existingConfigMap -}}
 {{- $sources = append $sources (dict "configMap" (dict "name" .)) -}}
 {{- end -}}
-{{- if or .Values.policies.manifest .Values.policies.modules -}}
+{{- if or .Values.policies.manifest .Values.policies.modules .Values.policies.data -}}
 {{- $sources = append $sources (dict "configMap" (dict "name" (include "scalegate.policies.name" .))) -}}
 {{- end -}}
 {{- toYaml $sources -}}

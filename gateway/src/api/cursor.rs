@@ -15,7 +15,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::{error::Unspecified, rand};
 
 use crate::identity::ClientIdentity;
-use crate::replicas::DeploymentName;
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 /// Seals and opens cursors.
 #[derive(Debug)]
@@ -49,17 +49,17 @@ impl Cursors {
         Ok(())
     }
 
-    /// The cursor after `name`, for `client` and its list of `namespace`.
+    /// The cursor after `name`, for `client` and its list of that kind in `namespace`.
     pub(super) fn seal(
         &self,
         client: &ClientIdentity,
         namespace: Option<&str>,
-        name: &DeploymentName,
+        name: &WorkloadRef,
     ) -> Result<String, Unspecified> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce)?;
-        let mut sealed = name.to_string().into_bytes();
-        let scope = scope(client, namespace);
+        let mut sealed = format!("{}/{}", name.namespace, name.name).into_bytes();
+        let scope = scope(client, name.kind, namespace);
         let once = Nonce::assume_unique_for_key(nonce);
         self.0.load().current.seal_in_place_append_tag(once, Aad::from(scope), &mut sealed)?;
         Ok(nonce.iter().chain(&sealed).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
@@ -69,15 +69,16 @@ impl Cursors {
     pub(super) fn open(
         &self,
         client: &ClientIdentity,
+        kind: WorkloadKind,
         namespace: Option<&str>,
         cursor: &str,
-    ) -> Option<DeploymentName> {
-        let (bytes, scope) = (from_hex(cursor)?, scope(client, namespace));
+    ) -> Option<WorkloadRef> {
+        let (bytes, scope) = (from_hex(cursor)?, scope(client, kind, namespace));
         let keys = self.0.load();
         let mut keys = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
         let opened = keys.find_map(|key| open(key, &scope, &bytes))?;
         let (namespace, name) = std::str::from_utf8(&opened).ok()?.split_once('/')?;
-        Some(DeploymentName::new(namespace, name))
+        Some(WorkloadRef::new(kind, namespace, name))
     }
 }
 
@@ -97,8 +98,8 @@ fn open(key: &LessSafeKey, scope: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whose cursor it is, and of which list. No id and no namespace has a NUL in it.
-fn scope(client: &ClientIdentity, namespace: Option<&str>) -> String {
-    format!("{}\0{}", client.id(), namespace.unwrap_or("*"))
+fn scope(client: &ClientIdentity, kind: WorkloadKind, namespace: Option<&str>) -> String {
+    format!("{}\0{kind}\0{}", client.id(), namespace.unwrap_or("*"))
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
@@ -114,41 +115,47 @@ mod tests {
     use super::*;
     use crate::identity::fixtures::client;
 
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+
     #[test]
     fn a_cursor_opens_for_its_client_and_list_alone_and_shows_no_name() {
         let cursors = Cursors::new(b"key").unwrap();
-        let name = DeploymentName::new("secret", "web");
+        let name = WorkloadRef::deployment("secret", "web");
         let (ann, bob) = (client("ann"), client("bob"));
         let cursor = cursors.seal(&ann, None, &name).unwrap();
         assert!(!cursor.contains("web"));
-        assert_eq!(cursors.open(&ann, None, &cursor), Some(name.clone()));
-        assert_eq!(cursors.open(&bob, None, &cursor), None);
-        assert_eq!(cursors.open(&ann, Some("secret"), &cursor), None);
-        assert_eq!(Cursors::new(b"key").unwrap().open(&ann, None, &cursor), Some(name), "another gateway");
-        assert_eq!(Cursors::new(b"other").unwrap().open(&ann, None, &cursor), None);
+        assert_eq!(cursors.open(&ann, KIND, None, &cursor), Some(name.clone()));
+        assert_eq!(cursors.open(&bob, KIND, None, &cursor), None);
+        assert_eq!(cursors.open(&ann, KIND, Some("secret"), &cursor), None);
+        assert_eq!(Cursors::new(b"key").unwrap().open(&ann, KIND, None, &cursor), Some(name), "another gateway");
+        assert_eq!(Cursors::new(b"other").unwrap().open(&ann, KIND, None, &cursor), None);
     }
 
     #[test]
     fn a_cursor_outlives_one_rotation_of_the_key_and_not_two() {
         let (cursors, ann) = (Cursors::new(b"first").unwrap(), client("ann"));
-        let name = DeploymentName::new("demo", "web");
+        let name = WorkloadRef::deployment("demo", "web");
         let first = cursors.seal(&ann, None, &name).unwrap();
         cursors.rotate(b"second").unwrap();
         let second = cursors.seal(&ann, None, &name).unwrap();
-        assert_eq!(cursors.open(&ann, None, &first), Some(name.clone()));
-        assert_eq!(cursors.open(&ann, None, &second), Some(name.clone()));
-        assert_eq!(Cursors::new(b"second").unwrap().open(&ann, None, &second), Some(name.clone()), "another gateway");
-        assert_eq!(Cursors::new(b"first").unwrap().open(&ann, None, &second), None, "one without the new key");
+        assert_eq!(cursors.open(&ann, KIND, None, &first), Some(name.clone()));
+        assert_eq!(cursors.open(&ann, KIND, None, &second), Some(name.clone()));
+        assert_eq!(
+            Cursors::new(b"second").unwrap().open(&ann, KIND, None, &second),
+            Some(name.clone()),
+            "another gateway"
+        );
+        assert_eq!(Cursors::new(b"first").unwrap().open(&ann, KIND, None, &second), None, "one without the new key");
         cursors.rotate(b"third").unwrap();
-        assert_eq!(cursors.open(&ann, None, &first), None);
-        assert_eq!(cursors.open(&ann, None, &second), Some(name));
+        assert_eq!(cursors.open(&ann, KIND, None, &first), None);
+        assert_eq!(cursors.open(&ann, KIND, None, &second), Some(name));
     }
 
     #[test]
     fn what_was_never_sealed_does_not_open() {
         let cursors = Cursors::new(b"key").unwrap();
         for cursor in ["", "0", "zz", "demo/web", &"00".repeat(11), &"00".repeat(64), "é"] {
-            assert_eq!(cursors.open(&client("ann"), None, cursor), None, "{cursor}");
+            assert_eq!(cursors.open(&client("ann"), KIND, None, cursor), None, "{cursor}");
         }
     }
 }

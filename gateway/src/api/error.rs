@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::identity::IdentityError;
 use crate::policy::{DecisionId, Denied};
-use crate::replicas::DeploymentName;
+use crate::workload::WorkloadRef;
 
 /// Why a request was not done.
 ///
@@ -84,16 +84,16 @@ pub enum Error {
         decision: DecisionId,
     },
     /// There is no such Deployment.
-    #[error("no Deployment {target}")]
+    #[error("no {target}")]
     NotFound {
         /// The name that was asked for.
-        target: DeploymentName,
+        target: WorkloadRef,
     },
     /// An autoscaler drives the Deployment.
     #[error("{target} is driven by {owner}")]
     OwnedByAutoscaler {
         /// The Deployment.
-        target: DeploymentName,
+        target: WorkloadRef,
         /// The autoscaler's kind and name.
         owner: String,
     },
@@ -107,7 +107,7 @@ pub enum Error {
     #[error("{target} kept changing")]
     Conflict {
         /// The Deployment.
-        target: DeploymentName,
+        target: WorkloadRef,
     },
     /// The cache did not reach the version that the client named in time.
     #[error("the cache is not yet at the version asked for")]
@@ -207,10 +207,10 @@ impl Error {
             }
             Self::Busy { .. } => "too many requests are being decided, yours or others'; try again".into(),
             Self::NotFound { target } => {
-                format!("there is no Deployment {} in namespace {}", target.name, target.namespace)
+                format!("there is no {} {} in namespace {}", target.kind, target.name, target.namespace)
             }
-            Self::OwnedByAutoscaler { owner, .. } => {
-                format!("{owner} sets this Deployment's replicas; change its minimum and maximum instead")
+            Self::OwnedByAutoscaler { owner, target } => {
+                format!("{owner} sets this {}'s replicas; change its minimum and maximum instead", target.kind)
             }
             Self::VersionMismatch { current } => {
                 format!("the present version is {current}: read again, and decide whether you still want this")

@@ -5,22 +5,19 @@ mod problem;
 mod request;
 mod route;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts};
-use http_body_util::Full;
 use hyper::body::Body;
 use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::identity::ClientIdentity;
-use crate::listener::{Handler, Peer};
+use crate::listener::{Handler, Peer, ResponseBody};
 use crate::policy::{Release, Set};
-use crate::replicas::{DeploymentName, Monitor};
+use crate::replicas::Monitor;
 
 use self::body::RequestBody;
 use self::problem::Problem;
@@ -29,7 +26,8 @@ use self::route::{Route, Routes};
 use super::error::Error;
 use super::health::Health;
 use super::metrics::ApiMetrics;
-use super::operations::{Change, ListRequest, Operations};
+use super::operation::{Answer, Change, ListRequest, Operation};
+use super::operations::Operations;
 use super::view::ReplicasView;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +50,7 @@ pub struct HttpApi {
     metrics: ApiMetrics,
 }
 
-type Answer = Response<Full<Bytes>>;
+type HttpAnswer = Response<ResponseBody>;
 
 impl HttpApi {
     /// A door to `operations`.
@@ -61,7 +59,7 @@ impl HttpApi {
     }
 
     /// Answers one request of `peer`, whatever happens.
-    pub async fn answer<B>(&self, peer: &Peer, request: Request<B>) -> Answer
+    pub async fn answer<B>(&self, peer: &Peer, request: Request<B>) -> HttpAnswer
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -108,7 +106,7 @@ impl HttpApi {
         route: Option<Route>,
         head: &Parts,
         body: &mut RequestBody<B>,
-    ) -> Result<Answer, Error>
+    ) -> Result<HttpAnswer, Error>
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -117,77 +115,101 @@ impl HttpApi {
         request::host(head.version, &head.headers)?;
         let route = route.ok_or(Error::NoSuchRoute)?;
         let query = Query::parse(head.uri.query())?;
-        let read = matches!(head.method, Method::GET | Method::HEAD);
-        if read {
+        if matches!(head.method, Method::GET | Method::HEAD) {
             body.none().await?;
+            return match read(route, query)? {
+                Read::Operation(operation) => render(self.operations.perform(client, operation).await?),
+                Read::Health => {
+                    let (healthy, view) = self.health.view();
+                    json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &view)
+                }
+            };
         }
-        match route {
-            Route::Replicas { target } if read => self.get(client, target?, query).await,
-            Route::Replicas { target } if head.method == Method::PUT => {
-                let (target, precondition) = (target?, request::precondition(&head.headers)?);
+        let change = self.change(route, head, query, body).await?;
+        render(self.operations.perform(client, change).await?)
+    }
+
+    /// What a request that changes something asks for.
+    async fn change<B>(
+        &self,
+        route: Route,
+        head: &Parts,
+        query: Query,
+        body: &mut RequestBody<B>,
+    ) -> Result<Operation, Error>
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let Route::Replicas { workload } = route else {
+            return Err(Error::MethodNotAllowed { allow: "GET, HEAD" });
+        };
+        match head.method {
+            Method::PUT => {
+                let (target, precondition) = (workload?, request::precondition(&head.headers)?);
                 let dry_run = query.only_flag("dryRun")?;
                 let SetBody { replicas, reason } =
                     request::set_body(&head.headers, body, self.limits.max_body_bytes).await?;
-                let change = Change { action: Set { target, replicas, reason }, precondition, dry_run };
-                written(
-                    &self.operations.set(client, change).await?,
-                    if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED },
-                )
+                Ok(Operation::Set(Change { action: Set { target, replicas, reason }, precondition, dry_run }))
             }
-            Route::Replicas { target } if head.method == Method::DELETE => {
+            Method::DELETE => {
                 body.none().await?;
-                let (target, precondition) = (target?, request::precondition(&head.headers)?);
+                let (target, precondition) = (workload?, request::precondition(&head.headers)?);
                 let dry_run = query.only_flag("dryRun")?;
-                let change = Change { action: Release { target }, precondition, dry_run };
-                written(&self.operations.release(client, change).await?, StatusCode::OK)
+                Ok(Operation::Release(Change { action: Release { target }, precondition, dry_run }))
             }
-            Route::Replicas { .. } => Err(Error::MethodNotAllowed { allow: "GET, HEAD, PUT, DELETE" }),
-            Route::Deployments { namespace } if read => self.list(client, namespace?, query).await,
-            Route::Health if read => {
-                query.nothing()?;
-                let (healthy, view) = self.health.view();
-                json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &view)
-            }
-            Route::Deployments { .. } | Route::Health => Err(Error::MethodNotAllowed { allow: "GET, HEAD" }),
+            _ => Err(Error::MethodNotAllowed { allow: "GET, HEAD, PUT, DELETE" }),
         }
-    }
-
-    async fn get(
-        &self,
-        client: &Arc<ClientIdentity>,
-        target: DeploymentName,
-        mut query: Query,
-    ) -> Result<Answer, Error> {
-        let at_least = query.version("atLeastVersion")?;
-        query.nothing()?;
-        written(&self.operations.get(client, target, at_least.as_ref()).await?, StatusCode::OK)
-    }
-
-    async fn list(
-        &self,
-        client: &Arc<ClientIdentity>,
-        namespace: Option<String>,
-        mut query: Query,
-    ) -> Result<Answer, Error> {
-        let request = ListRequest {
-            cursor: query.take("continue"),
-            selector: query.selector("labelSelector")?,
-            limit: query.limit("limit")?,
-            namespace,
-        };
-        query.nothing()?;
-        json(StatusCode::OK, &self.operations.list(client, request).await?)
     }
 }
 
 impl Handler for HttpApi {
-    async fn handle(&self, peer: &Peer, request: Request<hyper::body::Incoming>) -> Answer {
+    async fn handle(&self, peer: &Peer, request: Request<hyper::body::Incoming>) -> HttpAnswer {
         self.answer(peer, request).await
     }
 }
 
+/// What a request that changes nothing asks for.
+enum Read {
+    Operation(Operation),
+    /// Nobody is asked for a permit.
+    Health,
+}
+
+fn read(route: Route, mut query: Query) -> Result<Read, Error> {
+    let operation = match route {
+        Route::Replicas { workload } => {
+            let (workload, at_least) = (workload?, query.version("atLeastVersion")?);
+            Operation::Get { workload, at_least }
+        }
+        Route::Workloads { kind, namespace } => Operation::List(ListRequest {
+            kind,
+            namespace: namespace?,
+            cursor: query.take("continue"),
+            selector: query.selector("labelSelector")?,
+            limit: query.limit("limit")?,
+        }),
+        Route::Policies => Operation::ListPolicies,
+        Route::Health => {
+            query.nothing()?;
+            return Ok(Read::Health);
+        }
+    };
+    query.nothing()?;
+    Ok(Read::Operation(operation))
+}
+
+fn render(answer: Answer) -> Result<HttpAnswer, Error> {
+    match answer {
+        Answer::Replicas(view) => versioned(&view, StatusCode::OK),
+        Answer::Accepted(view) => versioned(&view, StatusCode::ACCEPTED),
+        Answer::List(list) => json(StatusCode::OK, &list),
+        Answer::Policies(status) => json(StatusCode::OK, &status),
+    }
+}
+
 /// A view with its version as `ETag`.
-fn written(view: &ReplicasView, status: StatusCode) -> Result<Answer, Error> {
+fn versioned(view: &ReplicasView, status: StatusCode) -> Result<HttpAnswer, Error> {
     let mut answer = json(status, view)?;
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", view.version)) {
         answer.headers_mut().insert(ETAG, tag);
@@ -196,12 +218,12 @@ fn written(view: &ReplicasView, status: StatusCode) -> Result<Answer, Error> {
 }
 
 /// An answer to HEAD: the headers of the answer to GET, and no body, which over HTTP/2 hyper would send.
-fn without_body(answer: Answer) -> Answer {
+fn without_body(answer: HttpAnswer) -> HttpAnswer {
     let (mut head, body) = answer.into_parts();
     if let Some(length) = body.size_hint().exact() {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    Response::from_parts(head, Full::default())
+    Response::from_parts(head, ResponseBody::default())
 }
 
 /// Untrusted text for the log: escaped and cut.
@@ -209,13 +231,13 @@ fn excerpt(text: &str) -> String {
     text.chars().take(300).flat_map(char::escape_default).collect()
 }
 
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Answer, Error> {
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<HttpAnswer, Error> {
     let body = serde_json::to_vec(value).map_err(|error| Error::Internal { cause: error.to_string() })?;
     Ok(response(status, "application/json", body))
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> HttpAnswer {
+    let mut answer = Response::new(ResponseBody::from(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -223,7 +245,7 @@ fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> An
 }
 
 /// The problem document of `error`; the log gets the words that are not for clients.
-fn refuse(error: &Error, request_id: &Uuid) -> Answer {
+fn refuse(error: &Error, request_id: &Uuid) -> HttpAnswer {
     let (status, code) = error.status();
     if status.is_server_error() {
         tracing::warn!(code, %error, "request failed");

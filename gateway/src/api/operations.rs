@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::core::Selector;
 use tokio::time::Instant;
 
 use crate::identity::ClientIdentity;
 use crate::policy::{Get, ListQuery, Permit, Policy, Release, Set};
-use crate::random::random_fraction;
-use crate::replicas::{DeploymentName, Observation, Version};
+use crate::replicas::{Observation, Version};
 use crate::targets::{Targets, WriteError};
+use crate::workload::WorkloadRef;
 
 use super::cursor::Cursors;
 use super::error::Error;
+use super::operation::{Answer, Change, ListRequest, Operation, Precondition};
 use super::view::{ListView, ReplicasView};
 
 /// For how long a write is decided anew whenever another writer came first.
@@ -33,47 +33,29 @@ pub struct Operations {
     cursors: Arc<Cursors>,
 }
 
-/// Which version of the target a change is meant for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Precondition {
-    /// Whatever it is: the last write wins.
-    None,
-    /// This one.
-    Version(Version),
-}
-
-/// A change that is asked for.
-#[derive(Debug)]
-pub(super) struct Change<A> {
-    pub(super) action: A,
-    pub(super) precondition: Precondition,
-    /// Decide only.
-    pub(super) dry_run: bool,
-}
-
-/// A part of a list that is asked for.
-#[derive(Debug)]
-pub(super) struct ListRequest {
-    pub(super) namespace: Option<String>,
-    pub(super) selector: Selector,
-    pub(super) limit: usize,
-    /// The cursor of the part before.
-    pub(super) cursor: Option<String>,
-}
-
 impl Operations {
     /// Operations that `policy` permits and `targets` writes; lists go on by `cursors`.
     pub fn new(policy: Arc<Policy>, targets: Targets, cursors: Arc<Cursors>) -> Self {
         Self { policy, targets, cursors }
     }
 
-    /// The replicas of one Deployment, not older than `at_least` where that is given.
-    pub(super) async fn get(
+    /// Does what `client` asks for, if the policies permit it.
+    pub(super) async fn perform(&self, client: &Arc<ClientIdentity>, operation: Operation) -> Result<Answer, Error> {
+        match operation {
+            Operation::Get { workload, at_least } => self.get(client, workload, at_least.as_ref()).await,
+            Operation::List(request) => self.list(client, request).await,
+            Operation::Set(change) => self.set(client, change).await,
+            Operation::Release(change) => self.release(client, change).await,
+            Operation::ListPolicies => Ok(Answer::Policies(self.policy.describe(client).await?)),
+        }
+    }
+
+    async fn get(
         &self,
         client: &Arc<ClientIdentity>,
-        target: DeploymentName,
+        target: WorkloadRef,
         at_least: Option<&Version>,
-    ) -> Result<ReplicasView, Error> {
+    ) -> Result<Answer, Error> {
         let deadline = Instant::now() + CATCH_UP;
         loop {
             let permit = self.policy.decide(client, Get { target: target.clone() }).await?;
@@ -92,21 +74,20 @@ impl Operations {
         }
     }
 
-    /// The Deployments that the client may get.
-    pub(super) async fn list(&self, client: &Arc<ClientIdentity>, request: ListRequest) -> Result<ListView, Error> {
-        let ListRequest { namespace, selector, limit, cursor } = request;
-        let open = |cursor: &str| self.cursors.open(client, namespace.as_deref(), cursor).ok_or(Error::InvalidCursor);
+    async fn list(&self, client: &Arc<ClientIdentity>, request: ListRequest) -> Result<Answer, Error> {
+        let ListRequest { kind, namespace, selector, limit, cursor } = request;
+        let open =
+            |cursor: &str| self.cursors.open(client, kind, namespace.as_deref(), cursor).ok_or(Error::InvalidCursor);
         let after = cursor.as_deref().map(open).transpose()?;
-        let query = ListQuery { namespace, selector, limit, after };
+        let query = ListQuery { kind, namespace, selector, limit, after };
         let listing = self.policy.list(client, &query).await?;
-        let seal = |next: &DeploymentName| self.cursors.seal(client, query.namespace.as_deref(), next);
+        let seal = |next: &WorkloadRef| self.cursors.seal(client, query.namespace.as_deref(), next);
         let next = listing.next.as_ref().map(seal).transpose();
         let next = next.map_err(|_| Error::Internal { cause: "a cursor could not be sealed".into() })?;
-        Ok(ListView::of(&listing, next))
+        Ok(Answer::List(ListView::of(&listing, next)))
     }
 
-    /// Sets a Deployment's baseline.
-    pub(super) async fn set(&self, client: &Arc<ClientIdentity>, change: Change<Set>) -> Result<ReplicasView, Error> {
+    async fn set(&self, client: &Arc<ClientIdentity>, change: Change<Set>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
@@ -120,19 +101,14 @@ impl Operations {
                 return shown(ReplicasView::would(&permit), target);
             }
             match self.targets.set(&permit).await {
-                Ok(stored) => return shown(ReplicasView::after(&permit, Some(&stored)), target),
+                Ok(stored) => return accepted(ReplicasView::after(&permit, Some(&stored)), target),
                 Err(error) => self.moved_on(&permit, error).await?,
             }
         }
         Err(Error::Conflict { target })
     }
 
-    /// Stops managing a Deployment; its count stays.
-    pub(super) async fn release(
-        &self,
-        client: &Arc<ClientIdentity>,
-        change: Change<Release>,
-    ) -> Result<ReplicasView, Error> {
+    async fn release(&self, client: &Arc<ClientIdentity>, change: Change<Release>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
@@ -157,17 +133,21 @@ impl Operations {
         let deadline = Instant::now() + CATCH_UP;
         self.policy.changed(permit, deadline, |observation| observation.version() != seen).await;
         // Writers that wait for the same change must not all try at the same instant.
-        tokio::time::sleep(JITTER.mul_f64(random_fraction())).await;
+        tokio::time::sleep(JITTER.mul_f64(fastrand::f64())).await;
         Ok(())
     }
 }
 
-fn shown(view: Option<ReplicasView>, target: DeploymentName) -> Result<ReplicasView, Error> {
-    view.ok_or(Error::NotFound { target })
+fn shown(view: Option<ReplicasView>, target: WorkloadRef) -> Result<Answer, Error> {
+    view.map(|view| Answer::Replicas(Box::new(view))).ok_or(Error::NotFound { target })
 }
 
-/// What holds before any change: the Deployment exists, the state is fresh, and at the version that the client meant.
-fn check<A>(permit: &Permit<A>, target: &DeploymentName, precondition: &Precondition) -> Result<(), Error> {
+fn accepted(view: Option<ReplicasView>, target: WorkloadRef) -> Result<Answer, Error> {
+    view.map(|view| Answer::Accepted(Box::new(view))).ok_or(Error::NotFound { target })
+}
+
+/// What holds before any change: the workload exists, the state is fresh, and at the version that the client meant.
+fn check<A>(permit: &Permit<A>, target: &WorkloadRef, precondition: &Precondition) -> Result<(), Error> {
     let observation = permit.observation();
     let Some(version) = observation.version() else {
         return Err(Error::NotFound { target: target.clone() });
@@ -205,8 +185,8 @@ fn reached(observation: &Observation, version: &Version) -> Reached {
                 Reached::No
             }
         }
-        (Some(Version::Untargeted { deployment_uid }), Version::Untargeted { deployment_uid: wanted })
-            if deployment_uid == *wanted =>
+        (Some(Version::Untargeted { workload_uid }), Version::Untargeted { workload_uid: wanted })
+            if workload_uid == *wanted =>
         {
             Reached::Yes
         }

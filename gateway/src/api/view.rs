@@ -5,13 +5,14 @@
 use serde::Serialize;
 
 use crate::policy::{Action, Get, Listing, Permit};
-use crate::replicas::{Deployment, Observation, Rollout, Version};
-use crate::targets::ReplicaTarget;
+use crate::replicas::{Observation, Rollout, Version, Workload};
+use crate::resource::ReplicaTarget;
 
-/// The replicas of one Deployment.
+/// The replicas of one workload.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReplicasView {
+    kind: &'static str,
     namespace: String,
     name: String,
     /// What `If-Match` and `atLeastVersion` take.
@@ -85,15 +86,15 @@ impl ReplicasView {
     /// What a permit shows; `None` where there is no such Deployment.
     pub(super) fn of<A>(permit: &Permit<A>) -> Option<Self> {
         let observation = permit.observation();
-        let deployment = observation.deployment.as_deref()?;
-        Some(Self::render(observation, deployment, observation.target.as_deref()))
+        let workload = observation.workload.as_deref()?;
+        Some(Self::render(observation, workload, observation.target.as_deref()))
     }
 
     /// What a permitted change made of what it saw: `target` is the one that is stored now.
     pub(super) fn after<A>(permit: &Permit<A>, target: Option<&ReplicaTarget>) -> Option<Self> {
         let observation = permit.observation();
-        let deployment = observation.deployment.as_deref()?;
-        let view = Self::render(observation, deployment, target);
+        let workload = observation.workload.as_deref()?;
+        let view = Self::render(observation, workload, target);
         Some(Self { decision_id: Some(permit.decision().to_string()), ..view })
     }
 
@@ -110,24 +111,24 @@ impl ReplicasView {
         Some(Self { dry_run: true, target, progress, ..view })
     }
 
-    fn render(observation: &Observation, deployment: &Deployment, target: Option<&ReplicaTarget>) -> Self {
-        let version = target
-            .and_then(Version::of)
-            .unwrap_or_else(|| Version::Untargeted { deployment_uid: deployment.uid.clone() });
+    fn render(observation: &Observation, workload: &Workload, target: Option<&ReplicaTarget>) -> Self {
+        let version =
+            target.and_then(Version::of).unwrap_or_else(|| Version::Untargeted { workload_uid: workload.uid.clone() });
         Self {
+            kind: observation.name.kind.as_str(),
             namespace: observation.name.namespace.clone(),
             name: observation.name.name.clone(),
             version: version.to_string(),
-            spec: Spec { replicas: deployment.replicas },
+            spec: Spec { replicas: workload.replicas },
             status: Status {
-                ready_replicas: deployment.ready,
-                available_replicas: deployment.available,
-                updated_replicas: deployment.updated,
-                rollout: deployment.rollout,
+                ready_replicas: workload.ready,
+                available_replicas: workload.available,
+                updated_replicas: workload.updated,
+                rollout: workload.rollout,
             },
             target: target.map(Target::of),
             owner: Owner::of(observation, target),
-            progress: Progress::of(deployment, target),
+            progress: Progress::of(workload, target),
             age_seconds: (observation.age.as_secs_f64() * 1000.0).round() / 1000.0,
             decision_id: None,
             dry_run: false,
@@ -152,14 +153,14 @@ impl Owner {
         if let Some(autoscaler) = observation.autoscalers.first() {
             return Some(Self { kind: autoscaler.kind.clone(), name: autoscaler.name.clone() });
         }
-        target.map(|_| Self { kind: "ReplicaTarget".into(), name: observation.name.name.clone() })
+        target.map(|_| Self { kind: "ReplicaTarget".into(), name: observation.name.target_name() })
     }
 }
 
 impl Progress {
-    fn of(deployment: &Deployment, target: Option<&ReplicaTarget>) -> Self {
-        let applied = target.is_none_or(|target| target.spec.effective_replicas() == deployment.replicas);
-        let ready = applied && deployment.ready == deployment.replicas && deployment.rollout == Rollout::Complete;
+    fn of(workload: &Workload, target: Option<&ReplicaTarget>) -> Self {
+        let applied = target.is_none_or(|target| target.spec.effective_replicas() == workload.replicas);
+        let ready = applied && workload.ready == workload.replicas && workload.rollout == Rollout::Complete;
         Self { accepted: true, applied, ready }
     }
 }

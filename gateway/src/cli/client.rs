@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::listener::pem;
+use crate::listener::pem::{self, Located};
 
 /// From the first packet to the last byte of the answer, a little longer than a gateway takes at most by default.
 const PATIENCE: Duration = Duration::from_secs(70);
@@ -184,14 +184,15 @@ fn problem(status: u16, answer: &Value) -> anyhow::Error {
 impl Connect {
     fn tls(&self) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        for certificate in pem::certificates(&self.ca)? {
-            roots.add(certificate).with_context(|| format!("{}: is no CA", self.ca.display()))?;
+        for Located { place, item } in pem::certificates(&self.ca)? {
+            roots.add(item).with_context(|| format!("{place}: cannot be a CA"))?;
         }
+        let chain = pem::certificates(&self.cert)?.into_iter().map(|certificate| certificate.item).collect();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(roots)
-            .with_client_auth_cert(pem::certificates(&self.cert)?, pem::private_key(&self.key)?);
+            .with_client_auth_cert(chain, pem::private_key(&self.key)?);
         config.with_context(|| format!("{} and {}", self.cert.display(), self.key.display()))
     }
 }

@@ -11,7 +11,7 @@ use crate::admin::{Admin, Readiness, ReadyHandle, Status};
 use crate::api::{ApiMetrics, Cursors, HttpApi, HttpLimits, Operations};
 use crate::config::{Args, Config};
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
-use crate::policy::{Engine, Policy, PolicyMetrics};
+use crate::policy::{self, Engine, Policy, PolicyMetrics};
 use crate::reconciler::{LeaseSettings, Reconciler, ReconcilerMetrics};
 use crate::replicas::{Replicas, ReplicasMetrics, ReplicasSettings};
 use crate::shutdown::{Shutdown, Signals};
@@ -51,7 +51,7 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     let tls = certificates(&config.tls, listening.clone(), &mut background)?;
     let client = kubernetes::client(&config.kubernetes).await?;
     let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
-    let policy = policies(&config.policies, &replicas, &mut registry, &mut background).await?;
+    let (policy, loaded) = policies(&config.policies, &replicas, &mut registry, &mut background).await?;
     let listener = Listener::bind(&config.listen, tls.clone(), listening).await?;
     let reconciler = Reconciler::new(
         lease(&config.lease),
@@ -59,13 +59,13 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
-    let operations = Operations::new(policy.clone(), Targets::new(client), cursors(&tls, &mut background)?);
+    let operations = Operations::new(policy, Targets::new(client), cursors(&tls, &mut background)?);
     let limits =
         HttpLimits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
     let api = HttpApi::new(operations, replicas.monitor(), limits, ApiMetrics::register(&mut registry));
     let leadership = reconciler.leadership();
     let status = Status::default()
-        .with("policies", move || policy.status())
+        .with("policies", move || loaded.status())
         .with("tls", move || tls.status())
         .with("leader", move || leadership.borrow().is_leader());
     let admin = Admin::bind(&config.admin, readiness.clone(), registry, status).await?;
@@ -140,15 +140,16 @@ async fn policies(
     replicas: &Replicas,
     registry: &mut Registry,
     background: &mut Background,
-) -> Result<Arc<Policy>> {
+) -> Result<(Arc<Policy>, policy::Monitor)> {
     let metrics = PolicyMetrics::register(registry);
     let engine = match &settings.compiled_directory {
         Some(directory) => Engine::keeping_compiled(directory)?,
         None => Engine::new()?,
     };
-    let (policy, reloader) = Policy::open(engine, settings.directory.clone(), replicas.clone(), metrics).await?;
+    let (policy, monitor, reloader) =
+        Policy::open(engine, settings.directory.clone(), replicas.clone(), metrics).await?;
     background.spawn("the reloading of policies", reloader.run(settings.reload_interval, std::future::pending()));
-    Ok(Arc::new(policy))
+    Ok((Arc::new(policy), monitor))
 }
 
 /// Loads certificates and keys, which must be good at the start, and keeps looking for new ones.

@@ -1,6 +1,7 @@
 //! Whether files have changed, without reading them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,17 +10,17 @@ use std::time::SystemTime;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fingerprint(BTreeMap<PathBuf, Option<Mark>>);
 
-/// A file as it was. The path without links changes when the kubelet points `..data` to another directory.
+/// A file or a directory as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mark {
-    path: PathBuf,
-    length: u64,
-    modified: Option<SystemTime>,
-    inode: u64,
+enum Mark {
+    /// The path without links changes when the kubelet points `..data` to another directory.
+    File { path: PathBuf, length: u64, modified: Option<SystemTime>, inode: u64 },
+    /// The names in it without the hidden ones, under which files are prepared.
+    Directory(BTreeSet<OsString>),
 }
 
 impl Fingerprint {
-    /// Of these files, whether or not they are there.
+    /// Of these files, whether or not they are there; of a directory, which names are in it.
     pub(crate) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self(files.into_iter().map(|file| (file.clone(), Mark::of(&file))).collect())
     }
@@ -34,7 +35,12 @@ impl Mark {
     fn of(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
         let metadata = path.metadata().ok()?;
-        Some(Self { length: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino(), path })
+        if metadata.is_dir() {
+            let names = path.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.file_name()));
+            let hidden = |name: &OsString| name.as_encoded_bytes().starts_with(b".");
+            return Some(Self::Directory(names.filter(|name| !hidden(name)).collect()));
+        }
+        Some(Self::File { length: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino(), path })
     }
 }
 
@@ -73,5 +79,18 @@ mod tests {
         fs::write(path("absent"), "").unwrap();
         assert_ne!(first.again(), written);
         assert_eq!(first.again(), Fingerprint::of(files()));
+    }
+
+    #[test]
+    fn a_directory_changes_with_the_names_in_it_and_not_with_hidden_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Fingerprint::of([directory.path().to_owned()]);
+        fs::write(directory.path().join(".new"), "").unwrap();
+        assert_eq!(first.again(), first);
+        fs::rename(directory.path().join(".new"), directory.path().join("file")).unwrap();
+        let named = first.again();
+        assert_ne!(named, first);
+        fs::write(directory.path().join("file"), "another").unwrap();
+        assert_eq!(first.again(), named);
     }
 }

@@ -249,7 +249,7 @@ fn no_mutilated_certificate_panics_or_becomes_somebody_of_another_trust_domain()
 /// `certificate` with another subject, whose signature no longer fits; the handshake would refuse it, `identity` does
 /// not look at it.
 fn with_subject(certificate: &CertificateDer<'_>, subject: &[u8]) -> CertificateDer<'static> {
-    let (_, parsed) = X509Certificate::from_der(certificate).unwrap();
+    let parsed = der::certificate(certificate).unwrap();
     let tbs = parsed.tbs_certificate.as_ref();
     let old = parsed.subject().as_raw();
     let start = old.as_ptr() as usize - certificate.as_ptr() as usize;

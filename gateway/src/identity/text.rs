@@ -44,7 +44,7 @@ pub(crate) fn invisible(c: char) -> bool {
 }
 
 /// A short form of untrusted text for an error message: escaped and cut.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 80;
     let cut: String = text.chars().take(SHOWN).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };

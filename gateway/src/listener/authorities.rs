@@ -4,11 +4,14 @@
 //! chain it comes; only the list of a CA's namesake, which has another key, says nothing about it. A CA that signed a
 //! list must answer for its whole chains: a certificate whose status is unknown, or whose list is past its
 //! `nextUpdate`, is refused. A CA without a list is not asked.
+//!
+//! Time: a CA lets clients in from the beginning to the end of its own certificate, like each certificate below it.
 
+mod ca;
 mod objection;
+mod refusal;
 mod revocation;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,19 +20,18 @@ use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::pem;
 use super::tls::TlsError;
 use crate::config;
 use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustDomain};
 
+use ca::{Authority, Ca, CaMark};
 pub(super) use objection::Objection;
 use objection::Verdict;
+pub(super) use refusal::noting;
 pub(super) use revocation::ListMark;
 use revocation::RevocationList;
 
@@ -51,83 +53,49 @@ pub(super) struct Authorities {
     pub(super) next_update: Option<Timestamp>,
 }
 
-/// One CA, which speaks for one trust domain.
-#[derive(Debug)]
-struct Authority {
-    verifier: Arc<dyn ClientCertVerifier>,
-    trust_domain: TrustDomain,
-    mark: CaMark,
-}
+/// How many ends of certificates that come before a client's own are looked at.
+const MAX_ENDS: usize = 8;
 
-/// What a CA is known by, and whether it must answer for its certificates.
-#[derive(Debug, Clone)]
-pub(super) struct CaMark {
-    name: String,
-    /// Subject and public key, DER.
-    identity: (Vec<u8>, Vec<u8>),
-    has_list: bool,
-}
-
-/// A CA's certificate that was read.
-struct Ca {
-    file: PathBuf,
-    der: CertificateDer<'static>,
-    trust_domain: TrustDomain,
-    mark: CaMark,
-    not_after: Timestamp,
-}
+/// How long ago a handshake may have verified a chain, generously.
+const HANDSHAKE: Duration = Duration::from_mins(5);
 
 impl Authorities {
     /// Reads the files that `settings` names.
     pub(super) fn load(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut cas = Vec::new();
         for ca in &settings.client_cas {
-            for der in pem::certificates(&ca.file)? {
-                cas.push(Ca::read(ca, der)?);
+            for found in pem::certificates(&ca.file)? {
+                cas.push(Ca::read(ca, found)?);
             }
         }
         let mut lists = Vec::new();
         for file in &settings.crls {
-            for der in pem::revocation_lists(file)? {
-                lists.push(RevocationList::read(file, der)?);
+            for found in pem::revocation_lists(file)? {
+                lists.push(RevocationList::read(found)?);
             }
         }
         revocation::assign(&mut lists, &mut cas, provider)?;
+        let now = Timestamp::now();
         let mut loaded = Self {
             digest: digest(&cas, &lists),
             lists: revocation::newest(&lists, &cas),
-            warnings: ended(&cas).chain(revocation::foreign(&lists)).collect(),
-            not_after: cas.iter().map(|ca| ca.not_after).min().unwrap_or(Timestamp::MAX),
+            warnings: cas.iter().filter_map(|ca| ca.warning(now)).chain(revocation::foreign(&lists)).collect(),
+            not_after: cas.iter().map(|ca| ca.validity.not_after).min().unwrap_or(Timestamp::MAX),
             next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),
             all: Vec::new(),
             hints: Vec::new(),
             common_name: settings.common_name,
         };
         for ca in cas {
-            loaded.add(ca, &lists, provider)?;
+            let authority = ca.into_authority(&lists, provider)?;
+            for subject in authority.verifier.root_hint_subjects() {
+                if !loaded.hints.iter().any(|hint| hint.as_ref() == subject.as_ref()) {
+                    loaded.hints.push(subject.clone());
+                }
+            }
+            loaded.all.push(authority);
         }
         Ok(loaded)
-    }
-
-    fn add(&mut self, ca: Ca, lists: &[RevocationList], provider: &Arc<CryptoProvider>) -> Result<(), TlsError> {
-        let invalid = |cause: String| TlsError::Ca { file: ca.file.clone(), cause };
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.der).map_err(|error| invalid(error.to_string()))?;
-        for subject in roots.subjects() {
-            if !self.hints.iter().any(|hint| hint.as_ref() == subject.as_ref()) {
-                self.hints.push(subject);
-            }
-        }
-        let applying = lists.iter().filter(|list| list.applies_to(&ca.mark)).map(|list| list.der.clone());
-        let mut builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
-            .with_crls(applying)
-            .enforce_revocation_expiration();
-        if !ca.mark.has_list {
-            builder = builder.allow_unknown_revocation_status();
-        }
-        let verifier = builder.build().map_err(|error| invalid(error.to_string()))?;
-        self.all.push(Authority { verifier, trust_domain: ca.trust_domain, mark: ca.mark });
-        Ok(())
     }
 
     /// Whom a verified chain names, by the rules of the CAs that vouch for it.
@@ -164,6 +132,37 @@ impl Authorities {
         }
     }
 
+    /// The end of a chain that was let in just now: that of the client's certificate, or the first instant after which
+    /// one above it is missed, the CA's included.
+    pub(super) fn end(&self, chain: &[CertificateDer<'_>]) -> Timestamp {
+        let Some((leaf, intermediates)) = chain.split_first() else { return Timestamp::MAX };
+        let (now, own) = (Timestamp::now(), ca::not_after(leaf));
+        let above = intermediates.iter().map(ca::not_after).chain(self.all.iter().map(|ca| ca.validity.not_after));
+        // Since the handshake, one may have ended already.
+        let mut ends: Vec<_> =
+            above.filter(|end| (now - HANDSHAKE..own).contains(end)).map(|end| end.max(now)).collect();
+        ends.sort();
+        ends.dedup();
+        let outlasts = |end: &Timestamp| {
+            let then = UnixTime::since_unix_epoch(Duration::from_secs(end.as_second().unsigned_abs() + 1));
+            self.all.iter().any(|authority| authority.outlasts(leaf, intermediates, then))
+        };
+        // A chain with more of them is made to be costly: it ends with the first that is not looked at.
+        let unseen = ends.get(MAX_ENDS).copied();
+        ends.truncate(MAX_ENDS);
+        ends.into_iter().find(|end| !outlasts(end)).or(unseen).unwrap_or(own)
+    }
+
+    /// A trust domain of which `before` has a CA that is valid at the time `now`, and these have only others.
+    pub(super) fn lost_domain(&self, before: &Self, now: Timestamp) -> Option<&TrustDomain> {
+        let has_valid = |authorities: &Self, domain: &TrustDomain| {
+            let mut of_domain = authorities.all.iter().filter(|authority| authority.trust_domain == *domain);
+            of_domain.any(|authority| authority.validity.contains(now))
+        };
+        let mut domains = self.all.iter().map(|authority| &authority.trust_domain);
+        domains.find(|domain| has_valid(before, domain) && !has_valid(self, domain))
+    }
+
     /// The name of a CA that had a list in `before`, is still here, and has none now.
     pub(super) fn lost_list(&self, before: &Self) -> Option<&str> {
         let had_list = |mark: &CaMark| {
@@ -183,7 +182,7 @@ impl Authorities {
             let now = UnixTime::now();
             let vouches = |domain: &TrustDomain| {
                 let mut authorities = self.all.iter().filter(|authority| authority.trust_domain == *domain);
-                authorities.any(|authority| authority.verifier.verify_client_cert(leaf, intermediates, now).is_ok())
+                authorities.any(|authority| authority.admits(leaf, intermediates, now).is_ok())
             };
             domains.retain(|domain| vouches(domain));
         }
@@ -203,16 +202,32 @@ impl ClientCertVerifier for Authorities {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         use CertificateError::{BadSignature, UnknownIssuer};
-        let mut refused = Error::InvalidCertificate(UnknownIssuer);
+        let (mut refused, mut lapsed) = (None, None);
         for authority in &self.all {
             match authority.verifier.verify_client_cert(leaf, intermediates, now) {
-                Ok(verified) => return Ok(verified),
+                Ok(verified) => match authority.check_validity(now) {
+                    Ok(()) => return Ok(verified),
+                    Err(error) => lapsed = Some((error, authority)),
+                },
                 // What the certificate's own CA has against it says more than that the others do not know it.
                 Err(Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {}
-                Err(error) => refused = error,
+                Err(error) => refused = Some(error),
             }
         }
-        Err(refused)
+        Err(match (refused, lapsed) {
+            (Some(error), _) => {
+                refusal::note(|| refusal::unread_time(leaf, intermediates));
+                error
+            }
+            (None, Some((error, authority))) => {
+                refusal::note(|| Some(format!("this is the certificate of the client CA {}", authority.mark.name)));
+                error
+            }
+            (None, None) => {
+                refusal::note(|| refusal::missing_issuer(leaf, intermediates, &self.all));
+                Error::InvalidCertificate(UnknownIssuer)
+            }
+        })
     }
 
     fn verify_tls12_signature(
@@ -240,30 +255,6 @@ impl ClientCertVerifier for Authorities {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.all.first().map(|authority| authority.verifier.supported_verify_schemes()).unwrap_or_default()
     }
-}
-
-impl Ca {
-    /// Takes a certificate that must be a CA's.
-    fn read(ca: &config::ClientCa, der: CertificateDer<'static>) -> Result<Self, TlsError> {
-        let file = &ca.file;
-        let invalid = |cause: String| TlsError::Ca { file: file.clone(), cause };
-        let (mark, is_ca) = {
-            let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| invalid(error.to_string()))?;
-            let identity = (certificate.subject().as_raw().to_vec(), certificate.public_key().raw.to_vec());
-            (CaMark { name: certificate.subject().to_string(), identity, has_list: false }, certificate.is_ca())
-        };
-        if !is_ca {
-            return Err(invalid(format!("{} is no CA's certificate", mark.name)));
-        }
-        let not_after = identity::not_after(&der).map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { file: file.clone(), der, trust_domain: ca.trust_domain.clone(), mark, not_after })
-    }
-}
-
-/// Those whose certificate has ended.
-fn ended(cas: &[Ca]) -> impl Iterator<Item = String> {
-    let ended = cas.iter().filter(|ca| ca.not_after < Timestamp::now());
-    ended.map(|ca| format!("{}: client CA {} has ended at {}", ca.file.display(), ca.mark.name, ca.not_after))
 }
 
 fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {

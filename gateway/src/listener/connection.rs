@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
@@ -19,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Patience, Watched};
+use super::activity::{Activity, Busy, Patience, Watched};
+use super::body::Keeping;
 use super::farewell::{Lent, end_tls};
 use super::handshake::accept;
 use super::live::State;
@@ -56,11 +56,11 @@ pub(super) async fn run<H: Handler>(
     let Some(stream) = accepted else { return };
     // The place is taken by who has shown a certificate; who finds none waits among those who have not.
     let place = timeout(limit, context.places.clone().acquire_owned()).await;
-    let Ok(Ok(_place)) = place else { return };
+    let Ok(Ok(_place)) = place else { return tell_no_place(&context, address) };
     drop(handshake);
     let _open = context.metrics.connection();
     let session = stream.get_ref().1;
-    let Some(standing) = Standing::new(session.peer_certificates().unwrap_or_default(), &tls) else { return };
+    let standing = Standing::new(session.peer_certificates().unwrap_or_default(), &tls);
     let identity = standing.identity().clone();
     if let Err(error) = &identity {
         tracing::info!(peer = %address, cause = %error, "the client's certificate names nobody");
@@ -70,6 +70,15 @@ pub(super) async fn run<H: Handler>(
         http2(context, peer, stream, standing, state).await;
     } else {
         http1(context, peer, stream, standing, state).await;
+    }
+}
+
+/// Counts and logs that all places were taken for as long as a handshake may take.
+fn tell_no_place<H>(context: &Context<H>, address: SocketAddr) {
+    context.metrics.no_place();
+    if context.logs.ended.allows() {
+        let limit = context.limits.max_connections;
+        tracing::warn!(peer = %address, limit, "all connections are in use (listen.maxConnections): the client is dropped");
     }
 }
 
@@ -140,17 +149,17 @@ fn service<H: Handler>(
     peer: Peer,
     activity: &Arc<Activity>,
     on_drain: OnDrain,
-) -> impl HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible, Future: Send> + use<H> {
+) -> impl HttpService<Incoming, ResBody = Keeping<Busy>, Error = Infallible, Future: Send> + use<H> {
     let (context, peer, activity) = (context.clone(), Arc::new(peer), activity.clone());
     service_fn(move |request: Request<Incoming>| {
         let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
         async move {
-            let mut response: Response<_> = context.handler.handle(&peer, request).await;
+            let mut response = context.handler.handle(&peer, request).await;
             if on_drain == OnDrain::SayClose && context.live.phase() != Phase::Serving {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            drop(busy);
-            Ok(response)
+            // The connection is busy until all of the answer is sent.
+            Ok(response.map(|body| Keeping { body, _kept: busy }))
         }
     })
 }

@@ -10,6 +10,7 @@ use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::authorities::noting;
 use super::farewell::end;
 use super::{ListenerMetrics, LogLimit};
 
@@ -63,13 +64,17 @@ pub(super) async fn accept(
     metrics: &ListenerMetrics,
     log: &LogLimit,
 ) -> Option<TlsStream<TcpStream>> {
-    let result = timeout(limit, TlsAcceptor::from(config).accept(stream).into_fallible()).await;
+    let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+    let (result, note) = noting(timeout(limit, handshake)).await;
     let (outcome, cause, stream) = match result {
         Ok(Ok(stream)) => {
             metrics.handshake(Outcome::Ok);
             return Some(stream);
         }
-        Ok(Err((error, stream))) => (Outcome::of(&error), error.to_string(), Some(stream)),
+        Ok(Err((error, stream))) => {
+            let cause = note.map_or_else(|| error.to_string(), |note| format!("{error}: {note}"));
+            (Outcome::of(&error), cause, Some(stream))
+        }
         Err(_) => (Outcome::Timeout, format!("not done after {limit:?}"), None),
     };
     metrics.handshake(outcome);

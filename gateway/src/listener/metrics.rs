@@ -20,6 +20,7 @@ pub struct ListenerMetrics {
     not_after: Family<ByKind, Gauge>,
     next_update: Gauge,
     ended: Family<ByReason, Counter>,
+    no_place: Counter,
     reloads: Family<ByOutcome, Counter>,
     last_success: Gauge,
     failing: Gauge,
@@ -70,6 +71,11 @@ impl ListenerMetrics {
             "Connections that were ended because of the client's certificate, by reason",
             metrics.ended.clone(),
         );
+        registry.register(
+            "connections_refused",
+            "Clients that were verified and dropped since listen.maxConnections were open",
+            metrics.no_place.clone(),
+        );
         metrics.register_reloads(registry);
         // A series that appears with its first failure has no rate at that moment.
         for outcome in Outcome::ALL {
@@ -110,6 +116,11 @@ impl ListenerMetrics {
     /// A connection is ended because of the client's certificate.
     pub(super) fn ended(&self, objection: Objection) {
         self.ended.get_or_create(&ByReason { reason: objection.as_str() }).inc();
+    }
+
+    /// A client found no place.
+    pub(super) fn no_place(&self) {
+        self.no_place.inc();
     }
 
     fn set_expiry(&self, expiry: &Expiry) {

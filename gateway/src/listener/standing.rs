@@ -8,14 +8,15 @@ use rustls::pki_types::CertificateDer;
 
 use super::authorities::Objection;
 use super::tls::Tls;
-use crate::identity::{self, ClientIdentity, IdentityError};
+use crate::identity::{ClientIdentity, IdentityError};
 
 /// What the handshake verified, and what has become of it.
 #[derive(Debug)]
 pub(super) struct Standing {
     chain: Vec<CertificateDer<'static>>,
     identity: Result<Arc<ClientIdentity>, IdentityError>,
-    not_after: Timestamp,
+    /// When the first certificate ends without which the client would not get in: its own, or one above it.
+    end: Timestamp,
     /// The digest of the authorities that judged the chain last. They themselves, and the server's key of then, need not
     /// outlive their time with the connection.
     judged_by: [u8; 32],
@@ -23,12 +24,16 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Of a chain that `tls` verified just now; `None` if it is none.
-    pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Option<Self> {
+    /// Of a chain that `tls` verified just now. One that cannot be read names nobody, and is answered so.
+    pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Self {
         let authorities = &tls.authorities;
-        let not_after = identity::not_after(chain.first()?).ok()?;
-        let identity = authorities.identify(chain).map(Arc::new);
-        Some(Self { chain: chain.to_vec(), identity, not_after, judged_by: authorities.digest, objection: None })
+        Self {
+            chain: chain.to_vec(),
+            identity: authorities.identify(chain).map(Arc::new),
+            end: authorities.end(chain),
+            judged_by: authorities.digest,
+            objection: None,
+        }
     }
 
     /// Whom the certificate names, by the authorities that verified it.
@@ -44,6 +49,7 @@ impl Standing {
         }
         self.judged_by = tls.authorities.digest;
         self.objection = tls.authorities.objection(&self.chain, &self.identity);
+        self.end = tls.authorities.end(&self.chain);
         self.objection.is_some()
     }
 
@@ -59,7 +65,7 @@ impl Standing {
         if self.objection.is_some() {
             return None;
         }
-        let life = Duration::try_from(self.not_after.duration_since(Timestamp::now()));
+        let life = Duration::try_from(self.end.duration_since(Timestamp::now()));
         life.ok().filter(|life| !life.is_zero())
     }
 }

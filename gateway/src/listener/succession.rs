@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::authorities::Authorities;
 use super::tls::{Server, Tls};
+use crate::identity::{TrustDomain, Validity};
 
 /// Why what serves is better than what was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,6 +36,11 @@ pub enum SuccessionError {
         /// The new certificate's beginning.
         not_before: Timestamp,
     },
+    /// Of a trust domain that has a valid client CA, only such would be left that have ended or not begun.
+    #[error(
+        "no new client CA of trust domain {0} is valid now, and one that serves is: all its clients would be refused; it will be tried again"
+    )]
+    NoValidCa(TrustDomain),
     /// A new revocation list is past its `nextUpdate`.
     #[error("the new revocation list of {issuer} is past its nextUpdate, {next_update}: publish a fresh one")]
     ListOver {
@@ -64,6 +70,9 @@ pub enum SuccessionError {
 /// Checks that `new` may take the place of `serving`.
 pub(super) fn check(serving: &Tls, new: &Tls, now: Timestamp) -> Result<(), SuccessionError> {
     check_server(&serving.server, &new.server, now)?;
+    if let Some(domain) = new.authorities.lost_domain(&serving.authorities, now) {
+        return Err(SuccessionError::NoValidCa(domain.clone()));
+    }
     check_lists(&serving.authorities, &new.authorities, now)
 }
 
@@ -72,11 +81,11 @@ fn check_server(serving: &Server, new: &Server, now: Timestamp) -> Result<(), Su
     if new.holds(now) || !serving.holds(now) || new == serving {
         return Ok(());
     }
-    let file = new.file.clone();
-    Err(if new.not_after < now {
-        SuccessionError::Expired { file, not_after: new.not_after, serves_until: serving.not_after }
+    let (file, Validity { not_before, not_after }) = (new.file.clone(), new.validity);
+    Err(if not_after < now {
+        SuccessionError::Expired { file, not_after, serves_until: serving.validity.not_after }
     } else {
-        SuccessionError::Early { file, not_before: new.not_before }
+        SuccessionError::Early { file, not_before }
     })
 }
 

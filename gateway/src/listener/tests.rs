@@ -3,7 +3,9 @@
 mod certificates;
 mod files;
 mod lifecycle;
+mod pem;
 mod pki;
 mod rotation;
 mod server;
 mod succession;
+mod validity;

@@ -12,13 +12,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use rustls::{Error, ServerConfig};
 use thiserror::Error;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
 
 use super::authorities::Authorities;
-use super::pem::{self, PemError};
+use super::pem::{self, PemError, Place};
 use super::succession::SuccessionError;
 use crate::config;
+use crate::identity::{Validity, der};
 
 /// Why certificates and keys cannot be used. Each error names its file.
 #[derive(Debug, Error)]
@@ -27,18 +26,18 @@ pub enum TlsError {
     #[error(transparent)]
     Pem(#[from] PemError),
     /// A client CA cannot be used.
-    #[error("{}: cannot be a client CA: {cause}", file.display())]
+    #[error("{place}: cannot be a client CA: {cause}")]
     Ca {
-        /// The file.
-        file: PathBuf,
+        /// Which certificate.
+        place: Place,
         /// Why.
         cause: String,
     },
     /// A revocation list cannot be used.
-    #[error("{}: is no valid revocation list: {cause}", file.display())]
+    #[error("{place}: is no valid revocation list: {cause}")]
     RevocationList {
-        /// The file.
-        file: PathBuf,
+        /// Which list.
+        place: Place,
         /// Why.
         cause: String,
     },
@@ -97,8 +96,7 @@ impl fmt::Debug for SharedSecret {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) file: PathBuf,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
+    pub(super) validity: Validity,
     chain: Vec<CertificateDer<'static>>,
 }
 
@@ -126,7 +124,7 @@ impl Tls {
     /// When certificates and lists end.
     pub fn expiry(&self) -> Expiry {
         Expiry {
-            server: self.server.not_after,
+            server: self.server.validity.not_after,
             client_ca: self.authorities.not_after,
             revocation_list: self.authorities.next_update,
         }
@@ -134,7 +132,7 @@ impl Tls {
 
     /// Logs what a person should know of it, though it can be used.
     pub(super) fn warn(&self) {
-        let Server { file, not_before, not_after, .. } = &self.server;
+        let Server { file, validity: Validity { not_before, not_after }, .. } = &self.server;
         if !self.server.holds(Timestamp::now()) {
             let file = file.display();
             tracing::warn!(%file, %not_before, %not_after, "the server's certificate does not hold now: clients will refuse it");
@@ -197,26 +195,19 @@ fn server_config(
 
 impl Server {
     fn read(settings: &config::Tls) -> Result<Self, TlsError> {
-        let chain = pem::certificates(&settings.certificate)?;
-        let (not_before, not_after) = match chain.first() {
-            Some(own) => validity(own).map_err(|cause| unusable(settings, cause))?,
-            None => (Timestamp::MIN, Timestamp::MAX),
+        let chain: Vec<_> =
+            pem::certificates(&settings.certificate)?.into_iter().map(|certificate| certificate.item).collect();
+        let validity = match chain.first() {
+            Some(own) => Validity::of(&der::certificate(own).map_err(|cause| unusable(settings, cause))?),
+            None => Validity::ALWAYS,
         };
-        Ok(Self { file: settings.certificate.clone(), not_before, not_after, chain })
+        Ok(Self { file: settings.certificate.clone(), validity, chain })
     }
 
     /// Whether clients accept its time.
     pub(super) fn holds(&self, now: Timestamp) -> bool {
-        (self.not_before..=self.not_after).contains(&now)
+        self.validity.contains(now)
     }
-}
-
-/// The first and the last instant of a certificate.
-fn validity(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
-    let time = |seconds| Timestamp::from_second(seconds).map_err(|error| error.to_string());
-    let validity = certificate.validity();
-    Ok((time(validity.not_before.timestamp())?, time(validity.not_after.timestamp())?))
 }
 
 fn secret(key: &PrivateKeyDer<'_>) -> SharedSecret {

@@ -1,8 +1,7 @@
 //! What a client can ask for, as policies see it.
 
-use crate::replicas::DeploymentName;
-
 use super::document;
+use crate::workload::WorkloadRef;
 
 /// Something that a policy decides about.
 pub trait Action: Send + Sync {
@@ -10,7 +9,7 @@ pub trait Action: Send + Sync {
     const KIND: document::Action;
 
     /// The Deployment that it is about.
-    fn target(&self) -> &DeploymentName;
+    fn target(&self) -> &WorkloadRef;
 
     /// What is asked of the Deployment; `None` for an action that changes no count.
     fn request(&self) -> Option<document::Request> {
@@ -22,14 +21,14 @@ pub trait Action: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Get {
     /// The Deployment.
-    pub target: DeploymentName,
+    pub target: WorkloadRef,
 }
 
 /// To set a Deployment's baseline.
 #[derive(Debug, Clone)]
 pub struct Set {
     /// The Deployment.
-    pub target: DeploymentName,
+    pub target: WorkloadRef,
     /// The wanted count, 0 or more.
     pub replicas: i32,
     /// Why, in the asker's words.
@@ -40,13 +39,13 @@ pub struct Set {
 #[derive(Debug, Clone)]
 pub struct Release {
     /// The Deployment.
-    pub target: DeploymentName,
+    pub target: WorkloadRef,
 }
 
 impl Action for Get {
     const KIND: document::Action = document::Action::Get;
 
-    fn target(&self) -> &DeploymentName {
+    fn target(&self) -> &WorkloadRef {
         &self.target
     }
 }
@@ -54,7 +53,7 @@ impl Action for Get {
 impl Action for Set {
     const KIND: document::Action = document::Action::Set;
 
-    fn target(&self) -> &DeploymentName {
+    fn target(&self) -> &WorkloadRef {
         &self.target
     }
 
@@ -66,7 +65,7 @@ impl Action for Set {
 impl Action for Release {
     const KIND: document::Action = document::Action::Release;
 
-    fn target(&self) -> &DeploymentName {
+    fn target(&self) -> &WorkloadRef {
         &self.target
     }
 }

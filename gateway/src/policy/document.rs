@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
+use crate::workload::WorkloadKind;
+
 /// The value of [`Input::api_version`].
 pub const API_VERSION: &str = "scalegate.dev/v1";
 
@@ -61,6 +63,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Get, Self::Set, Self::Release, Self::Describe];
+
     /// Its name in the document.
     pub fn name(self) -> &'static str {
         match self {
@@ -76,6 +81,9 @@ impl Action {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
+    /// Its kind, such as `Deployment`; empty where the question is about no workload.
+    #[serde(default = "deployment")]
+    pub kind: String,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -86,6 +94,11 @@ pub struct Target {
     pub annotations: BTreeMap<String, String>,
     /// The labels of its namespace; null where the gateway cannot see them.
     pub namespace_labels: Option<BTreeMap<String, String>>,
+}
+
+/// What a question that was recorded before `kind` was there is about.
+fn deployment() -> String {
+    WorkloadKind::Deployment.as_str().to_owned()
 }
 
 /// The Deployment's state.

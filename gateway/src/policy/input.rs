@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::Action;
-use super::document::{API_VERSION, Client, Current, Input, Target, Wanted};
+use super::document::{self, API_VERSION, Client, Current, Input, Target, Wanted};
 use crate::identity::ClientIdentity;
-use crate::replicas::{Deployment, Observation};
+use crate::replicas::{Observation, Workload};
 
 /// Who asks, as the document says it.
 pub(super) fn client(identity: &ClientIdentity) -> Client {
@@ -20,12 +20,13 @@ pub(super) fn client(identity: &ClientIdentity) -> Client {
 
 /// The whole document. The same facts give the same bytes.
 pub(super) fn document<A: Action>(client: Client, action: &A, observation: &Observation) -> Input {
-    let deployment = observation.deployment.as_deref();
+    let deployment = observation.workload.as_deref();
     Input {
         api_version: API_VERSION.into(),
         client,
         action: A::KIND,
         target: Target {
+            kind: observation.name.kind.as_str().to_owned(),
             namespace: observation.name.namespace.clone(),
             name: observation.name.name.clone(),
             labels: deployment.map(|it| it.labels.clone()).unwrap_or_default(),
@@ -37,7 +38,27 @@ pub(super) fn document<A: Action>(client: Client, action: &A, observation: &Obse
     }
 }
 
-fn current(deployment: &Deployment, observation: &Observation) -> Current {
+/// The question whether a client may see which policies serve. It is about no workload.
+pub(super) fn describing(client: Client) -> Input {
+    let target = Target {
+        kind: String::new(),
+        namespace: String::new(),
+        name: String::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        namespace_labels: None,
+    };
+    Input {
+        api_version: API_VERSION.into(),
+        client,
+        action: document::Action::Describe,
+        target,
+        current: None,
+        request: None,
+    }
+}
+
+fn current(deployment: &Workload, observation: &Observation) -> Current {
     Current {
         replicas: deployment.replicas,
         ready: deployment.ready,

@@ -14,7 +14,8 @@ use super::judge::{Judge, Judged, Unanswered};
 use super::permit::{DecisionId, Denied, Permit};
 use super::set::PolicySet;
 use super::verdict::{Outcome, Question};
-use crate::replicas::{DeploymentName, Observation, Page};
+use crate::replicas::{Observation, Page};
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 /// How many Deployments one request may have decided about.
 const EVALUATIONS: usize = 1_000;
@@ -27,6 +28,8 @@ const CHUNK: usize = 64;
 /// Which Deployments a client asks for.
 #[derive(Debug, Clone)]
 pub struct ListQuery {
+    /// Of which kind.
+    pub kind: WorkloadKind,
     /// One namespace, or all.
     pub namespace: Option<String>,
     /// By the Deployments' labels.
@@ -34,7 +37,7 @@ pub struct ListQuery {
     /// How many at most; at least 1.
     pub limit: usize,
     /// The name to go on after, from [`Listing::next`].
-    pub after: Option<DeploymentName>,
+    pub after: Option<WorkloadRef>,
 }
 
 /// What a client may see of what it asked for.
@@ -43,7 +46,7 @@ pub struct Listing {
     /// In order of namespace and name; possibly fewer than asked for, or none, although there are more.
     pub items: Vec<Permit<Get>>,
     /// The name to go on after; `None` at the end.
-    pub next: Option<DeploymentName>,
+    pub next: Option<WorkloadRef>,
 }
 
 /// What was picked for a client, before it becomes permits.
@@ -51,7 +54,7 @@ pub struct Listing {
 pub(super) struct Picked {
     pub(super) decision: DecisionId,
     pub(super) items: Vec<(Observation, Tags)>,
-    pub(super) next: Option<DeploymentName>,
+    pub(super) next: Option<WorkloadRef>,
     evaluated: usize,
 }
 
@@ -61,7 +64,7 @@ impl Judge {
         &self,
         client: &Client,
         query: &ListQuery,
-        page: impl Fn(Option<&DeploymentName>, usize) -> Page,
+        page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
     ) -> Result<Picked, Denied> {
         let (start, now, set) = (Instant::now(), Timestamp::now(), self.live().set());
         let mut picked =
@@ -87,7 +90,7 @@ impl Judge {
         &self,
         client: &Client,
         query: &ListQuery,
-        page: impl Fn(Option<&DeploymentName>, usize) -> Page,
+        page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
         set: &Arc<PolicySet>,
         now: Timestamp,
         picked: &mut Picked,

@@ -42,6 +42,21 @@ pub struct ModuleStatus {
     pub mode: &'static str,
 }
 
+/// Tells operators which policies serve. Clients ask the policies for it.
+#[derive(Debug)]
+pub struct Monitor(Arc<Live>);
+
+impl Monitor {
+    pub(super) fn new(live: Arc<Live>) -> Self {
+        Self(live)
+    }
+
+    /// Which policies serve, and why newer ones do not.
+    pub fn status(&self) -> Status {
+        self.0.status()
+    }
+}
+
 /// Without what follows the first line: of a file that cannot be parsed, an excerpt, which may name clients.
 fn first_line(mut failure: ReloadFailure) -> ReloadFailure {
     failure.message.truncate(failure.message.find('\n').unwrap_or(failure.message.len()));

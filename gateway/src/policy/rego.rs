@@ -4,6 +4,7 @@
 //! the next. See <https://www.openpolicyagent.org/docs/wasm> for the ABI.
 
 mod abi;
+mod answer;
 mod builtins;
 mod complexity;
 mod host;
@@ -15,12 +16,13 @@ pub(super) mod testing;
 mod tests;
 mod time;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use thiserror::Error;
 
 use self::abi::Guest;
@@ -103,8 +105,16 @@ pub enum EvalError {
     #[error("{ENTRYPOINT} is undefined for this input")]
     Undefined,
     /// The rule's value is no verdict.
-    #[error("its answer is no verdict: {0}")]
-    Malformed(String),
+    #[error("its answer is no verdict: {problem}")]
+    Malformed {
+        /// What is wrong with it.
+        problem: String,
+        /// The beginning of it. It may repeat what the module was given, so it is for those who may read that.
+        answer: String,
+    },
+    /// The gateway's own code panicked, in a builtin for instance.
+    #[error("the gateway panicked while evaluating it, which is a bug of the gateway: {0}")]
+    Panic(String),
 }
 
 /// A verdict, and how it came about.
@@ -148,11 +158,23 @@ impl Module {
     }
 
     /// Asks the module about `input`, a JSON document, as of `now`.
+    ///
+    /// A panic on the way is an error like the others: whoever asked gets an answer, and the decision its record.
     pub fn evaluate(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
+        // Nothing that the closure changes outlives it but counters of the engine.
+        let evaluated = panic::catch_unwind(AssertUnwindSafe(|| self.ask(input, now)));
+        evaluated.unwrap_or_else(|payload| {
+            let cause = panic_message(payload.as_ref());
+            tracing::error!(cause, "evaluating a policy module panicked");
+            Err(EvalError::Panic(cause.to_owned()))
+        })
+    }
+
+    fn ask(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
         let mut guest = Guest::start(&self.wasm, &self.imports, self.builtins.clone(), self.budget, now)?;
         let data = guest.parse(&self.data)?;
         let results = guest.evaluate(self.entrypoint, data, input)?;
-        Ok(Evaluation { verdict: verdict(&results)?, asked_time: guest.asked_time() })
+        Ok(Evaluation { verdict: answer::verdict(&results)?, asked_time: guest.asked_time() })
     }
 }
 
@@ -172,19 +194,28 @@ struct Introduction {
 /// Asks a module about itself within its budget, again if its time ran out: a machine that is busy just now must not
 /// make a good module a bad one.
 fn introduce(wasm: &wasmtime::Module, imports: &Imports, budget: Budget) -> Result<Introduction, EvalError> {
-    let ask = || {
+    in_time(|| {
         let mut guest = Guest::start(wasm, imports, Arc::default(), budget, Timestamp::UNIX_EPOCH)?;
         let version = guest.version()?;
         Ok(Introduction { version, builtins: guest.builtins()?, entrypoints: guest.entrypoints()? })
-    };
-    let mut answers = ask();
+    })
+}
+
+/// Repeats `attempt` while it runs out of time, up to [`ATTEMPTS`] times.
+pub(super) fn in_time<T>(attempt: impl Fn() -> Result<T, EvalError>) -> Result<T, EvalError> {
+    let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
-        if !matches!(answers, Err(EvalError::Deadline(_))) {
+        if !matches!(outcome, Err(EvalError::Deadline(_))) {
             break;
         }
-        answers = ask();
+        outcome = attempt();
     }
-    answers
+    outcome
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 fn resolve(wanted: BTreeMap<String, i32>) -> Result<BTreeMap<i32, Builtin>, LoadError> {
@@ -203,22 +234,5 @@ fn choose(available: BTreeMap<String, i32>) -> Result<i32, LoadError> {
     match available.get(ENTRYPOINT) {
         Some(id) => Ok(*id),
         None => Err(LoadError::Entrypoint { available: available.into_keys().collect() }),
-    }
-}
-
-/// An element of the result set.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ResultElement {
-    result: Verdict,
-}
-
-fn verdict(results: &[u8]) -> Result<Verdict, EvalError> {
-    let mut results: Vec<ResultElement> =
-        serde_json::from_slice(results).map_err(|error| EvalError::Malformed(error.to_string()))?;
-    match (results.pop(), results.len()) {
-        (None, _) => Err(EvalError::Undefined),
-        (Some(only), 0) => Ok(only.result),
-        (Some(_), more) => Err(EvalError::Malformed(format!("{} results instead of one", more + 1))),
     }
 }

@@ -31,7 +31,7 @@ impl Reloader {
     /// Loads the first set.
     pub(super) fn start(engine: Engine, path: &Path, metrics: PolicyMetrics) -> Result<(Self, Arc<Live>), SetError> {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.
-        let seen = Fingerprint::of(files(path));
+        let seen = Fingerprint::of(set::files(path));
         let set = PolicySet::load(&engine, path)?;
         metrics.loaded(set.digest());
         tracing::info!(digest = %set.digest(), modules = set.modules().len(), "policies loaded");
@@ -46,14 +46,9 @@ impl Reloader {
     }
 }
 
-/// `policies.yaml` and the files that it names.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    set::files(directory).into_iter().map(|file| directory.join(file)).collect()
-}
-
 impl Source for Directory {
     fn files(&self) -> Vec<PathBuf> {
-        files(&self.path)
+        set::files(&self.path)
     }
 
     fn load(&mut self) -> Result<(), Outlook> {

@@ -1,27 +1,31 @@
-//! A directory of policies: `policies.yaml` and the modules that it names by their digests.
+//! A directory of policies: `policies.yaml` and the files that it names by their digests, modules and their data.
 
+mod data;
+mod error;
 mod manifest;
 mod matcher;
+mod probe;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::Timestamp;
-use thiserror::Error;
 
-use self::manifest::Entry;
+pub use self::data::DataError;
+pub use self::error::{ModuleError, ModuleProblem, ReadError, SetError};
 pub use self::manifest::ManifestError;
+use self::manifest::{DataFile, Entry};
 pub(super) use self::matcher::Matching;
 use super::document::Input;
 use super::engine::Engine;
-use super::rego::{self, EvalError, LoadError};
+use super::rego;
 
 /// The longest `policies.yaml` that is read, in bytes.
 const MANIFEST_BYTES: u64 = 1 << 20;
@@ -29,103 +33,7 @@ const MANIFEST_BYTES: u64 = 1 << 20;
 /// The longest module that is read, in bytes.
 const MODULE_BYTES: u64 = 32 << 20;
 
-/// Why a directory holds no set of policies that can be used.
-#[derive(Debug, Error)]
-pub enum SetError {
-    /// `policies.yaml` cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// `policies.yaml` is wrong.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Modules are wrong; all of them are told.
-    #[error("{}", listed(.0))]
-    Modules(Vec<ModuleProblem>),
-}
-
-impl SetError {
-    /// Whether the next look may see something else although no file changes: half of an update was seen.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Read(_) => true,
-            Self::Manifest(_) => false,
-            Self::Modules(problems) => problems.iter().any(|problem| problem.error.may_pass()),
-        }
-    }
-}
-
-fn listed(problems: &[ModuleProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// What is wrong with one module.
-#[derive(Debug, Error)]
-#[error("module {name:?} ({file}): {error}")]
-pub struct ModuleProblem {
-    /// Its name in `policies.yaml`.
-    pub name: String,
-    /// Its file.
-    pub file: String,
-    /// What is wrong.
-    #[source]
-    pub error: ModuleError,
-}
-
-/// Why a module cannot be used.
-#[derive(Debug, Error)]
-pub enum ModuleError {
-    /// Its file cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Its file is not the one that `policies.yaml` means.
-    #[error("its sha256 is {found}, not {expected}")]
-    Digest {
-        /// In `policies.yaml`.
-        expected: String,
-        /// Of the file.
-        found: String,
-    },
-    /// It is no policy.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-}
-
-impl ModuleError {
-    /// A file may be half of an update, and a machine may have been too busy to keep a deadline.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Read(_) | Self::Digest { .. } => true,
-            Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
-        }
-    }
-}
-
-/// Why a file cannot be read.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// The system says no.
-    #[error("{path} cannot be read: {source}", path = .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// It is a directory, a device or a pipe.
-    #[error("{path} is no regular file", path = .0.display())]
-    Kind(PathBuf),
-    /// It is too long.
-    #[error("{path} is longer than {limit} bytes", path = .path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-}
-
-/// The digest of a set: SHA-256 over `policies.yaml` and the modules, in their order.
+/// The digest of a set: SHA-256 over `policies.yaml` and the modules, each followed by its data, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetDigest(String);
 
@@ -160,11 +68,11 @@ impl PolicySet {
         let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES)?;
         let yaml = String::from_utf8(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
         let mut whole = Context::new(&SHA256);
-        // The length keeps the end of one file from passing for the beginning of the next.
-        whole.update(&(yaml.len() as u64).to_be_bytes());
-        whole.update(yaml.as_bytes());
+        add(&mut whole, yaml.as_bytes());
         let (mut modules, mut problems) = (Vec::new(), Vec::new());
-        for entry in manifest::parse(&yaml)? {
+        let entries = manifest::parse(&yaml)?;
+        refuse_unnamed(directory, &entries)?;
+        for entry in entries {
             let (name, file) = (entry.name.clone(), entry.file.clone());
             match bind(engine, directory, entry, &mut whole) {
                 Ok(module) => modules.push(module),
@@ -200,25 +108,68 @@ impl BoundModule {
 
 fn bind(engine: &Engine, directory: &Path, entry: Entry, whole: &mut Context) -> Result<BoundModule, ModuleError> {
     let wasm = read(&directory.join(&entry.file), MODULE_BYTES)?;
-    whole.update(&(wasm.len() as u64).to_be_bytes());
-    whole.update(&wasm);
-    let found = hex(digest(&SHA256, &wasm).as_ref());
+    let found = add(whole, &wasm);
     if found != entry.sha256 {
         return Err(ModuleError::Digest { expected: entry.sha256, found });
     }
-    let data = serde_json::json!({ "settings": entry.settings }).to_string().into_bytes();
+    let data = data(directory, &entry, whole)?;
     // Before, so that the log names the module if compiling it should end the process.
     tracing::info!(module = entry.name, file = entry.file, sha256 = found, bytes = wasm.len(), "compiling");
     let module = rego::Module::load(engine, &wasm, entry.budget, data)?;
+    probe::ask(&module, &entry.matcher)?;
     let deadline = entry.budget.deadline;
     Ok(BoundModule { name: entry.name, sha256: found, deadline, module, matcher: entry.matcher })
 }
 
-/// The names of the files that the set in `directory` is made of, as far as `policies.yaml` can be read.
-pub(super) fn files(directory: &Path) -> BTreeSet<String> {
+/// The document that the module of `entry` sees as `data`.
+fn data(directory: &Path, entry: &Entry, whole: &mut Context) -> Result<Vec<u8>, ModuleError> {
+    let text = entry.data.as_ref().map(|file| read_data(directory, file, whole)).transpose()?;
+    data::document(&entry.settings, text.as_deref()).map_err(|problem| {
+        let file = entry.data.as_ref().map(|data| data.file.clone()).unwrap_or_default();
+        ModuleError::Data { file, problem }
+    })
+}
+
+fn read_data(directory: &Path, data: &DataFile, whole: &mut Context) -> Result<Vec<u8>, ModuleError> {
+    let text = read(&directory.join(&data.file), data::BYTES)?;
+    let found = add(whole, &text);
+    if found != data.sha256 {
+        return Err(ModuleError::DataDigest { file: data.file.clone(), expected: data.sha256.clone(), found });
+    }
+    Ok(text)
+}
+
+/// Adds a file to the digest of the set; the digest of the file. The length keeps the end of one file from passing for
+/// the beginning of the next.
+fn add(whole: &mut Context, bytes: &[u8]) -> String {
+    whole.update(&(bytes.len() as u64).to_be_bytes());
+    whole.update(bytes);
+    hex(digest(&SHA256, bytes).as_ref())
+}
+
+/// A data file that is forgotten in `policies.yaml` would be missing in silence: rules find nothing where it should be,
+/// and what they forbid by it would be allowed.
+fn refuse_unnamed(directory: &Path, entries: &[Entry]) -> Result<(), SetError> {
+    let io = |source| ReadError::Io { path: directory.to_owned(), source };
+    let mut unnamed = BTreeSet::new();
+    for file in directory.read_dir().map_err(io)? {
+        let name = file.map_err(io)?.file_name().to_string_lossy().into_owned();
+        let named = |entry: &Entry| entry.file == name || entry.data.as_ref().is_some_and(|data| data.file == name);
+        if !name.starts_with('.') && manifest::is_data_file(&name) && !entries.iter().any(named) {
+            unnamed.insert(name);
+        }
+    }
+    if unnamed.is_empty() { Ok(()) } else { Err(SetError::Unnamed(unnamed)) }
+}
+
+/// The paths of what the set in `directory` is made of, as far as `policies.yaml` can be read: its files, and the
+/// directory itself, since a new file may be one with data.
+pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES).ok().and_then(|yaml| String::from_utf8(yaml).ok());
     let entries = yaml.and_then(|yaml| manifest::parse(&yaml).ok()).unwrap_or_default();
-    entries.into_iter().map(|entry| entry.file).chain([manifest::FILE.to_owned()]).collect()
+    let files = entries.into_iter().flat_map(|entry| [Some(entry.file), entry.data.map(|data| data.file)]);
+    let files = files.flatten().chain([manifest::FILE.to_owned()]);
+    files.map(|name| directory.join(name)).chain([directory.to_owned()]).collect()
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {

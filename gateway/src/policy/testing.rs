@@ -36,6 +36,7 @@ pub(super) fn input(action: Action, namespace: &str) -> Input {
         client: client(),
         action,
         target: Target {
+            kind: "Deployment".to_owned(),
             namespace: namespace.to_owned(),
             name: "web".to_owned(),
             labels: BTreeMap::new(),

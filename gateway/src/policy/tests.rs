@@ -18,7 +18,8 @@ use super::rego::testing::{Fake, LOOP};
 use super::reload::Reloader;
 use super::testing::{Written, client, input, labelled, metrics, module, write};
 use super::{Budget, Denied, Engine, rego};
-use crate::replicas::{Deployment, DeploymentName, Observation, Page, Rollout};
+use crate::replicas::{Observation, Page, Rollout, Workload};
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 const YES: &str = r#"{"allow":true,"reasons":[]}"#;
 
@@ -76,12 +77,21 @@ async fn labels_that_cannot_be_seen_do_not_lift_a_modules_rules() {
 
 #[tokio::test]
 async fn a_module_that_fails_is_no_verdict_whatever_the_others_say() {
-    let looping = module("b", &Fake::evaluating(LOOP));
-    let looping = Written { more: ", budget: {deadline: 5ms}".to_owned(), ..looping };
+    let looping = module("b", &Fake::once_loaded(LOOP));
+    let looping = Written { more: ", budget: {deadline: 50ms}".to_owned(), ..looping };
     let refused = outcome(&[giving("a", YES), looping]).await;
-    assert_eq!(refused, "unavailable: policy b: it took longer than its deadline of 5ms");
-    let malformed = outcome(&[giving("a", "true"), giving("b", YES)]).await;
+    assert_eq!(refused, "unavailable: policy b: it took longer than its deadline of 50ms");
+    let malformed = outcome(&[malformed_once_loaded("a"), giving("b", YES)]).await;
     assert!(malformed.starts_with("unavailable: policy a: its answer is no verdict: "), "{malformed}");
+}
+
+/// Allows the questions that are asked at load, and answers others with no verdict.
+fn malformed_once_loaded(name: &'static str) -> Written {
+    let fake = Fake {
+        imports: r#"(data (i32.const 8192) "[{\"result\":true}]\00")"#.to_owned(),
+        ..Fake::once_loaded("(i32.const 8192)")
+    };
+    module(name, &fake)
 }
 
 #[tokio::test]
@@ -113,8 +123,8 @@ async fn more_decisions_than_the_pool_has_places_for_wait_their_turn() {
 // --- Lists ---
 
 fn observed(name: &str) -> Observation {
-    let name = DeploymentName::new("demo", name);
-    let deployment = Deployment {
+    let name = WorkloadRef::deployment("demo", name);
+    let workload = Workload {
         name: name.clone(),
         uid: String::new(),
         resource_version: String::new(),
@@ -131,7 +141,7 @@ fn observed(name: &str) -> Observation {
     };
     Observation {
         name,
-        deployment: Some(Arc::new(deployment)),
+        workload: Some(Arc::new(workload)),
         target: None,
         autoscalers: Vec::new(),
         namespace_labels: None,
@@ -140,7 +150,7 @@ fn observed(name: &str) -> Observation {
 }
 
 /// The pages of a cluster with Deployments of these names, which are in order.
-fn pages(names: &[String]) -> impl Fn(Option<&DeploymentName>, usize) -> Page {
+fn pages(names: &[String]) -> impl Fn(Option<&WorkloadRef>, usize) -> Page {
     move |after, limit| {
         let rest: Vec<_> = names.iter().filter(|name| after.is_none_or(|after| **name > after.name)).collect();
         let items: Vec<_> = rest.iter().take(limit).map(|name| observed(name)).collect();
@@ -149,8 +159,14 @@ fn pages(names: &[String]) -> impl Fn(Option<&DeploymentName>, usize) -> Page {
     }
 }
 
-fn query(limit: usize, after: Option<DeploymentName>) -> ListQuery {
-    ListQuery { namespace: None, selector: kube::core::Selector::default(), limit, after }
+fn query(limit: usize, after: Option<WorkloadRef>) -> ListQuery {
+    ListQuery {
+        kind: WorkloadKind::Deployment,
+        namespace: None,
+        selector: kube::core::Selector::default(),
+        limit,
+        after,
+    }
 }
 
 fn numbered(count: usize) -> Vec<String> {
@@ -176,7 +192,7 @@ fn ends_with_zero() -> Written {
     // The input is `…"name":"00010"…`: the digit before the quote after it is what counts.
     let document = serde_json::to_string(&super::input::document(
         client(),
-        &super::Get { target: DeploymentName::new("demo", "00000") },
+        &super::Get { target: WorkloadRef::deployment("demo", "00000") },
         &observed("00000"),
     ));
     let offset = document.unwrap().find("00000").unwrap() + 4;
@@ -212,12 +228,12 @@ async fn a_list_ends_early_rather_than_decide_without_end() {
 
 #[tokio::test]
 async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_matches() {
-    let judge = judge(&[giving("a", r#"{"allow":true}"#)]);
+    let judge = judge(&[giving("a", r#"{"allow":true,"reasons":[]}"#)]);
     let looked_at = std::cell::Cell::new(0);
-    let nothing = |after: Option<&DeploymentName>, _| {
+    let nothing = |after: Option<&WorkloadRef>, _| {
         looked_at.set(looked_at.get() + 1_000);
         let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
-        Page { items: Vec::new(), scanned: 1_000, next: Some(DeploymentName::new("demo", next.to_string())) }
+        Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
     };
     let picked = judge.pick(&client(), &query(10, None), nothing).await.unwrap();
     assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
@@ -230,7 +246,7 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
 
 #[tokio::test]
 async fn a_list_fails_as_a_whole() {
-    let judge = judge(&[giving("a", "true")]);
+    let judge = judge(&[malformed_once_loaded("a")]);
     let picked = judge.pick(&client(), &query(10, None), pages(&numbered(3))).await;
     assert!(matches!(picked, Err(Denied::Unavailable { .. })));
 }
@@ -272,6 +288,30 @@ async fn a_decision_is_one_line_with_all_that_is_needed_to_make_it_again() {
     assert!(line["instant"].as_str().unwrap().parse::<Timestamp>().is_ok());
     let logged: serde_json::Value = serde_json::from_str(line["input"].as_str().unwrap()).unwrap();
     assert_eq!(logged, serde_json::to_value(input(Action::Set, "demo")).unwrap());
+}
+
+#[tokio::test]
+async fn a_decision_that_panics_is_unavailable_and_on_record_inline_and_pooled() {
+    // 5 ms run where the request does.
+    for deadline in ["5ms", "1s"] {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let panicking =
+            Written { more: format!(", budget: {{deadline: {deadline}}}"), ..module("a", &Fake::panicking()) };
+        let judge = judge(&[panicking]);
+        let guard = tracing::subscriber::set_default(subscriber);
+        let denied = judge.decide(input(Action::Set, "demo")).await.unwrap_err();
+        drop(guard);
+        let Denied::Unavailable { decision, cause } = denied else { panic!("{deadline}: {denied}") };
+        assert!(cause.starts_with("policy a: the gateway panicked while evaluating it"), "{deadline}: {cause}");
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let logged = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let record = text.lines().map(logged).find(|line| line["target"] == "decision").unwrap();
+        assert_eq!(record["decision_id"], decision.to_string());
+        assert_eq!(record["outcome"], "unavailable");
+    }
 }
 
 // --- The example policy ---

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::replicas::{Deployment, Rollout};
+use crate::replicas::{Rollout, Workload};
 
 use super::contention::Corrections;
 use super::ownership;
@@ -76,12 +76,12 @@ fn synced(seen: &Seen<'_>, situation: Situation<'_>) -> (bool, Why) {
     let message = match situation {
         Situation::Missing | Situation::Replaced { .. } => "there is no Deployment to scale".to_owned(),
         Situation::Autoscaled { by, .. } => format!("{} {} drives the Deployment", by.kind, by.name),
-        Situation::Fought { deployment } => {
-            format!("spec.replicas is {}, wanted {wanted}; the next correction waits", deployment.replicas)
+        Situation::Fought { workload } => {
+            format!("spec.replicas is {}, wanted {wanted}; the next correction waits", workload.replicas)
         }
-        Situation::Rejected { deployment, message } => {
+        Situation::Rejected { workload, message } => {
             let message: String = message.chars().take(512).collect();
-            format!("spec.replicas is {}, wanted {wanted}: {message}", deployment.replicas)
+            format!("spec.replicas is {}, wanted {wanted}: {message}", workload.replicas)
         }
         Situation::Driven { .. } => format!("spec.replicas is {wanted}"),
     };
@@ -93,15 +93,15 @@ fn synced(seen: &Seen<'_>, situation: Situation<'_>) -> (bool, Why) {
 
 fn ready(situation: Situation<'_>) -> (bool, Why) {
     match situation {
-        Situation::Driven { deployment } => rolled_out(deployment),
+        Situation::Driven { workload } => rolled_out(workload),
         _ => (false, ("NotSynced", "the Deployment does not follow this target".to_owned())),
     }
 }
 
-fn rolled_out(deployment: &Deployment) -> (bool, Why) {
-    let message = format!("{} of {} replicas are ready", deployment.ready, deployment.replicas);
-    match deployment.rollout {
-        Rollout::Complete if deployment.ready == deployment.replicas => (true, ("Ready", message)),
+fn rolled_out(workload: &Workload) -> (bool, Why) {
+    let message = format!("{} of {} replicas are ready", workload.ready, workload.replicas);
+    match workload.rollout {
+        Rollout::Complete if workload.ready == workload.replicas => (true, ("Ready", message)),
         Rollout::Complete | Rollout::Progressing => (false, ("Progressing", message)),
         Rollout::Failed => (false, ("ProgressDeadlineExceeded", message)),
         Rollout::Paused => (false, ("Paused", message)),

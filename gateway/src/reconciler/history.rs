@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::targets::{Change, ReplicaTargetSpec};
+use crate::resource::{Change, ReplicaTargetSpec};
 
 use super::ownership;
 

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
-use crate::replicas::DeploymentName;
-use crate::targets::{Change, ReplicaTargetStatus};
+use crate::resource::{Change, ReplicaTargetStatus};
+use crate::workload::WorkloadRef;
 
 use super::conditions::{self, CONTENDED};
 use super::plan::Cause;
@@ -64,7 +64,7 @@ impl Notice {
     }
 
     /// The event on the Deployment `name` with `uid`, reported by the process `instance`.
-    pub(super) fn event(self, name: &DeploymentName, uid: &str, instance: &str, now: Timestamp) -> Event {
+    pub(super) fn event(self, name: &WorkloadRef, uid: &str, instance: &str, now: Timestamp) -> Event {
         let reference = |api_version: &str, kind: &str, uid: Option<&str>| ObjectReference {
             api_version: Some(api_version.to_owned()),
             kind: Some(kind.to_owned()),
@@ -83,7 +83,7 @@ impl Notice {
             event_time: Some(MicroTime(now)),
             note: Some(cut(self.message, LONGEST_NOTE_BYTES)),
             reason: Some(self.reason.to_owned()),
-            regarding: Some(reference("apps/v1", "Deployment", Some(uid))),
+            regarding: Some(reference(name.kind.api_version(), name.kind.as_str(), Some(uid))),
             related: Some(reference("scalegate.dev/v1alpha1", "ReplicaTarget", None)),
             reporting_controller: Some(CONTROLLER.to_owned()),
             reporting_instance: Some(cut(instance.to_owned(), LONGEST_INSTANCE_BYTES)),
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn an_event_says_who_from_to_and_why() {
         let event = Notice::scaled(Cause::Change, &change("launch"), false).event(
-            &DeploymentName::new("demo", "web"),
+            &WorkloadRef::deployment("demo", "web"),
             "uid-1",
             "pod-1",
             Timestamp::UNIX_EPOCH,
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_note_is_cut_between_characters_at_the_api_servers_limit() {
         let event = Notice::scaled(Cause::Change, &change(&"ü".repeat(2000)), false).event(
-            &DeploymentName::new("demo", "web"),
+            &WorkloadRef::deployment("demo", "web"),
             "uid-1",
             &"x".repeat(300),
             Timestamp::UNIX_EPOCH,

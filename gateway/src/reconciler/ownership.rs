@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use crate::replicas::{Autoscaler, Deployment};
-use crate::targets::ReplicaTarget;
+use crate::replicas::{Autoscaler, Workload};
+use crate::resource::ReplicaTarget;
 
 /// Who drives a Deployment's count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +29,18 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// The uid of the Deployment that `target` was made for, if it differs from that of `deployment`.
+/// The uid of the Deployment that `target` was made for, if it differs from that of `workload`.
 ///
 /// A Deployment that was deleted and made anew is another one: what was decided for the first does not hold for it. A
 /// target without an owner reference, made by hand, takes any Deployment of its name.
-pub(super) fn other_uid<'a>(target: &'a ReplicaTarget, deployment: &Deployment) -> Option<&'a str> {
+pub(super) fn other_uid<'a>(target: &'a ReplicaTarget, workload: &Workload) -> Option<&'a str> {
     let owners = target.metadata.owner_references.as_deref().unwrap_or_default();
-    if owners.iter().any(|owner| owner.uid == deployment.uid) {
+    if owners.iter().any(|owner| owner.uid == workload.uid) {
         return None;
     }
+    let of = &workload.name;
     let is_of_its_name = |owner: &&OwnerReference| {
-        owner.api_version == "apps/v1" && owner.kind == "Deployment" && owner.name == deployment.name.name
+        owner.api_version == of.kind.api_version() && owner.kind == of.kind.as_str() && owner.name == of.name
     };
     owners.iter().find(is_of_its_name).map(|owner| owner.uid.as_str())
 }

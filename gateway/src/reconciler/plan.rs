@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::replicas::{Autoscaler, Deployment, Rollout};
-use crate::targets::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::replicas::{Autoscaler, Rollout, Workload};
+use crate::resource::{Change, ReplicaTarget, ReplicaTargetStatus};
 
 use super::conditions::{self, SCALE_REJECTED, SYNCED};
 use super::contention::Corrections;
@@ -23,7 +23,7 @@ mod tests;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) target: &'a ReplicaTarget,
-    pub(super) deployment: Option<&'a Deployment>,
+    pub(super) workload: Option<&'a Workload>,
     /// The autoscalers that drive the Deployment.
     pub(super) autoscalers: &'a [Arc<Autoscaler>],
     /// The corrections that this leader made of late.
@@ -71,27 +71,27 @@ pub(super) enum Situation<'a> {
     /// There is one, but not the one that the target was made for.
     Replaced { expected: &'a str, found: &'a str },
     /// An autoscaler drives the Deployment.
-    Autoscaled { deployment: &'a Deployment, by: &'a Autoscaler },
+    Autoscaled { workload: &'a Workload, by: &'a Autoscaler },
     /// Somebody keeps setting another count; the next correction has to wait.
-    Fought { deployment: &'a Deployment },
+    Fought { workload: &'a Workload },
     /// The API server did not accept the count.
-    Rejected { deployment: &'a Deployment, message: &'a str },
+    Rejected { workload: &'a Workload, message: &'a str },
     /// The count is the wanted one, or is being written now.
-    Driven { deployment: &'a Deployment },
+    Driven { workload: &'a Workload },
 }
 
 /// Decides what to do about a target.
 pub(super) fn plan(seen: &Seen<'_>) -> Plan {
     match situation(seen) {
-        Situation::Driven { deployment } if deployment.replicas != seen.wanted() => write(seen, deployment),
+        Situation::Driven { workload } if workload.replicas != seen.wanted() => write(seen, workload),
         situation => stand(seen, situation),
     }
 }
 
 /// The status that tells that the API server did not accept the count; `None` when it is told already.
 pub(super) fn rejected(seen: &Seen<'_>, message: &str) -> Option<ReplicaTargetStatus> {
-    let deployment = seen.deployment?;
-    let situation = Situation::Rejected { deployment, message };
+    let workload = seen.workload?;
+    let situation = Situation::Rejected { workload, message };
     changed(seen, status(seen, situation, seen.corrections, None))
 }
 
@@ -127,53 +127,53 @@ impl Seen<'_> {
     }
 
     /// The entry of a change that reached the Deployment but never the history, as when the leader died in between.
-    fn lost_change(&self, deployment: &Deployment) -> Option<Change> {
+    fn lost_change(&self, workload: &Workload) -> Option<Change> {
         let from = self.target.status.as_ref()?.replicas?;
-        let lost = from != deployment.replicas
+        let lost = from != workload.replicas
             && self.generation_is_new()
             && self.unrecorded.is_empty()
             && !history::holds(self.history(), &self.target.spec);
-        lost.then(|| history::change(&self.target.spec, from, deployment.replicas, self.second()))
+        lost.then(|| history::change(&self.target.spec, from, workload.replicas, self.second()))
     }
 }
 
 fn situation<'a>(seen: &Seen<'a>) -> Situation<'a> {
-    let Some(deployment) = seen.deployment else { return Situation::Missing };
-    if let Some(expected) = ownership::other_uid(seen.target, deployment) {
-        return Situation::Replaced { expected, found: &deployment.uid };
+    let Some(workload) = seen.workload else { return Situation::Missing };
+    if let Some(expected) = ownership::other_uid(seen.target, workload) {
+        return Situation::Replaced { expected, found: &workload.uid };
     }
     if let Owner::Autoscaler(by) = Owner::of(Some(seen.target), seen.autoscalers) {
-        return Situation::Autoscaled { deployment, by };
+        return Situation::Autoscaled { workload, by };
     }
-    let drifted = deployment.replicas != seen.wanted() && seen.cause() == Cause::Drift;
+    let drifted = workload.replicas != seen.wanted() && seen.cause() == Cause::Drift;
     if drifted && !seen.corrections.pause(seen.now).is_zero() {
-        return Situation::Fought { deployment };
+        return Situation::Fought { workload };
     }
-    Situation::Driven { deployment }
+    Situation::Driven { workload }
 }
 
 /// The plan that sets the Deployment's count.
-fn write(seen: &Seen<'_>, deployment: &Deployment) -> Plan {
+fn write(seen: &Seen<'_>, workload: &Workload) -> Plan {
     let cause = seen.cause();
-    let manager = deployment.replicas_manager.as_deref();
+    let manager = workload.replicas_manager.as_deref();
     let mut corrections = seen.corrections.clone();
     let change = match cause {
-        Cause::Change => history::change(&seen.target.spec, deployment.replicas, seen.wanted(), seen.second()),
+        Cause::Change => history::change(&seen.target.spec, workload.replicas, seen.wanted(), seen.second()),
         Cause::Drift => {
             corrections.record(seen.now, manager);
-            history::correction(manager, deployment.replicas, seen.wanted(), seen.second())
+            history::correction(manager, workload.replicas, seen.wanted(), seen.second())
         }
     };
     // What the Deployment will be after the write; a rollout that was complete is not so for another count.
-    let scaled = Deployment { replicas: change.to, rollout: after_scale(deployment.rollout), ..deployment.clone() };
-    let status = status(seen, Situation::Driven { deployment: &scaled }, &corrections, Some(&change));
+    let scaled = Workload { replicas: change.to, rollout: after_scale(workload.rollout), ..workload.clone() };
+    let status = status(seen, Situation::Driven { workload: &scaled }, &corrections, Some(&change));
     Plan {
         event: Some(Notice::scaled(cause, &change, corrections.is_fight(seen.now))),
         requeue_after: requeue_after(&corrections, seen.now),
         status: changed(seen, status),
         scale: Some(ScaleTo {
-            resource_version: deployment.resource_version.clone(),
-            uid: deployment.uid.clone(),
+            resource_version: workload.resource_version.clone(),
+            uid: workload.uid.clone(),
             cause,
             change,
         }),
@@ -183,7 +183,7 @@ fn write(seen: &Seen<'_>, deployment: &Deployment) -> Plan {
 /// The plan that leaves the Deployment alone.
 fn stand(seen: &Seen<'_>, situation: Situation<'_>) -> Plan {
     let lost = match situation {
-        Situation::Driven { deployment } => seen.lost_change(deployment),
+        Situation::Driven { workload } => seen.lost_change(workload),
         _ => None,
     };
     let status = changed(seen, status(seen, situation, seen.corrections, lost.as_ref()));
@@ -213,13 +213,13 @@ fn status(
     corrections: &Corrections,
     change: Option<&Change>,
 ) -> ReplicaTargetStatus {
-    let deployment = situation.deployment();
+    let workload = situation.workload();
     let changes = seen.unrecorded.iter().chain(change);
     ReplicaTargetStatus {
         observed_generation: seen.target.metadata.generation,
-        replicas: deployment.map(|deployment| deployment.replicas),
-        ready_replicas: deployment.map(|deployment| deployment.ready),
-        selector: deployment.map(|deployment| deployment.selector.clone()),
+        replicas: workload.map(|workload| workload.replicas),
+        ready_replicas: workload.map(|workload| workload.ready),
+        selector: workload.map(|workload| workload.selector.clone()),
         conditions: conditions::of(seen, situation, corrections),
         history: history::with(seen.history(), changes),
     }
@@ -231,13 +231,13 @@ fn changed(seen: &Seen<'_>, status: ReplicaTargetStatus) -> Option<ReplicaTarget
 
 impl<'a> Situation<'a> {
     /// The Deployment that the status may speak of.
-    pub(super) fn deployment(self) -> Option<&'a Deployment> {
+    pub(super) fn workload(self) -> Option<&'a Workload> {
         match self {
             Self::Missing | Self::Replaced { .. } => None,
-            Self::Autoscaled { deployment, .. }
-            | Self::Fought { deployment }
-            | Self::Rejected { deployment, .. }
-            | Self::Driven { deployment } => Some(deployment),
+            Self::Autoscaled { workload, .. }
+            | Self::Fought { workload }
+            | Self::Rejected { workload, .. }
+            | Self::Driven { workload } => Some(workload),
         }
     }
 

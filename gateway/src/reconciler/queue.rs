@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::workload::WorkloadRef;
 use tokio::time::Instant;
-
-use crate::replicas::DeploymentName;
 
 /// Where a name stands.
 #[derive(Debug)]
@@ -22,13 +21,13 @@ enum Place {
 /// A queue of names, by due time.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    places: HashMap<DeploymentName, Place>,
-    waiting: BTreeSet<(Instant, DeploymentName)>,
+    places: HashMap<WorkloadRef, Place>,
+    waiting: BTreeSet<(Instant, WorkloadRef)>,
 }
 
 impl Queue {
     /// Requests work on `name` at `due`. Of several requests the earliest counts.
-    pub(super) fn push(&mut self, name: DeploymentName, due: Instant) {
+    pub(super) fn push(&mut self, name: WorkloadRef, due: Instant) {
         match self.places.get_mut(&name) {
             None => self.wait(name, due, false),
             Some(Place::Running { again }) => *again = Some(again.map_or(due, |earlier| earlier.min(due))),
@@ -41,7 +40,7 @@ impl Queue {
     }
 
     /// The next name that is due, which runs from now until it is [`done`](Self::done).
-    pub(super) fn pop(&mut self, now: Instant) -> Option<DeploymentName> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<WorkloadRef> {
         if self.waiting.first()?.0 > now {
             return None;
         }
@@ -51,7 +50,7 @@ impl Queue {
     }
 
     /// `name` was worked on, and is worked on again at `next`, or sooner if that was requested.
-    pub(super) fn done(&mut self, name: DeploymentName, next: Option<Instant>) {
+    pub(super) fn done(&mut self, name: WorkloadRef, next: Option<Instant>) {
         let requested = self.requested_while_running(&name);
         if let Some(due) = [requested, next].into_iter().flatten().min() {
             self.wait(name, due, false);
@@ -59,7 +58,7 @@ impl Queue {
     }
 
     /// `name` failed and must rest until `retry`, whoever requests it.
-    pub(super) fn failed(&mut self, name: DeploymentName, retry: Instant) {
+    pub(super) fn failed(&mut self, name: WorkloadRef, retry: Instant) {
         self.requested_while_running(&name);
         self.wait(name, retry, true);
     }
@@ -74,14 +73,14 @@ impl Queue {
         self.waiting.iter().take_while(|(due, _)| *due <= now).count()
     }
 
-    fn requested_while_running(&mut self, name: &DeploymentName) -> Option<Instant> {
+    fn requested_while_running(&mut self, name: &WorkloadRef) -> Option<Instant> {
         match self.places.remove(name) {
             Some(Place::Running { again }) => again,
             _ => None,
         }
     }
 
-    fn wait(&mut self, name: DeploymentName, due: Instant, held: bool) {
+    fn wait(&mut self, name: WorkloadRef, due: Instant, held: bool) {
         self.waiting.insert((due, name.clone()));
         self.places.insert(name, Place::Waiting { due, held });
     }
@@ -93,8 +92,8 @@ mod tests {
 
     use super::*;
 
-    fn name(name: &str) -> DeploymentName {
-        DeploymentName::new("demo", name)
+    fn name(name: &str) -> WorkloadRef {
+        WorkloadRef::deployment("demo", name)
     }
 
     fn later(start: Instant, seconds: u64) -> Instant {

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::replicas::{DeploymentName, Observation, Replicas};
-use crate::targets::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::replicas::{Observation, Replicas};
+use crate::resource::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::workload::WorkloadRef;
 
 use super::contention::Corrections;
 use super::metrics::ReconcilerMetrics;
@@ -38,7 +39,7 @@ pub(super) struct Memory {
     /// Changes that were made, but are not in the status yet.
     unrecorded: Vec<Change>,
     /// The versions that our last writes replaced: while the cache still shows one, it is behind.
-    replaced_deployment: Option<String>,
+    replaced_workload: Option<String>,
     replaced_target: Option<String>,
     /// How many looks in a row ended in a failed write.
     pub(super) failures: u32,
@@ -46,8 +47,8 @@ pub(super) struct Memory {
 
 impl Memory {
     fn is_ahead_of(&self, observed: &Observation, target: &ReplicaTarget) -> bool {
-        let deployment = observed.deployment.as_ref().map(|deployment| &deployment.resource_version);
-        (self.replaced_deployment.is_some() && self.replaced_deployment.as_ref() == deployment)
+        let workload = observed.workload.as_ref().map(|workload| &workload.resource_version);
+        (self.replaced_workload.is_some() && self.replaced_workload.as_ref() == workload)
             || (self.replaced_target.is_some() && self.replaced_target == target.metadata.resource_version)
     }
 }
@@ -84,7 +85,7 @@ impl Reconcile {
     }
 
     /// Looks at `name` once and does what is to be done.
-    pub(super) async fn once(&self, name: &DeploymentName, memory: &mut Memory) -> Next {
+    pub(super) async fn once(&self, name: &WorkloadRef, memory: &mut Memory) -> Next {
         let observed = self.replicas.observe(name);
         let Some(target) = observed.target.clone() else { return Next::Forget };
         if memory.is_ahead_of(&observed, &target) {
@@ -96,12 +97,12 @@ impl Reconcile {
         outcome.unwrap_or_else(|error| self.after(name, &error))
     }
 
-    fn after(&self, name: &DeploymentName, error: &WriteError) -> Next {
+    fn after(&self, name: &WorkloadRef, error: &WriteError) -> Next {
         if matches!(error, WriteError::Outdated) {
-            debug!(deployment = %name, "the cluster moved on since the plan was made");
+            debug!(workload = %name, "the cluster moved on since the plan was made");
             return Next::Within(LOOK_AGAIN);
         }
-        warn!(deployment = %name, %error, "a write failed");
+        warn!(workload = %name, %error, "a write failed");
         self.metrics.failed(error.reason());
         Next::Rest
     }
@@ -115,7 +116,7 @@ impl Reconcile {
         let (corrections, unrecorded) = (memory.corrections.clone(), memory.unrecorded.clone());
         let seen = Seen {
             target,
-            deployment: observed.deployment.as_deref(),
+            workload: observed.workload.as_deref(),
             autoscalers: &observed.autoscalers,
             corrections: &corrections,
             unrecorded: &unrecorded,
@@ -130,10 +131,10 @@ impl Reconcile {
             None => Ok(()),
         };
         // A count that was written is told even when its status was not.
-        if let (Some(event), Some(deployment)) = (plan.event, seen.deployment)
+        if let (Some(event), Some(workload)) = (plan.event, seen.workload)
             && (plan.scale.is_some() || recorded.is_ok())
         {
-            self.tell(&observed.name, &deployment.uid, event).await;
+            self.tell(&observed.name, &workload.uid, event).await;
         }
         recorded?;
         Ok(plan.requeue_after.map_or(Next::Wait, Next::Within))
@@ -142,7 +143,7 @@ impl Reconcile {
     async fn scale(
         &self,
         seen: &Seen<'_>,
-        name: &DeploymentName,
+        name: &WorkloadRef,
         scale: &ScaleTo,
         memory: &mut Memory,
     ) -> Result<(), WriteError> {
@@ -158,12 +159,12 @@ impl Reconcile {
             }
         };
         let Change { from, to, requested_by, reason, decision_id, .. } = &scale.change;
-        info!(deployment = %name, from, to, requested_by, reason, decision_id, cause = ?scale.cause, "scaled");
+        info!(workload = %name, from, to, requested_by, reason, decision_id, cause = ?scale.cause, "scaled");
         self.metrics.scaled(scale.cause);
-        memory.replaced_deployment = replaced(&scale.resource_version, written);
+        memory.replaced_workload = replaced(&scale.resource_version, written);
         memory.unrecorded.push(scale.change.clone());
         if scale.cause == Cause::Drift {
-            let manager = seen.deployment.and_then(|deployment| deployment.replicas_manager.as_deref());
+            let manager = seen.workload.and_then(|workload| workload.replicas_manager.as_deref());
             memory.corrections.record(seen.now, manager);
         }
         Ok(())
@@ -183,9 +184,9 @@ impl Reconcile {
     }
 
     /// An event that is lost changes nothing; the status and the log have the same.
-    async fn tell(&self, name: &DeploymentName, uid: &str, notice: Notice) {
+    async fn tell(&self, name: &WorkloadRef, uid: &str, notice: Notice) {
         if let Err(error) = self.writer.event(name, uid, notice).await {
-            warn!(deployment = %name, %error, "an event was not written");
+            warn!(workload = %name, %error, "an event was not written");
         }
     }
 }

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::replicas::fixtures::{self, Object};
-use crate::replicas::{Autoscaler, Deployment, DeploymentName, ReplicasMetrics, ReplicasSettings};
-use crate::targets::ReplicaTarget;
+use crate::replicas::{Autoscaler, ReplicasMetrics, ReplicasSettings, Workload};
+use crate::resource::ReplicaTarget;
+use crate::workload::WorkloadRef;
 
 use super::fake_api::{FakeApi, Fault, Write};
 use super::*;
@@ -30,7 +31,7 @@ impl Cluster {
     /// A Deployment `demo/web` that runs `replicas`.
     fn new(replicas: i32) -> Self {
         let cluster = Self { api: FakeApi::default(), replicas: Replicas::from_objects([]) };
-        let Deployment { uid, .. } = fixtures::deployment("demo", "web", replicas);
+        let Workload { uid, .. } = fixtures::deployment("demo", "web", replicas);
         cluster.api.store(DEPLOYMENT, &json!({ "metadata": { "uid": uid }, "spec": { "replicas": replicas } }));
         cluster.bring_deployment();
         cluster
@@ -48,9 +49,9 @@ impl Cluster {
 
     /// Somebody else sets the Deployment's count.
     fn drift(&self, replicas: i32) {
-        let mut deployment = self.api.object(DEPLOYMENT).unwrap();
-        deployment["spec"]["replicas"] = json!(replicas);
-        self.api.store(DEPLOYMENT, &deployment);
+        let mut workload = self.api.object(DEPLOYMENT).unwrap();
+        workload["spec"]["replicas"] = json!(replicas);
+        self.api.store(DEPLOYMENT, &workload);
         self.bring_deployment();
     }
 
@@ -58,7 +59,7 @@ impl Cluster {
     fn bring_deployment(&self) {
         let object = self.api.object(DEPLOYMENT).unwrap();
         let replicas = self.spec_replicas();
-        self.replicas.put(Object::Deployment(Deployment {
+        self.replicas.put(Object::Deployment(Workload {
             resource_version: object["metadata"]["resourceVersion"].as_str().unwrap().to_owned(),
             ..fixtures::deployment("demo", "web", replicas)
         }));
@@ -177,9 +178,9 @@ async fn a_conflict_is_no_error_and_the_newer_state_is_planned_anew() {
     let cluster = Cluster::new(3);
     let reconciler = cluster.start("a");
     after(100).await;
-    let mut deployment = cluster.api.object(DEPLOYMENT).unwrap();
-    deployment["spec"]["replicas"] = json!(4);
-    cluster.api.store(DEPLOYMENT, &deployment);
+    let mut workload = cluster.api.object(DEPLOYMENT).unwrap();
+    workload["spec"]["replicas"] = json!(4);
+    cluster.api.store(DEPLOYMENT, &workload);
     cluster.request(6, 1);
     after(100).await;
     assert_eq!(cluster.codes("/scale"), [409]);
@@ -241,7 +242,7 @@ async fn drift_is_corrected_and_a_fight_slowed_down() {
 async fn an_autoscaler_beside_a_target_is_left_alone() {
     let cluster = Cluster::new(3);
     let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned(), min: 1, max: 5 };
-    cluster.replicas.put(Object::Autoscaler { of: DeploymentName::new("demo", "web"), autoscaler });
+    cluster.replicas.put(Object::Autoscaler { of: WorkloadRef::deployment("demo", "web"), autoscaler });
     let _reconciler = cluster.start("a");
     cluster.request(6, 1);
     after(1000).await;
@@ -328,7 +329,7 @@ async fn a_released_target_leaves_the_count_alone() {
     after(100).await;
     cluster.bring_deployment();
     cluster.api.delete(TARGET);
-    cluster.replicas.delete_target(&DeploymentName::new("demo", "web"));
+    cluster.replicas.delete_target(&WorkloadRef::deployment("demo", "web"));
     cluster.drift(2);
     after(400_000).await;
     assert_eq!(cluster.spec_replicas(), 2);

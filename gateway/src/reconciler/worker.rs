@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use crate::replicas::{Change, DeploymentName, Replicas};
+use crate::replicas::{Change, Replicas};
+use crate::workload::WorkloadRef;
 
 use super::lease::Leadership;
 use super::metrics::ReconcilerMetrics;
@@ -94,7 +95,7 @@ impl Worker {
 
 /// A name that was worked on.
 struct Done {
-    name: DeploymentName,
+    name: WorkloadRef,
     memory: Memory,
     next: Next,
 }
@@ -104,7 +105,7 @@ struct Done {
 struct Desk {
     queue: Queue,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
-    memories: HashMap<DeploymentName, Memory>,
+    memories: HashMap<WorkloadRef, Memory>,
 }
 
 impl Desk {
@@ -130,7 +131,7 @@ impl Desk {
     }
 
     fn finish(&mut self, Done { name, mut memory, next }: Done) {
-        debug!(deployment = %name, ?next, "reconciled");
+        debug!(workload = %name, ?next, "reconciled");
         memory.failures = if next == Next::Rest { memory.failures.saturating_add(1) } else { 0 };
         let rest = rest_after(memory.failures);
         if next != Next::Forget {

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::replicas::DeploymentName;
-use crate::targets::{ReplicaTarget, ReplicaTargetStatus};
+use crate::resource::{ReplicaTarget, ReplicaTargetStatus};
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::FIELD_MANAGER;
 use super::notice::Notice;
@@ -89,7 +89,7 @@ impl Writer {
     }
 
     /// Sets a Deployment's count; answers with the version that the Deployment has since.
-    pub(super) async fn scale(&self, name: &DeploymentName, to: &ScaleTo) -> Result<Option<String>, WriteError> {
+    pub(super) async fn scale(&self, name: &WorkloadRef, to: &ScaleTo) -> Result<Option<String>, WriteError> {
         let scale = Scale {
             metadata: ObjectMeta {
                 name: Some(name.name.clone()),
@@ -101,8 +101,12 @@ impl Writer {
             spec: Some(ScaleSpec { replicas: Some(to.change.to) }),
             status: None,
         };
-        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &name.namespace);
-        let written = bounded(api.replace_scale(&name.name, &post(), &scale)).await?;
+        let written = match name.kind {
+            WorkloadKind::Deployment => {
+                let api: Api<Deployment> = Api::namespaced(self.client.clone(), &name.namespace);
+                bounded(api.replace_scale(&name.name, &post(), &scale)).await?
+            }
+        };
         Ok(written.metadata.resource_version)
     }
 
@@ -125,7 +129,7 @@ impl Writer {
     }
 
     /// Tells `notice` on the Deployment with `uid`.
-    pub(super) async fn event(&self, name: &DeploymentName, uid: &str, notice: Notice) -> Result<(), WriteError> {
+    pub(super) async fn event(&self, name: &WorkloadRef, uid: &str, notice: Notice) -> Result<(), WriteError> {
         let event = notice.event(name, uid, &self.instance, Timestamp::now());
         let api: Api<Event> = Api::namespaced(self.client.clone(), &name.namespace);
         bounded(api.create(&post(), &event)).await.map(drop)

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::random::random_fraction;
-
 const FIRST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_secs(10);
 
@@ -26,7 +24,7 @@ impl Backoff {
     pub(super) fn next(&mut self) -> Duration {
         let bound = self.bound;
         self.bound = (bound * 2).min(MOST);
-        bound.mul_f64(0.5 + 0.5 * random_fraction())
+        bound.mul_f64(0.5 + 0.5 * fastrand::f64())
     }
 }
 

@@ -8,15 +8,16 @@ use kube::core::{Selector, SelectorExt};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::changes::{BACKLOG, Change, Changes};
 use super::contact::{Contact, Link, Watched};
 use super::decode::Scaling;
-use super::kind::{Kind, ObjectName};
+use super::kind::{Kind, ObjectName, workload_of};
 use super::links::Links;
 use super::scope::Scope;
-use super::{Autoscaler, Deployment, DeploymentName, Observation, Page};
+use super::{Autoscaler, Observation, Page, Workload};
 
 /// How many Deployments one page looks at: until then the watches cannot write, and its thread does nothing else.
 const SCAN: usize = 500;
@@ -24,25 +25,45 @@ const SCAN: usize = 500;
 /// Objects by name.
 pub(super) type Table<T> = BTreeMap<ObjectName, Arc<T>>;
 
+/// The workloads of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Workloads {
+    deployments: Table<Workload>,
+}
+
+impl Workloads {
+    fn of(&self, kind: WorkloadKind) -> &Table<Workload> {
+        match kind {
+            WorkloadKind::Deployment => &self.deployments,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, kind: WorkloadKind) -> &mut Table<Workload> {
+        match kind {
+            WorkloadKind::Deployment => &mut self.deployments,
+        }
+    }
+}
+
 /// What is known, behind one lock, so that an observation is of one instant. Nothing waits while it holds the lock.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) deployments: Table<Deployment>,
+    pub(super) workloads: Workloads,
     pub(super) targets: Table<ReplicaTarget>,
     pub(super) autoscalers: Table<Scaling>,
     /// The labels of each namespace.
     pub(super) namespaces: Table<BTreeMap<String, String>>,
-    autoscalers_of: BTreeMap<DeploymentName, Vec<Arc<Autoscaler>>>,
+    autoscalers_of: BTreeMap<WorkloadRef, Vec<Arc<Autoscaler>>>,
     links: Links,
 }
 
 impl State {
-    fn observe(&self, name: &DeploymentName) -> Observation {
+    fn observe(&self, name: &WorkloadRef) -> Observation {
         let mut now = None;
         let now = || *now.get_or_insert_with(Instant::now);
         Observation {
-            deployment: self.deployments.get(name).cloned(),
-            target: self.targets.get(name).cloned(),
+            workload: self.workloads.of(name.kind).get(&ObjectName::of(name)).cloned(),
+            target: self.targets.get(&ObjectName::of_target(name)).filter(|target| is_of(target, name)).cloned(),
             autoscalers: self.autoscalers_of.get(name).cloned().unwrap_or_default(),
             namespace_labels: self.namespaces.get(&ObjectName::new("", name.namespace.as_str())).cloned(),
             age: self.links.age(&name.namespace, now),
@@ -50,19 +71,19 @@ impl State {
         }
     }
 
-    /// Brings the index up to date for the `touched` Deployments, or for all.
-    pub(super) fn index_autoscalers(&mut self, touched: Option<&[DeploymentName]>) {
-        let all: BTreeSet<DeploymentName>;
-        let touched: &mut dyn Iterator<Item = &DeploymentName> = if let Some(touched) = touched {
+    /// Brings the index up to date for the `touched` workloads, or for all.
+    pub(super) fn index_autoscalers(&mut self, touched: Option<&[WorkloadRef]>) {
+        let all: BTreeSet<WorkloadRef>;
+        let touched: &mut dyn Iterator<Item = &WorkloadRef> = if let Some(touched) = touched {
             &mut touched.iter()
         } else {
             self.autoscalers_of.clear();
-            all = self.autoscalers.values().map(|scaling| scaling.deployment.clone()).collect();
+            all = self.autoscalers.values().map(|scaling| scaling.workload.clone()).collect();
             &mut all.iter()
         };
         for name in touched {
             let of: Vec<_> = in_namespace(&self.autoscalers, &name.namespace)
-                .filter(|(_, scaling)| scaling.deployment == *name)
+                .filter(|(_, scaling)| scaling.workload == *name)
                 .map(|(_, scaling)| scaling.autoscaler.clone())
                 .collect();
             if of.is_empty() {
@@ -72,6 +93,12 @@ impl State {
             }
         }
     }
+}
+
+/// Whether a target is of the workload whose target's name it has.
+fn is_of(target: &ReplicaTarget, workload: &WorkloadRef) -> bool {
+    let of = &target.spec.scale_target_ref;
+    of.kind == workload.kind.as_str() && of.name == workload.name
 }
 
 fn in_namespace<'a, T>(table: &'a Table<T>, namespace: &'a str) -> impl Iterator<Item = (&'a ObjectName, &'a Arc<T>)> {
@@ -90,7 +117,7 @@ impl Cache {
     /// An empty cache of what lies in `scopes`.
     pub(super) fn new(scopes: &[Scope]) -> Self {
         let state = State {
-            deployments: Table::new(),
+            workloads: Workloads::default(),
             targets: Table::new(),
             autoscalers: Table::new(),
             namespaces: Table::new(),
@@ -103,37 +130,39 @@ impl Cache {
 
 /// What readers ask.
 impl Cache {
-    pub(super) fn observe(&self, name: &DeploymentName) -> Observation {
+    pub(super) fn observe(&self, name: &WorkloadRef) -> Observation {
         self.read().observe(name)
     }
 
     pub(super) fn page(
         &self,
+        kind: WorkloadKind,
         namespace: Option<&str>,
-        after: Option<&DeploymentName>,
+        after: Option<&WorkloadRef>,
         selector: &Selector,
         limit: usize,
     ) -> Page {
+        let after = after.map(ObjectName::of);
         let mut page = Page { items: Vec::new(), scanned: 0, next: None };
         let mut last: Option<&ObjectName> = None;
         let state = self.read();
-        for (name, deployment) in following(&state.deployments, namespace, after) {
-            let matches = selector.matches(&deployment.labels);
+        for (name, workload) in following(state.workloads.of(kind), namespace, after.as_ref()) {
+            let matches = selector.matches(&workload.labels);
             if page.scanned == SCAN || (matches && page.items.len() == limit.max(1)) {
-                page.next = last.cloned();
+                page.next = last.map(|last| last.workload(kind));
                 break;
             }
             page.scanned += 1;
             last = Some(name);
             if matches {
-                page.items.push(state.observe(name));
+                page.items.push(state.observe(&workload.name));
             }
         }
         page
     }
 
-    pub(super) fn targets(&self) -> Vec<DeploymentName> {
-        self.read().targets.keys().cloned().collect()
+    pub(super) fn targets(&self) -> Vec<WorkloadRef> {
+        self.read().targets.iter().filter_map(|(name, target)| workload_of(name, target)).collect()
     }
 
     pub(super) fn contact(&self) -> Contact {
@@ -145,7 +174,7 @@ impl Cache {
         let state = self.read();
         Watched::ALL.map(|watched| {
             let count = match watched {
-                Watched::Deployments => state.deployments.len(),
+                Watched::Deployments => state.workloads.of(WorkloadKind::Deployment).len(),
                 Watched::Targets => state.targets.len(),
                 Watched::Autoscalers => state.autoscalers.len(),
                 Watched::Namespaces => state.namespaces.len(),
@@ -168,7 +197,7 @@ impl Cache {
 impl Cache {
     /// Keeps `item` under `name`, or forgets what was there.
     pub(super) fn put<K: Kind>(&self, name: &ObjectName, item: Option<K::Item>) {
-        let mut touched: Vec<DeploymentName> = item.iter().filter_map(|item| K::concerns(name, item)).collect();
+        let mut touched: Vec<WorkloadRef> = item.iter().filter_map(|item| K::concerns(name, item)).collect();
         {
             let mut state = self.write();
             let before = match item {

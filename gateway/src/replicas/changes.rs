@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::workload::WorkloadRef;
 use thiserror::Error;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::Observation;
 use super::cache::Cache;
-use super::{DeploymentName, Observation};
 
 /// How many changes a subscriber may lag behind before it is told to look at everything instead.
 pub(super) const BACKLOG: usize = 1024;
@@ -18,7 +19,7 @@ pub enum Change {
     /// Anything may have changed: after a relist, or because the subscriber lagged behind.
     All,
     /// The Deployment of this name, its target or its autoscalers.
-    One(DeploymentName),
+    One(WorkloadRef),
 }
 
 /// A subscription to changes. A slow subscriber loses single changes but never the knowledge that there were some.
@@ -45,7 +46,7 @@ impl Changes {
     }
 
     /// Waits for a change that may concern `name`.
-    pub(super) async fn concerning(&mut self, name: &DeploymentName) {
+    pub(super) async fn concerning(&mut self, name: &WorkloadRef) {
         loop {
             match self.next().await {
                 Change::One(other) if other != *name => {}

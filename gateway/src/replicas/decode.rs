@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
+use crate::workload::{WorkloadKind, WorkloadRef};
 
-use super::{Autoscaler, Deployment, DeploymentName, Rollout};
+use super::{Autoscaler, Rollout, Workload};
 
 /// Why an object is not understood.
 #[derive(Debug, Error)]
@@ -46,7 +47,7 @@ impl AllowedAnnotations {
 /// An autoscaler and what it drives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scaling {
-    pub(super) deployment: DeploymentName,
+    pub(super) workload: WorkloadRef,
     pub(super) autoscaler: Arc<Autoscaler>,
 }
 
@@ -137,13 +138,13 @@ fn one() -> i32 {
     1
 }
 
-pub(super) fn deployment(object: Value, annotations: &AllowedAnnotations) -> Result<Deployment, DecodeError> {
+pub(super) fn deployment(object: Value, annotations: &AllowedAnnotations) -> Result<Workload, DecodeError> {
     let DeploymentObject { mut metadata, spec, status } = serde_json::from_value(object)?;
     let rollout = rollout(metadata.generation, &spec, &status);
     metadata.annotations.retain(|key, _| annotations.allows(key));
-    Ok(Deployment {
+    Ok(Workload {
         replicas_manager: replicas_manager(&metadata.managed_fields),
-        name: DeploymentName::new(metadata.namespace, metadata.name),
+        name: WorkloadRef::deployment(metadata.namespace, metadata.name),
         uid: metadata.uid,
         resource_version: metadata.resource_version,
         generation: metadata.generation,
@@ -188,15 +189,15 @@ fn replicas_manager(entries: &[ManagedFieldsEntry]) -> Option<String> {
     last.manager.clone()
 }
 
-/// `None` for an autoscaler of something else than a Deployment.
+/// `None` for an autoscaler of a kind that is not served.
 pub(super) fn autoscaler(object: Value) -> Result<Option<Scaling>, DecodeError> {
     let AutoscalerObject { metadata, spec } = serde_json::from_value(object)?;
     let of = spec.scale_target_ref;
-    if of.kind != "Deployment" || !of.api_version.starts_with("apps/") {
-        return Ok(None);
-    }
+    let group = |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let kind = WorkloadKind::named(&of.kind).filter(|kind| group(&of.api_version) == group(kind.api_version()));
+    let Some(kind) = kind else { return Ok(None) };
     Ok(Some(Scaling {
-        deployment: DeploymentName::new(metadata.namespace, of.name),
+        workload: WorkloadRef::new(kind, metadata.namespace, of.name),
         autoscaler: Arc::new(Autoscaler {
             kind: "HorizontalPodAutoscaler".to_owned(),
             name: metadata.name,

@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::targets::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
+use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::cache::Cache;
 use super::contact::{Break, Watched};
 use super::decode::Scaling;
 use super::kind::{AutoscalerKind, DeploymentKind, NamespaceKind, ObjectName, TargetKind};
-use super::{Autoscaler, Deployment, DeploymentName, Replicas, Rollout, Scope};
+use super::{Autoscaler, Replicas, Rollout, Scope, Workload};
 
 /// Something that a watch would bring.
 pub(crate) enum Object {
-    Deployment(Deployment),
+    Deployment(Workload),
     Target(Box<ReplicaTarget>),
-    Autoscaler { of: DeploymentName, autoscaler: Autoscaler },
+    Autoscaler { of: WorkloadRef, autoscaler: Autoscaler },
     Namespace { name: String, labels: BTreeMap<String, String> },
 }
 
@@ -42,7 +43,7 @@ impl Replicas {
     pub(crate) fn put(&self, object: Object) {
         match object {
             Object::Deployment(deployment) => {
-                self.0.put::<DeploymentKind>(&deployment.name.clone(), Some(deployment));
+                self.0.put::<DeploymentKind>(&ObjectName::of(&deployment.name), Some(deployment));
             }
             Object::Target(target) => {
                 let metadata = &target.metadata;
@@ -54,7 +55,7 @@ impl Replicas {
             }
             Object::Autoscaler { of, autoscaler } => {
                 let name = ObjectName::new(of.namespace.as_str(), autoscaler.name.as_str());
-                let scaling = Scaling { deployment: of, autoscaler: Arc::new(autoscaler) };
+                let scaling = Scaling { workload: of, autoscaler: Arc::new(autoscaler) };
                 self.0.put::<AutoscalerKind>(&name, Some(scaling));
             }
             Object::Namespace { name, labels } => {
@@ -64,13 +65,13 @@ impl Replicas {
     }
 
     /// As when a watch tells that a Deployment was deleted.
-    pub(crate) fn delete_deployment(&self, name: &DeploymentName) {
-        self.0.put::<DeploymentKind>(name, None);
+    pub(crate) fn delete_deployment(&self, name: &WorkloadRef) {
+        self.0.put::<DeploymentKind>(&ObjectName::of(name), None);
     }
 
     /// As when a watch tells that a target was deleted.
-    pub(crate) fn delete_target(&self, name: &DeploymentName) {
-        self.0.put::<TargetKind>(name, None);
+    pub(crate) fn delete_target(&self, name: &WorkloadRef) {
+        self.0.put::<TargetKind>(&ObjectName::of_target(name), None);
     }
 
     /// As when every stream breaks.
@@ -82,9 +83,9 @@ impl Replicas {
 }
 
 /// A Deployment with `replicas` ready pods, without labels or annotations.
-pub(crate) fn deployment(namespace: &str, name: &str, replicas: i32) -> Deployment {
-    Deployment {
-        name: DeploymentName::new(namespace, name),
+pub(crate) fn deployment(namespace: &str, name: &str, replicas: i32) -> Workload {
+    Workload {
+        name: WorkloadRef::deployment(namespace, name),
         uid: "5f0f5c6e-5c7a-4a39-9b0c-3d1f0b1a2c3d".to_owned(),
         resource_version: "1".to_owned(),
         generation: 1,
@@ -102,7 +103,7 @@ pub(crate) fn deployment(namespace: &str, name: &str, replicas: i32) -> Deployme
 
 /// A target of generation 1, as the API server would have stored it.
 pub(crate) fn target(namespace: &str, name: &str, replicas: i32) -> ReplicaTarget {
-    let scale_target_ref = ScaleTargetRef::deployment(name);
+    let scale_target_ref = ScaleTargetRef::new(WorkloadKind::Deployment, name);
     let spec = ReplicaTargetSpec { scale_target_ref, replicas, requested_by: None, reason: None, decision_id: None };
     let mut target = ReplicaTarget::new(name, spec);
     target.metadata.namespace = Some(namespace.to_owned());

@@ -1,6 +1,7 @@
 //! The four kinds of objects that are watched: where they are, how they are decoded, where they are kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::api::apps::v1::Deployment as DeploymentApi;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -8,15 +9,47 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource;
 use serde_json::Value;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
+use crate::workload::{WorkloadKind, WorkloadRef};
 
+use super::Workload;
 use super::cache::{State, Table};
 use super::contact::Watched;
 use super::decode::{self, AllowedAnnotations, DecodeError, Scaling};
-use super::{Deployment, DeploymentName};
 
-/// Every object is kept under its namespace and name, as Deployments are; a Namespace lies in no namespace.
-pub(super) type ObjectName = DeploymentName;
+/// The name under which an object is kept among those of its kind. A Namespace lies in no namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ObjectName {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl ObjectName {
+    pub(super) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The name of a workload.
+    pub(super) fn of(workload: &WorkloadRef) -> Self {
+        Self::new(workload.namespace.as_str(), workload.name.as_str())
+    }
+
+    /// The name of a workload's target.
+    pub(super) fn of_target(workload: &WorkloadRef) -> Self {
+        Self::new(workload.namespace.as_str(), workload.target_name())
+    }
+
+    /// The workload of this name.
+    pub(super) fn workload(&self, kind: WorkloadKind) -> WorkloadRef {
+        WorkloadRef::new(kind, self.namespace.as_str(), self.name.as_str())
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
 
 /// One kind of watched objects.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -35,33 +68,33 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// Where the cache keeps them.
     fn table(state: &mut State) -> &mut Table<Self::Item>;
 
-    /// The Deployment whose state an object is part of.
-    fn concerns(name: &ObjectName, item: &Self::Item) -> Option<DeploymentName>;
+    /// The workload whose state an object is part of.
+    fn concerns(name: &ObjectName, item: &Self::Item) -> Option<WorkloadRef>;
 
-    /// Called with the Deployments that a change concerned, or `None` when everything was replaced.
-    fn reindex(_state: &mut State, _touched: Option<&[DeploymentName]>) {}
+    /// Called with the workloads that a change concerned, or `None` when everything was replaced.
+    fn reindex(_state: &mut State, _touched: Option<&[WorkloadRef]>) {}
 }
 
 pub(super) struct DeploymentKind;
 
 impl Kind for DeploymentKind {
     const WATCHED: Watched = Watched::Deployments;
-    type Item = Deployment;
+    type Item = Workload;
 
     fn path(namespace: Option<&str>) -> String {
         DeploymentApi::url_path(&(), namespace)
     }
 
-    fn decode(object: Value, annotations: &AllowedAnnotations) -> Result<Option<Deployment>, DecodeError> {
+    fn decode(object: Value, annotations: &AllowedAnnotations) -> Result<Option<Workload>, DecodeError> {
         decode::deployment(object, annotations).map(Some)
     }
 
-    fn table(state: &mut State) -> &mut Table<Deployment> {
-        &mut state.deployments
+    fn table(state: &mut State) -> &mut Table<Workload> {
+        state.workloads.of_mut(WorkloadKind::Deployment)
     }
 
-    fn concerns(name: &ObjectName, _: &Deployment) -> Option<DeploymentName> {
-        Some(name.clone())
+    fn concerns(name: &ObjectName, _: &Workload) -> Option<WorkloadRef> {
+        Some(name.workload(WorkloadKind::Deployment))
     }
 }
 
@@ -85,10 +118,17 @@ impl Kind for TargetKind {
         &mut state.targets
     }
 
-    /// A target has its Deployment's name; the CRD's validation sees to it.
-    fn concerns(name: &ObjectName, _: &ReplicaTarget) -> Option<DeploymentName> {
-        Some(name.clone())
+    fn concerns(name: &ObjectName, target: &ReplicaTarget) -> Option<WorkloadRef> {
+        workload_of(name, target)
     }
+}
+
+/// The workload of a target; `None` for one of a kind that is not served, or of another name than its workload's, which the
+/// CRD's validation refuses.
+pub(super) fn workload_of(name: &ObjectName, target: &ReplicaTarget) -> Option<WorkloadRef> {
+    let of = &target.spec.scale_target_ref;
+    let workload = WorkloadRef::new(WorkloadKind::named(&of.kind)?, name.namespace.as_str(), of.name.as_str());
+    (workload.target_name() == name.name).then_some(workload)
 }
 
 pub(super) struct AutoscalerKind;
@@ -109,11 +149,11 @@ impl Kind for AutoscalerKind {
         &mut state.autoscalers
     }
 
-    fn concerns(_: &ObjectName, scaling: &Scaling) -> Option<DeploymentName> {
-        Some(scaling.deployment.clone())
+    fn concerns(_: &ObjectName, scaling: &Scaling) -> Option<WorkloadRef> {
+        Some(scaling.workload.clone())
     }
 
-    fn reindex(state: &mut State, touched: Option<&[DeploymentName]>) {
+    fn reindex(state: &mut State, touched: Option<&[WorkloadRef]>) {
         state.index_autoscalers(touched);
     }
 }
@@ -136,7 +176,7 @@ impl Kind for NamespaceKind {
         &mut state.namespaces
     }
 
-    fn concerns(_: &ObjectName, _: &Self::Item) -> Option<DeploymentName> {
+    fn concerns(_: &ObjectName, _: &Self::Item) -> Option<WorkloadRef> {
         None
     }
 }

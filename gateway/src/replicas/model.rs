@@ -1,40 +1,18 @@
 //! The slim forms in which the cache keeps Kubernetes objects.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
+use crate::workload::WorkloadRef;
 
 use super::Version;
 
-/// Where a Deployment lives. Ordered as a list shows them: by namespace, then name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeploymentName {
-    /// The namespace, a DNS label.
-    pub namespace: String,
-    /// The Deployment's name, a DNS subdomain.
-    pub name: String,
-}
-
-impl DeploymentName {
-    /// The Deployment `name` in `namespace`.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
-    }
-}
-
-impl fmt::Display for DeploymentName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// How far a Deployment's rollout is, as `kubectl rollout status` would judge it.
+/// How far a workload's rollout is, as `kubectl rollout status` would judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rollout {
@@ -44,16 +22,16 @@ pub enum Rollout {
     Progressing,
     /// The progress deadline passed.
     Failed,
-    /// The Deployment is paused.
+    /// It is paused.
     Paused,
 }
 
-/// A Deployment, without its pod template.
+/// A workload, without its pod template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deployment {
-    /// Where it lives.
-    pub name: DeploymentName,
-    /// The object's uid: another Deployment of the same name has another.
+pub struct Workload {
+    /// Its name.
+    pub name: WorkloadRef,
+    /// The object's uid: another workload of the same name has another.
     pub uid: String,
     /// The version of the object, which a write to its scale must name.
     pub resource_version: String,
@@ -79,13 +57,13 @@ pub struct Deployment {
     pub replicas_manager: Option<String>,
 }
 
-/// A `HorizontalPodAutoscaler` that drives a Deployment.
+/// A `HorizontalPodAutoscaler` that drives a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaler {
     /// Its kind, `HorizontalPodAutoscaler`.
     pub kind: String,
-    /// Its name; it lives in the Deployment's namespace.
+    /// Its name; it lives in the workload's namespace.
     pub name: String,
     /// The fewest replicas that it will set.
     pub min: i32,
@@ -93,16 +71,16 @@ pub struct Autoscaler {
     pub max: i32,
 }
 
-/// Everything known about one Deployment name at one instant, whether or not the Deployment exists.
+/// Everything known about one workload at one instant, whether or not it exists.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// The name that was looked up.
-    pub name: DeploymentName,
-    /// The Deployment, if it exists.
-    pub deployment: Option<Arc<Deployment>>,
+    pub name: WorkloadRef,
+    /// The workload, if it exists.
+    pub workload: Option<Arc<Workload>>,
     /// The target, if it exists.
     pub target: Option<Arc<ReplicaTarget>>,
-    /// The autoscalers that drive the Deployment, by name.
+    /// The autoscalers that drive the workload, by name.
     pub autoscalers: Vec<Arc<Autoscaler>>,
     /// The namespace's labels; `None` where namespaces cannot be watched or the namespace is unknown.
     pub namespace_labels: Option<Arc<BTreeMap<String, String>>>,
@@ -111,12 +89,12 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// The version that a client may name in `If-Match`; `None` where there is no Deployment.
+    /// The version that a client may name in `If-Match`; `None` where there is no workload.
     pub fn version(&self) -> Option<Version> {
-        let deployment = self.deployment.as_ref()?;
+        let workload = self.workload.as_ref()?;
         Some(match self.target.as_ref().and_then(|target| Version::of(target)) {
             Some(version) => version,
-            None => Version::Untargeted { deployment_uid: deployment.uid.clone() },
+            None => Version::Untargeted { workload_uid: workload.uid.clone() },
         })
     }
 }

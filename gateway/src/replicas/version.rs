@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::targets::ReplicaTarget;
+use crate::resource::ReplicaTarget;
 
-/// The version of the wanted replicas of one Deployment.
+/// The version of the wanted replicas of one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
     /// There is a target: its uid and generation, written `uid:generation`.
@@ -17,10 +17,10 @@ pub enum Version {
         /// The target's generation.
         generation: i64,
     },
-    /// There is no target: the Deployment's uid, written `none:uid`.
+    /// There is no target: the workload's uid, written `none:uid`.
     Untargeted {
-        /// The Deployment's uid.
-        deployment_uid: String,
+        /// The workload's uid.
+        workload_uid: String,
     },
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Target { uid, generation } => write!(f, "{uid}:{generation}"),
-            Self::Untargeted { deployment_uid } => write!(f, "none:{deployment_uid}"),
+            Self::Untargeted { workload_uid } => write!(f, "none:{workload_uid}"),
         }
     }
 }
@@ -56,7 +56,7 @@ impl FromStr for Version {
             _ => Err(invalid()),
         };
         match text.split_once(':').ok_or_else(invalid)? {
-            ("none", deployment) => Ok(Self::Untargeted { deployment_uid: uid(deployment)? }),
+            ("none", deployment) => Ok(Self::Untargeted { workload_uid: uid(deployment)? }),
             (target, generation) => Ok(Self::Target {
                 uid: uid(target)?,
                 generation: generation.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?,

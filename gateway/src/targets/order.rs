@@ -4,9 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use crate::replicas::{Deployment, Observation};
+use crate::replicas::{Observation, Workload};
 
-use super::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef, WriteError};
+use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
+use crate::workload::WorkloadRef;
+
+use super::WriteError;
 
 /// A count, with who asked for it and why.
 #[derive(Debug, Clone)]
@@ -29,23 +32,23 @@ pub(super) enum Write {
 impl Order {
     /// The write that brings `seen` to this order.
     pub(super) fn write(self, seen: &Observation) -> Result<Write, WriteError> {
-        let Some(deployment) = &seen.deployment else {
-            return Err(WriteError::Rejected { message: format!("there is no Deployment {}", seen.name) });
+        let Some(workload) = &seen.workload else {
+            return Err(WriteError::Rejected { message: format!("there is no {}", seen.name) });
         };
-        let spec = self.spec(&seen.name.name);
+        let spec = self.spec(&seen.name);
         match &seen.target {
             None => {
-                let mut target = ReplicaTarget::new(&seen.name.name, spec);
-                target.metadata.owner_references = Some(vec![owner(deployment)]);
+                let mut target = ReplicaTarget::new(&seen.name.target_name(), spec);
+                target.metadata.owner_references = Some(vec![owner(workload)]);
                 Ok(Write::Create(Box::new(target)))
             }
-            Some(target) => patch(target, &spec, deployment).map(Write::Patch),
+            Some(target) => patch(target, &spec, workload).map(Write::Patch),
         }
     }
 
-    fn spec(self, name: &str) -> ReplicaTargetSpec {
+    fn spec(self, of: &WorkloadRef) -> ReplicaTargetSpec {
         ReplicaTargetSpec {
-            scale_target_ref: ScaleTargetRef::deployment(name),
+            scale_target_ref: ScaleTargetRef::new(of.kind, of.name.as_str()),
             replicas: self.replicas,
             requested_by: Some(self.requested_by),
             reason: self.reason,
@@ -54,23 +57,23 @@ impl Order {
     }
 }
 
-/// A Deployment that is deleted takes its target along. Not a controller, and nothing blocks the deletion.
-fn owner(deployment: &Deployment) -> OwnerReference {
+/// A workload that is deleted takes its target along. Not a controller, and nothing blocks the deletion.
+fn owner(workload: &Workload) -> OwnerReference {
     OwnerReference {
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        name: deployment.name.name.clone(),
-        uid: deployment.uid.clone(),
+        api_version: workload.name.kind.api_version().to_owned(),
+        kind: workload.name.kind.as_str().to_owned(),
+        name: workload.name.name.clone(),
+        uid: workload.uid.clone(),
         controller: None,
         block_owner_deletion: None,
     }
 }
 
 /// Replaces the spec if uid and generation are still the observed ones; updates of the status do not stand in its way.
-fn patch(target: &ReplicaTarget, spec: &ReplicaTargetSpec, deployment: &Deployment) -> Result<Patch<()>, WriteError> {
+fn patch(target: &ReplicaTarget, spec: &ReplicaTargetSpec, workload: &Workload) -> Result<Patch<()>, WriteError> {
     let mut operations = tests(target);
     operations.push(json!({"op": "replace", "path": "/spec", "value": spec}));
-    if let Some(owners) = owners_of_recreated(target, deployment) {
+    if let Some(owners) = owners_of_recreated(target, workload) {
         // The list is written whole, so nobody may have changed it meanwhile.
         let version = &target.metadata.resource_version;
         operations.push(json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
@@ -97,12 +100,12 @@ fn json_patch(operations: Vec<Value>) -> Result<Patch<()>, WriteError> {
         .map_err(|error| WriteError::Rejected { message: error.to_string() })
 }
 
-/// The owners that the target should have, if its Deployment is not the one that it was made for.
-fn owners_of_recreated(target: &ReplicaTarget, deployment: &Deployment) -> Option<Vec<OwnerReference>> {
+/// The owners that the target should have, if its workload is not the one that it was made for.
+fn owners_of_recreated(target: &ReplicaTarget, workload: &Workload) -> Option<Vec<OwnerReference>> {
     let owners = target.metadata.owner_references.as_deref().unwrap_or_default();
-    let ours = owner(deployment);
+    let ours = owner(workload);
     let is_namesake = |owner: &&OwnerReference| owner.kind == ours.kind && owner.name == ours.name;
-    if owners.iter().filter(is_namesake).map(|owner| &owner.uid).eq([&deployment.uid]) {
+    if owners.iter().filter(is_namesake).map(|owner| &owner.uid).eq([&workload.uid]) {
         return None;
     }
     let others = owners.iter().filter(|owner| !is_namesake(owner)).cloned();

@@ -4,9 +4,10 @@
 
 use serde_json::{Value, json};
 
+use crate::replicas::Replicas;
 use crate::replicas::fixtures::fake_api::{FakeApi, fake_api};
 use crate::replicas::fixtures::{Object, deployment, target};
-use crate::replicas::{DeploymentName, Replicas};
+use crate::workload::WorkloadRef;
 
 use super::*;
 
@@ -33,7 +34,7 @@ fn owner(uid: &str) -> Value {
 }
 
 fn seen(objects: impl IntoIterator<Item = Object>) -> Observation {
-    Replicas::from_objects(objects).observe(&DeploymentName::new("demo", "web"))
+    Replicas::from_objects(objects).observe(&WorkloadRef::deployment("demo", "web"))
 }
 
 fn web() -> Object {

@@ -12,13 +12,12 @@ use serde_json::Value;
 
 use super::body::RequestBody;
 use crate::api::error::Error;
-use crate::api::operations::Precondition;
+use crate::api::operation::Precondition;
 use crate::api::selector;
 use crate::identity::text::invisible;
 use crate::replicas;
+use crate::resource::MAX_REASON_BYTES;
 
-/// The longest reason, in bytes.
-const MAX_REASON: usize = 512;
 /// What some editors and shells put in front of a text (U+FEFF).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The longest part of a list, and the default.
@@ -193,8 +192,8 @@ fn reason(value: Option<Value>) -> Result<Option<String>, Error> {
     let wrong = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => {
-            if text.len() > MAX_REASON {
-                format!("has {} bytes: it may have {MAX_REASON} at most", text.len())
+            if text.len() > MAX_REASON_BYTES {
+                format!("has {} bytes: it may have {MAX_REASON_BYTES} at most", text.len())
             } else if let Some(character) = text.chars().find(|character| invisible(*character)) {
                 format!("contains {character:?}: it takes no control or invisible characters")
             } else {

@@ -3,28 +3,31 @@
 use matchit::Router;
 
 use crate::api::error::Error;
-use crate::replicas::DeploymentName;
+use crate::workload::{WorkloadKind, WorkloadRef};
 
 /// Where a path leads. The names in it are checked, and the fault is told when the route is served.
 #[derive(Debug)]
 pub(super) enum Route {
-    Replicas { target: Result<DeploymentName, Error> },
-    Deployments { namespace: Result<Option<String>, Error> },
+    Replicas { workload: Result<WorkloadRef, Error> },
+    Workloads { kind: WorkloadKind, namespace: Result<Option<String>, Error> },
+    Policies,
     Health,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Pattern {
     Replicas,
-    AllDeployments,
-    Deployments,
+    AllWorkloads,
+    Workloads,
+    Policies,
     Health,
 }
 
-const PATTERNS: [(&str, Pattern); 4] = [
-    ("/v1/namespaces/{namespace}/deployments/{name}/replicas", Pattern::Replicas),
-    ("/v1/namespaces/{namespace}/deployments", Pattern::Deployments),
-    ("/v1/deployments", Pattern::AllDeployments),
+const PATTERNS: [(&str, Pattern); 5] = [
+    ("/v1/namespaces/{namespace}/{plural}/{name}/replicas", Pattern::Replicas),
+    ("/v1/namespaces/{namespace}/{plural}", Pattern::Workloads),
+    ("/v1/{plural}", Pattern::AllWorkloads),
+    ("/v1/policies", Pattern::Policies),
     ("/healthz", Pattern::Health),
 ];
 
@@ -45,10 +48,16 @@ impl Routes {
     pub(super) fn find(&self, path: &str) -> Option<Route> {
         let found = self.0.at(path).ok()?;
         let parameter = |name| found.params.get(name).unwrap_or_default();
+        let kind = || WorkloadKind::of_plural(parameter("plural"));
         Some(match found.value {
-            Pattern::Replicas => Route::Replicas { target: deployment(parameter("namespace"), parameter("name")) },
-            Pattern::Deployments => Route::Deployments { namespace: namespace(parameter("namespace")).map(Some) },
-            Pattern::AllDeployments => Route::Deployments { namespace: Ok(None) },
+            Pattern::Replicas => {
+                Route::Replicas { workload: workload(kind()?, parameter("namespace"), parameter("name")) }
+            }
+            Pattern::Workloads => {
+                Route::Workloads { kind: kind()?, namespace: namespace(parameter("namespace")).map(Some) }
+            }
+            Pattern::AllWorkloads => Route::Workloads { kind: kind()?, namespace: Ok(None) },
+            Pattern::Policies => Route::Policies,
             Pattern::Health => Route::Health,
         })
     }
@@ -59,21 +68,22 @@ impl Route {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Replicas { .. } => "replicas",
-            Self::Deployments { .. } => "deployments",
+            Self::Workloads { kind, .. } => kind.plural(),
+            Self::Policies => "policies",
             Self::Health => "healthz",
         }
     }
 }
 
 /// A checked name, or what is wrong with it.
-fn deployment(namespace_text: &str, name: &str) -> Result<DeploymentName, Error> {
+fn workload(kind: WorkloadKind, namespace_text: &str, name: &str) -> Result<WorkloadRef, Error> {
     let namespace = namespace(namespace_text)?;
     if name.len() <= 253 && name.split('.').all(is_dns_label) {
-        return Ok(DeploymentName::new(namespace, name));
+        return Ok(WorkloadRef::new(kind, namespace, name));
     }
     Err(Error::invalid(
         "invalid_name",
-        "a Deployment's name has at most 253 lower-case letters, digits, '-' and '.', each part between dots begins \
+        "a workload's name has at most 253 lower-case letters, digits, '-' and '.', each part between dots begins \
          and ends with a letter or digit",
     ))
 }
@@ -102,6 +112,8 @@ fn is_dns_label(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+
     #[test]
     fn every_pattern_is_found_under_its_own_path() {
         let routes = Routes::new();
@@ -109,6 +121,7 @@ mod tests {
             ("/v1/namespaces/demo/deployments/web/replicas", "replicas"),
             ("/v1/namespaces/demo/deployments", "deployments"),
             ("/v1/deployments", "deployments"),
+            ("/v1/policies", "policies"),
             ("/healthz", "healthz"),
         ] {
             assert_eq!(routes.find(path).as_ref().map(Route::name), Some(route), "{path}");
@@ -118,9 +131,18 @@ mod tests {
     #[test]
     fn paths_that_are_nearly_right_lead_nowhere() {
         let routes = Routes::new();
-        for path in
-            ["", "/", "/v1", "/v1/deployments/", "//v1/deployments", "/v1/namespaces//deployments", "*", "/healthz/x"]
-        {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/deployments/",
+            "//v1/deployments",
+            "/v1/namespaces//deployments",
+            "*",
+            "/healthz/x",
+            "/v1/pods",
+            "/v1/namespaces/demo/pods/web/replicas",
+        ] {
             assert!(routes.find(path).is_none(), "{path}");
         }
     }
@@ -129,11 +151,11 @@ mod tests {
     fn names_that_are_no_dns_labels_are_refused() {
         let long = "a".repeat(64);
         for namespace in ["..", ".", "De", "a_b", "-a", "a-", "a.b", "%2e%2e", "a%2Fb", "ä", &long] {
-            assert!(deployment(namespace, "web").is_err(), "{namespace}");
+            assert!(workload(KIND, namespace, "web").is_err(), "{namespace}");
         }
         for name in ["..", "web.", ".web", "a..b", "web%00", "Web", "web/x", &"a.".repeat(127)] {
-            assert!(deployment("demo", name).is_err(), "{name}");
+            assert!(workload(KIND, "demo", name).is_err(), "{name}");
         }
-        assert!(deployment("demo-1", "web.v2-x").is_ok());
+        assert!(workload(KIND, "demo-1", "web.v2-x").is_ok());
     }
 }

@@ -1,7 +1,6 @@
 //! Revocation lists, and which CA's they are.
 
 use std::cmp::Reverse;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
@@ -12,12 +11,14 @@ use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::{Ca, CaMark};
+use super::ca::{Ca, CaMark};
+use crate::identity::{der, instant};
+use crate::listener::pem::{Located, Place};
 use crate::listener::tls::TlsError;
 
 /// A revocation list, as far as it must be known to choose where it counts.
 pub(super) struct RevocationList {
-    file: PathBuf,
+    place: Place,
     pub(super) der: CertificateRevocationListDer<'static>,
     /// Subject and public key of the client CAs that signed it.
     signers: Vec<(Vec<u8>, Vec<u8>)>,
@@ -55,9 +56,15 @@ impl ListMark {
 }
 
 impl RevocationList {
-    pub(super) fn read(file: &Path, der: CertificateRevocationListDer<'static>) -> Result<Self, TlsError> {
-        let mark = ListMark::read(&der).map_err(|cause| TlsError::RevocationList { file: file.to_owned(), cause })?;
-        Ok(Self { file: file.to_owned(), der, signers: Vec::new(), mark })
+    pub(super) fn read(found: Located<CertificateRevocationListDer<'static>>) -> Result<Self, TlsError> {
+        let Located { place, item: der } = found;
+        let mark = ListMark::read(&der).map_err(|cause| TlsError::RevocationList { place: place.clone(), cause })?;
+        Ok(Self { place, der, signers: Vec::new(), mark })
+    }
+
+    /// The error that it cannot be used.
+    pub(super) fn invalid(&self, cause: String) -> TlsError {
+        TlsError::RevocationList { place: self.place.clone(), cause }
     }
 
     /// Whether it has something to say about a CA's chains: not if it is of a namesake with another key.
@@ -78,11 +85,7 @@ impl RevocationList {
 
 impl ListMark {
     fn read(der: &CertificateRevocationListDer<'_>) -> Result<Self, String> {
-        let (rest, list) = CertificateRevocationList::from_der(der).map_err(|error| error.to_string())?;
-        if !rest.is_empty() {
-            return Err("bytes follow its end".to_owned());
-        }
-        let time = |seconds| Timestamp::from_second(seconds).map_err(|error| error.to_string());
+        let list = der::whole(CertificateRevocationList::from_der(der))?;
         let key_id = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref(),
             _ => None,
@@ -91,8 +94,8 @@ impl ListMark {
             issuer: list.issuer().to_string(),
             key: (list.issuer().as_raw().to_vec(), key_id.map(|id| id.0.to_vec())),
             number: list.crl_number().map(BigUint::to_bytes_be),
-            this_update: time(list.last_update().timestamp())?,
-            next_update: list.next_update().map(|end| time(end.timestamp())).transpose()?,
+            this_update: instant(list.last_update().timestamp()),
+            next_update: list.next_update().map(|end| instant(end.timestamp())),
         })
     }
 }
@@ -110,11 +113,11 @@ pub(super) fn assign(lists: &mut [RevocationList], cas: &mut [Ca], provider: &Cr
         }
     }
     for list in lists.iter().filter(|list| list.signers.is_empty()) {
-        let (file, issuer) = (&list.file, &list.mark.issuer);
+        let issuer = &list.mark.issuer;
         // To leave out a list that seems to be this CA's would be to forget what it revokes.
         if cas.iter().any(|ca| ca.mark.identity.0 == list.mark.key.0 && !ca.mark.has_list) {
             let cause = format!("it names {issuer} as its issuer, but is not signed by the client CA of that name");
-            return Err(TlsError::RevocationList { file: file.clone(), cause });
+            return Err(list.invalid(cause));
         }
     }
     Ok(())
@@ -125,8 +128,7 @@ pub(super) fn foreign(lists: &[RevocationList]) -> impl Iterator<Item = String> 
     lists.iter().filter(|list| list.signers.is_empty()).map(|list| {
         format!(
             "{}: no client CA issued the revocation list of {}: it counts only for an intermediate CA of this name",
-            list.file.display(),
-            list.mark.issuer
+            list.place, list.mark.issuer
         )
     })
 }

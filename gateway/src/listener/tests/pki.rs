@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use x509_parser::extensions::ParsedExtension;
 
 use crate::config;
@@ -32,12 +33,35 @@ pub(super) struct Credentials {
 
 impl Ca {
     pub(super) fn new(name: &str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    /// A CA with what `change` makes of it.
+    pub(super) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(Self::params(name, change), key).unwrap())
+    }
+
+    /// The same CA with another certificate: of the same name and key.
+    pub(super) fn renewed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::from_pem(&self.0.key().serialize_pem()).unwrap();
+        Self(CertifiedIssuer::self_signed(Self::params(name, change), key).unwrap())
+    }
+
+    /// A CA whose certificate this one issues.
+    pub(super) fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(Self::params(name, change), key, &self.0).unwrap())
+    }
+
+    fn params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        change(&mut params);
+        params
     }
 
     pub(super) fn pem(&self) -> String {
@@ -55,9 +79,15 @@ impl Ca {
     }
 
     pub(super) fn server(&self) -> Credentials {
+        self.server_with(|_| {})
+    }
+
+    /// A server's certificate with what `change` makes of it.
+    pub(super) fn server_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Credentials {
         self.issue(|params| {
             params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            change(params);
         })
     }
 
@@ -77,7 +107,12 @@ impl Ca {
 
     /// A revocation list of `serials`, good from the one year to the other.
     pub(super) fn numbered_list(&self, number: u64, years: Range<i32>, serials: &[u64]) -> String {
-        self.list(KeyIdMethod::Sha256, number, years, serials)
+        self.list(KeyIdMethod::Sha256, number, new_year(years), serials)
+    }
+
+    /// A revocation list, the first of this CA, that is good until `until`.
+    pub(super) fn list_until(&self, until: OffsetDateTime, serials: &[u64]) -> String {
+        self.list(KeyIdMethod::Sha256, 1, rcgen::date_time_ymd(2000, 1, 1)..until, serials)
     }
 
     /// A list that says to be signed by this CA's key, and is signed by another's of its name.
@@ -89,13 +124,19 @@ impl Ca {
             ParsedExtension::AuthorityKeyIdentifier(authority) => Some(authority.key_identifier.as_ref()?.0.to_vec()),
             _ => None,
         });
-        forger.list(KeyIdMethod::PreSpecified(key_id.unwrap()), number, years, &[])
+        forger.list(KeyIdMethod::PreSpecified(key_id.unwrap()), number, new_year(years), &[])
     }
 
-    fn list(&self, key_identifier_method: KeyIdMethod, number: u64, years: Range<i32>, serials: &[u64]) -> String {
+    fn list(
+        &self,
+        key_identifier_method: KeyIdMethod,
+        number: u64,
+        good: Range<OffsetDateTime>,
+        serials: &[u64],
+    ) -> String {
         let params = CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(years.start, 1, 1),
-            next_update: rcgen::date_time_ymd(years.end, 1, 1),
+            this_update: good.start,
+            next_update: good.end,
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: serials
@@ -111,6 +152,10 @@ impl Ca {
         };
         params.signed_by(&self.0).unwrap().pem().unwrap()
     }
+}
+
+fn new_year(years: Range<i32>) -> Range<OffsetDateTime> {
+    rcgen::date_time_ymd(years.start, 1, 1)..rcgen::date_time_ymd(years.end, 1, 1)
 }
 
 /// The gateway's files and the CA that signed all of them.
@@ -140,8 +185,13 @@ impl Pki {
         pki
     }
 
+    /// Where a file of this name is.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     pub(super) fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.directory.path().join(name);
+        let path = self.path(name);
         std::fs::write(&path, content).unwrap();
         path
     }

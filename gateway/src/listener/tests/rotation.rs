@@ -90,6 +90,8 @@ async fn whatever_is_worse_than_what_serves_is_told_and_does_not_take_its_place(
     let forged = namesake.numbered_list(6, 2011..2090, &[]);
     // A forged list beside an old one must not make the old one new.
     let with_forged = pki.ca.forged_list(&namesake, 1_000_000, 2020..2090) + &by_number;
+    let glued = pki.ca.pem().trim_end().to_owned() + &Ca::new("other CA").pem();
+    let ended = pki.ca.renewed("test CA", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
     let garbage = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
     let pair = |new: &Credentials| {
         vec![("server.pem", Some(new.certificate.clone())), ("server-key.pem", Some(new.key.clone()))]
@@ -107,7 +109,11 @@ async fn whatever_is_worse_than_what_serves_is_told_and_does_not_take_its_place(
         (pair(&early), "the new certificate holds from 4000-01-01"),
         (vec![("ca.pem", Some(String::new()))], "ca.pem: holds no certificate"),
         (vec![("ca.pem", Some(renewed.certificate.clone()))], "is no CA's certificate"),
-        (crl(garbage), "crl.pem: is no valid revocation list"),
+        (vec![("ca.pem", Some(glued.clone()))], "ca.pem: is no valid PEM: line "),
+        (vec![("server.pem", Some(glued))], "server.pem: is no valid PEM: line "),
+        (crl(&(pki.read("crl.pem").trim_end().to_owned() + &revoking(&pki))), "crl.pem: is no valid PEM: line "),
+        (vec![("ca.pem", Some(ended.pem()))], "no new client CA of trust domain example.org is valid now"),
+        (crl(garbage), "crl.pem: block 1 (line 1): is no valid revocation list"),
         (crl(&by_number), "the revocation list of CN=test CA is older than the one that serves"),
         (crl(&with_forged), "the revocation list of CN=test CA is older than the one that serves"),
         (crl(&by_time), "the revocation list of CN=test CA is older than the one that serves"),

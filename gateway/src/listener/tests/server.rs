@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus_client::registry::Registry;
@@ -33,7 +35,7 @@ impl Drop for Running<'_> {
 }
 
 impl Handler for Script {
-    async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<ResponseBody> {
         self.running.fetch_add(1, SeqCst);
         let _running = Running(&self.running);
         match request.uri().path() {
@@ -48,7 +50,7 @@ impl Handler for Script {
             Ok(identity) => identity.id().to_string(),
             Err(error) => format!("nobody: {error}"),
         };
-        Response::new(Full::new(text.into()))
+        Response::new(ResponseBody::from(Bytes::from(text)))
     }
 }
 
@@ -166,7 +168,12 @@ impl Http1 {
 
     /// The certificate that the server showed.
     pub(super) fn server_certificate(&self) -> CertificateDer<'static> {
-        self.0.get_ref().1.peer_certificates().unwrap()[0].clone()
+        self.server_chain()[0].clone()
+    }
+
+    /// All certificates that the server showed.
+    pub(super) fn server_chain(&self) -> &[CertificateDer<'static>] {
+        self.0.get_ref().1.peer_certificates().unwrap()
     }
 
     /// Reads until the server ends the connection.

@@ -19,6 +19,9 @@ pub(super) enum Builtin {
     TimeDate,
     TimeClock,
     TimeWeekday,
+    /// One with a bug.
+    #[cfg(test)]
+    Panic,
 }
 
 impl Builtin {
@@ -31,6 +34,8 @@ impl Builtin {
             "time.date" => Self::TimeDate,
             "time.clock" => Self::TimeClock,
             "time.weekday" => Self::TimeWeekday,
+            #[cfg(test)]
+            "test.panic" => Self::Panic,
             _ => return None,
         })
     }
@@ -49,6 +54,9 @@ impl Builtin {
             (Self::TimeDate, [moment]) => time::date(moment),
             (Self::TimeClock, [moment]) => time::clock(moment),
             (Self::TimeWeekday, [moment]) => time::weekday(moment),
+            #[cfg(test)]
+            #[expect(clippy::panic, reason = "that is what it is for")]
+            (Self::Panic, []) => panic!("a bug in a builtin"),
             _ => None,
         })
     }

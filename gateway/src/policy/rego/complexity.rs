@@ -25,7 +25,7 @@ pub enum ComplexityError {
     Invalid(String),
     /// One function is too long.
     #[error(
-        "its function {function} has {bytes} bytes: {FUNCTION_BYTES} at most; divide the rule, or move data into data.json or settings"
+        "its function {function} has {bytes} bytes: {FUNCTION_BYTES} at most; divide the rule, or move its tables into the module's `data` file or its `settings` (policies/README.md)"
     )]
     Long {
         /// Which, in the module's order.

@@ -12,6 +12,13 @@ use std::str::Chars;
 use super::EvalError;
 use super::term::Term;
 
+/// A width or a precision that is longer than this before its last digit is none, as in Go.
+const CRAZY: usize = 1_000_000;
+
+/// No float has more digits than this, on either side of its point. Further ones are zeros, which the standard library,
+/// whose precision is 16 bits wide, need not write.
+const FLOAT_DIGITS: usize = 1_100;
+
 /// Formats `values`. A text longer than `limit` bytes is an error.
 pub(super) fn sprintf(format: &str, values: &[Term], limit: usize) -> Result<String, EvalError> {
     let mut out = String::new();
@@ -70,7 +77,8 @@ fn escape(out: &mut String, character: char, quote: char) {
 
 fn escape_unprintable(out: &mut String, character: char) {
     let code = u32::from(character);
-    let printable = character == ' ' || !(character.is_whitespace() || character.escape_debug().len() > 2);
+    let shown = !(character.is_control() || character.is_whitespace() || character.escape_debug().len() > 2);
+    let printable = character == ' ' || shown;
     let written = match code {
         _ if printable => write!(out, "{character}"),
         0..=0x7f => write!(out, "\\x{code:02x}"),
@@ -104,13 +112,18 @@ impl Spec {
                 _ => spec.space = true,
             }
         }
-        spec.width = number(rest, limit)?;
-        if rest.next_if_eq(&'.').is_some() {
-            spec.precision = Some(number(rest, limit)?);
+        spec.width = number(rest);
+        // A point that ends the format is the verb.
+        if rest.peek() == Some(&'.') && rest.clone().nth(1).is_some() {
+            rest.next();
+            // Whatever is written with more digits than the limit is too long, so more need not be told apart.
+            spec.precision = Some(number(rest).min(limit + 1));
         }
         spec.verb = rest.next();
         match spec.verb {
             Some(verb @ ('#' | '*' | '[')) => Err(EvalError::Unsupported(format!("sprintf with %{verb}"))),
+            // Every other verb writes as much as its width.
+            Some(verb) if verb != '%' && spec.width > limit => Err(EvalError::Output(limit)),
             _ => Ok(spec),
         }
     }
@@ -155,16 +168,18 @@ impl Spec {
     }
 }
 
-fn number(rest: &mut Peekable<Chars<'_>>, limit: usize) -> Result<usize, EvalError> {
+/// A width or a precision; 0 where there is none. One that is beyond Go's measure takes the rest of the format with it.
+fn number(rest: &mut Peekable<Chars<'_>>) -> usize {
     let mut value = 0_usize;
     while let Some(digit) = rest.peek().and_then(|next| next.to_digit(10)) {
+        if value > CRAZY {
+            rest.by_ref().for_each(drop);
+            return 0;
+        }
         rest.next();
         value = value * 10 + digit as usize;
-        if value > limit {
-            return Err(EvalError::Output(limit));
-        }
     }
-    Ok(value)
+    value
 }
 
 /// An argument, as OPA hands it to Go.
@@ -217,11 +232,11 @@ impl Value {
 
     fn format(&self, verb: char, spec: &Spec) -> Result<String, EvalError> {
         let formatted = match (self, verb) {
-            // In `%+v`, the plus is not about signs.
+            // In `%+v`, the plus is not about signs, except where a number formats itself.
+            (Self::Big(..), 'v' | 'd' | 's') => Some(self.as_v(spec)),
             (_, 'v') => Some(self.as_v(&Spec { plus: false, ..*spec })),
             (_, 'T') => Some(spec.text(self.kind())),
-            (Self::Integer(value), _) => integer(*value, verb, spec),
-            (Self::Big(..), 'd' | 's') => Some(self.as_v(spec)),
+            (Self::Integer(value), _) if verb != 'q' || !spec.plus => integer(*value, verb, spec),
             (Self::Float(value), 'e' | 'E' | 'f' | 'F' | 'g' | 'G') => Some(float(*value, verb, spec)),
             (Self::Text(text), 's') => Some(spec.text(text)),
             (Self::Text(text), 'q') if !spec.plus => Some(spec.pad(&quoted(&spec.cut(text)), false)),
@@ -229,9 +244,13 @@ impl Value {
             (Self::Text(text), 'X') if !spec.space => {
                 Some(spec.pad(&hexadecimal(text, spec).to_ascii_uppercase(), false))
             }
-            (Self::Big(..) | Self::Float(_), 'b' | 'o' | 'O' | 'x' | 'X') | (Self::Text(_), 'q' | 'x' | 'X') => {
+            (Self::Big(..) | Self::Float(_), 'b' | 'o' | 'O' | 'x' | 'X')
+            | (Self::Text(_), 'q' | 'x' | 'X')
+            | (Self::Integer(_), 'q') => {
                 return Err(EvalError::Unsupported(format!("sprintf with %{verb} of {} and these flags", self.kind())));
             }
+            // `big.Int` formats itself, and neither its pointer nor a width is in its complaint.
+            (Self::Big(..), _) => Some(format!("%!{verb}(big.Int={})", self.plain())),
             _ => None,
         };
         Ok(formatted.unwrap_or_else(|| format!("%!{verb}({}={})", self.kind(), self.as_v(spec))))
@@ -247,7 +266,8 @@ fn integer(value: i64, verb: char, spec: &Spec) -> Option<String> {
         'x' => format!("{size:x}"),
         'X' => format!("{size:X}"),
         'O' => return Some(spec.pad(&format!("{}0o{size:o}", spec.sign(negative)), true)),
-        'U' if !negative => return Some(spec.pad(&format!("U+{size:04X}"), false)),
+        // A negative number's bits.
+        'U' => return Some(spec.pad(&format!("U+{value:04X}"), false)),
         'c' => return Some(spec.pad(&character(value).to_string(), false)),
         'q' => {
             let mut text = String::from("'");
@@ -271,10 +291,12 @@ fn hexadecimal(text: &str, spec: &Spec) -> String {
 
 fn float(value: f64, verb: char, spec: &Spec) -> String {
     let size = value.abs();
+    let precision = spec.precision.unwrap_or(6);
+    let (written, zeros) = (precision.min(FLOAT_DIGITS), "0".repeat(precision.saturating_sub(FLOAT_DIGITS)));
     let digits = match verb.to_ascii_lowercase() {
-        'e' => exponent(&format!("{size:.*e}", spec.precision.unwrap_or(6))),
-        'f' => format!("{size:.*}", spec.precision.unwrap_or(6)),
-        _ => general(size, spec.precision),
+        'e' => exponent(&format!("{size:.written$e}").replacen('e', &format!("{zeros}e"), 1)),
+        'f' => format!("{size:.written$}{zeros}"),
+        _ => general(size, spec.precision.map(|precision| precision.min(FLOAT_DIGITS))),
     };
     let digits = if verb.is_ascii_uppercase() { digits.to_ascii_uppercase() } else { digits };
     spec.pad(&format!("{}{digits}", spec.sign(value.is_sign_negative())), true)
@@ -386,6 +408,19 @@ mod tests {
         ("%g", "[100000]", "%!g(int64=100000)"),
         ("%g", "[1e6]", "1e+06"),
         ("%g", "[2000000.5]", "2.0000005e+06"),
+        ("%99999999999d|x", "[1]", "%!(NOVERB)%!(EXTRA int64=1)"),
+        ("%10000010d|", "[1]", "%!(NOVERB)%!(EXTRA int64=1)"),
+        ("%.99999999999s|", r#"["a"]"#, "%!(NOVERB)%!(EXTRA string=a)"),
+        ("%.70000s|", r#"["ab"]"#, "ab|"),
+        ("%.70000g", "[1.5]", "1.5"),
+        ("%99999%|", "[1]", "%|%!(EXTRA int64=1)"),
+        ("%!", "[]", "%!!(MISSING)"),
+        ("%v", "[-0.0]", "-0"),
+        ("%q %q", r#"[0, "\u0000"]"#, r#"'\x00' "\x00""#),
+        ("%+v %+v", "[3, 123456789012345678901234567890]", "3 +123456789012345678901234567890"),
+        ("%U", "[-1]", "U+FFFFFFFFFFFFFFFF"),
+        ("text%.", "[0.1]", "text%!.(float64=0.1)"),
+        ("%12z|", "[123456789012345678901234567890]", "%!z(big.Int=123456789012345678901234567890)|"),
     ];
 
     fn arguments(text: &str) -> Vec<Term> {
@@ -410,8 +445,11 @@ mod tests {
     #[test]
     fn a_text_beyond_the_limit_is_an_error() {
         for (format, values) in [
-            ("%99999999999999999999d", "[1]"),
+            ("%10000000d", "[1]"),
             ("%.2000f", "[1.5]"),
+            ("%.2000d", "[1]"),
+            ("%.65536f", "[1.5]"),
+            ("%.9999999e", "[1.5]"),
             ("%1000d%1000d", "[1, 2]"),
             (&*"x".repeat(LIMIT + 1), "[]"),
         ] {
@@ -420,10 +458,27 @@ mod tests {
     }
 
     #[test]
+    fn precisions_beyond_16_bits_are_written_out() {
+        let written = |format: &str| sprintf(format, &arguments("[1.5]"), 1 << 20).unwrap();
+        assert_eq!(written("%.65536f"), format!("1.5{}", "0".repeat(65_535)));
+        assert_eq!(written("%.70000e"), format!("1.5{}e+00", "0".repeat(69_999)));
+        assert_eq!(written("%.70000g"), "1.5");
+        assert_eq!(written("%70000.1f").len(), 70_000);
+        let smallest = sprintf("%.70000g", &arguments("[5e-324]"), 1 << 20).unwrap();
+        assert!(smallest.starts_with("4.940656458412465441765687928682213723650598026143247644255856825006"));
+        assert!(smallest.ends_with("e-324"));
+    }
+
+    #[test]
     fn what_it_cannot_do_is_an_error() {
-        for (format, values) in
-            [("%[1]d", "[1]"), ("%*d", "[1, 2]"), ("%#v", "[1]"), ("%x", "[1.5]"), ("% x", r#"["a"]"#)]
-        {
+        for (format, values) in [
+            ("%[1]d", "[1]"),
+            ("%*d", "[1, 2]"),
+            ("%#v", "[1]"),
+            ("%x", "[1.5]"),
+            ("% x", r#"["a"]"#),
+            ("%+q", "[233]"),
+        ] {
             assert!(matches!(sprintf(format, &arguments(values), LIMIT), Err(EvalError::Unsupported(_))), "{format}");
         }
     }

@@ -10,7 +10,8 @@ const DEPTH: usize = 64;
 
 /// A value of Rego.
 ///
-/// Numbers keep their text: `sprintf` tells `1` from `1.0`, and neither an `i64` nor an `f64` holds all of them.
+/// Numbers keep their text: `sprintf` tells `1` from `1.0`, and neither an `i64` nor an `f64` holds all of them. The
+/// members of a set and the keys of an object are in order, so that comparing two values takes no sorting again.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Term {
     Null,
@@ -52,13 +53,9 @@ impl Term {
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
             (Self::Number(a), Self::Number(b)) => numeric(a).total_cmp(&numeric(b)),
             (Self::String(a), Self::String(b)) => a.cmp(b),
-            (Self::Array(a), Self::Array(b)) => lexical(a.iter(), b.iter()),
-            (Self::Set(a), Self::Set(b)) => lexical(sorted(a).into_iter(), sorted(b).into_iter()),
+            (Self::Array(a), Self::Array(b)) | (Self::Set(a), Self::Set(b)) => lexical(a.iter(), b.iter()),
             (Self::Object(a), Self::Object(b)) => {
-                let flat = |pairs: &[(Self, Self)]| -> Vec<Self> {
-                    by_key(pairs).into_iter().flat_map(|(key, value)| [key.clone(), value.clone()]).collect()
-                };
-                lexical(flat(a).iter(), flat(b).iter())
+                lexical(a.iter().flat_map(|(key, value)| [key, value]), b.iter().flat_map(|(key, value)| [key, value]))
             }
             _ => self.rank().cmp(&other.rank()),
         }
@@ -85,9 +82,9 @@ impl Term {
             Self::Array(items) => write_all(out, ('[', ']'), items.iter(), |out, item| item.write(out, quote)),
             Self::Set(items) if items.is_empty() => out.push_str("set()"),
             Self::Set(items) => {
-                write_all(out, ('{', '}'), sorted(items).into_iter(), |out, item| item.write(out, quote));
+                write_all(out, ('{', '}'), items.iter(), |out, item| item.write(out, quote));
             }
-            Self::Object(pairs) => write_all(out, ('{', '}'), by_key(pairs).into_iter(), |out, (key, value)| {
+            Self::Object(pairs) => write_all(out, ('{', '}'), pairs.iter(), |out, (key, value)| {
                 key.write(out, quote);
                 out.push_str(": ");
                 value.write(out, quote);
@@ -129,18 +126,6 @@ fn numeric(text: &str) -> f64 {
 fn whole(value: f64) -> Option<i64> {
     let fits = value.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
     fits.then_some(value as i64)
-}
-
-fn sorted(items: &[Term]) -> Vec<&Term> {
-    let mut items: Vec<_> = items.iter().collect();
-    items.sort_by(|a, b| a.order(b));
-    items
-}
-
-fn by_key(pairs: &[(Term, Term)]) -> Vec<&(Term, Term)> {
-    let mut pairs: Vec<_> = pairs.iter().collect();
-    pairs.sort_by(|a, b| a.0.order(&b.0));
-    pairs
 }
 
 fn lexical<'a>(mut a: impl Iterator<Item = &'a Term>, mut b: impl Iterator<Item = &'a Term>) -> Ordering {
@@ -197,6 +182,8 @@ impl Parser<'_> {
                 items.push(key);
             }
         }
+        pairs.sort_by(|a, b| a.0.order(&b.0));
+        items.sort_by(Term::order);
         match (pairs.is_empty(), items.is_empty()) {
             (_, true) => Ok(Term::Object(pairs)),
             (true, false) => Ok(Term::Set(items)),

@@ -56,6 +56,24 @@ impl Fake {
         Self { eval: body.into(), ..Self::default() }
     }
 
+    /// One that allows the questions that are asked at load; `opa_eval` is `body` for clients of `scalegate.test`.
+    pub(in crate::policy) fn once_loaded(body: &str) -> Self {
+        let at = r#"{"apiVersion":"scalegate.dev/v1","client":{"id":"uri:spiffe://"#.len();
+        Self::evaluating(format!(
+            "(if (result i32) (i32.eq (i32.load8_u (i32.add (local.get 3) (i32.const {at}))) (i32.const {}))
+               (then {body}) (else (i32.const {RESULT})))",
+            b's'
+        ))
+    }
+
+    /// One that allows the questions that are asked at load, and panics for clients of `scalegate.test`.
+    pub(in crate::policy) fn panicking() -> Self {
+        Self {
+            builtins: r#"{"test.panic":7}"#.to_owned(),
+            ..Self::once_loaded("(call $builtin0 (i32.const 7) (i32.const 0))")
+        }
+    }
+
     /// The module's bytes.
     pub(in crate::policy) fn wasm(&self) -> Vec<u8> {
         let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");

@@ -13,13 +13,15 @@ static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundl
 
 /// Nanoseconds since 1970 of a date and time by RFC 3339, section 5.6, with a capital T and Z.
 pub(super) fn parse_rfc3339_ns(text: &str) -> Option<Term> {
-    let text = strict(text)?;
-    let nanoseconds = text.parse::<Timestamp>().ok()?.as_nanosecond();
+    let (local, offset) = strict(text)?;
+    let nanoseconds = format!("{local}Z").parse::<Timestamp>().ok()?.as_nanosecond();
+    let nanoseconds = nanoseconds - i128::from(offset) * 1_000_000_000;
     i64::try_from(nanoseconds).ok().map(|nanoseconds| Term::Number(nanoseconds.to_string()))
 }
 
-/// The text, if it has the form that Go's `time.RFC3339` takes; fractions beyond nanoseconds are cut off.
-fn strict(text: &str) -> Option<String> {
+/// The local date and time and the seconds that it is ahead of UTC, if the text has the form that Go's `time.RFC3339`
+/// takes; fractions beyond nanoseconds are cut off.
+fn strict(text: &str) -> Option<(String, i32)> {
     const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let (head, tail) = text.split_at_checked(FORM.len())?;
     let fits = |(byte, form): (u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == *form };
@@ -32,14 +34,24 @@ fn strict(text: &str) -> Option<String> {
         None => "",
     };
     let zone = if tail.starts_with('.') { &tail[1 + fraction.len()..] } else { tail };
-    let offset = matches!(zone.as_bytes(), [b'+' | b'-', h1, h2, b':', m1, m2]
-        if [h1, h2, m1, m2].iter().all(|digit| digit.is_ascii_digit()));
-    if (tail.starts_with('.') && fraction.is_empty()) || !(zone == "Z" || offset) {
+    if tail.starts_with('.') && fraction.is_empty() {
         return None;
     }
     let fraction = &fraction[..fraction.len().min(9)];
     let point = if fraction.is_empty() { "" } else { "." };
-    Some(format!("{head}{point}{fraction}{zone}"))
+    Some((format!("{head}{point}{fraction}"), offset(zone)?))
+}
+
+/// `Z`, or hours and minutes within Go's bounds, in seconds.
+fn offset(zone: &str) -> Option<i32> {
+    if zone == "Z" {
+        return Some(0);
+    }
+    let [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = zone.as_bytes() else { return None };
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| i32::from(byte - b'0'));
+    let (hours, minutes) = (digit(h1)? * 10 + digit(h2)?, digit(m1)? * 10 + digit(m2)?);
+    let seconds = hours * 3600 + minutes * 60;
+    (hours <= 24 && minutes <= 60).then_some(if *sign == b'-' { -seconds } else { seconds })
 }
 
 /// `[year, month, day]`.
@@ -111,6 +123,10 @@ mod tests {
             ("2026-11-22T20:15:43.5+01:00", "1795374943500000000"),
             ("1969-12-31T23:59:59.999999999Z", "-1"),
             ("1970-01-01T00:00:00.0000000019Z", "1"),
+            // As odd as Go is about them.
+            ("2026-11-22T19:15:43+24:00", "1795288543000000000"),
+            ("2026-11-22T19:15:43+24:60", "1795284943000000000"),
+            ("2026-11-22T19:15:43-00:00", "1795374943000000000"),
         ] {
             assert_eq!(parse_rfc3339_ns(text), Some(Term::Number(nanoseconds.to_owned())), "{text}");
         }
@@ -129,6 +145,10 @@ mod tests {
             "2026-11-22T19:15:43.Z",
             "2026-11-22T19:15:43+01",
             "2026-13-22T19:15:43Z",
+            "2026-11-22T19:15:43+25:00",
+            "2026-11-22T19:15:43+00:61",
+            "2026-11-22T19:15:43+0é:0",
+            "0000-01-01T00:00:00Z",
             "2026-11-22T19:15:43Z[UTC]",
             "9999-11-22T19:15:43Z",
             "２０２６-11-22T19:15:43Z",

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::RETRIES;
 use crate::policy::rego::testing::Fake;
-use crate::policy::testing::{Written, metrics, module, write};
+use crate::policy::testing::{Written, metrics, module, sha256, write};
 
 struct Served {
     directory: TempDir,
@@ -63,16 +63,40 @@ async fn a_changed_set_serves_after_the_next_look() {
 }
 
 #[tokio::test]
+async fn a_changed_data_file_is_noticed_and_a_torn_one_passes() {
+    let served = Served::start();
+    let named = |text: &str| good().with(&format!(", data: data.json, dataSha256: {}", sha256(text.as_bytes())));
+    let file = served.directory.path().join("data.json");
+    fs::write(&file, "{}").unwrap();
+    write(served.directory.path(), &[named("{}")]);
+    served.poll().await;
+    assert_eq!(served.error(), None);
+    let before = served.digest();
+    fs::write(&file, "{\"a\": 1}").unwrap();
+    served.poll().await;
+    assert_eq!(served.digest(), before);
+    assert!(served.error().is_some_and(|error| error.contains("its data: the sha256 of data.json is ")));
+    write(served.directory.path(), &[named("{\"a\": 1}")]);
+    served.poll().await;
+    assert_eq!(served.error(), None);
+    assert_ne!(served.digest(), before);
+}
+
+#[tokio::test]
 async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
     let served = Served::start();
     let before = served.digest();
     let no_entrypoint = Fake { entrypoints: "{}".to_owned(), ..Fake::default() };
-    let broken: [(&str, Change<'_>); 6] = [
+    let other_shape = |path: &Path| write(path, &[module("a", &Fake::giving(r#""dns:secret""#))]);
+    let unnamed = |path: &Path| fs::write(path.join("data.json"), "{}").unwrap();
+    let broken: [(&str, Change<'_>); 8] = [
         ("policies.yaml: ", &|path| fs::write(path.join("policies.yaml"), "modules: [").unwrap()),
         ("would deny everything", &|path| fs::write(path.join("policies.yaml"), "modules: []").unwrap()),
         ("cannot be read", &|path| fs::remove_file(path.join("policies.yaml")).unwrap()),
         ("it has no entrypoint", &|path| write(path, &[module("a", &no_entrypoint)])),
         ("its sha256 is", &|path| fs::write(path.join("a.wasm"), "torn").unwrap()),
+        ("asked about get, its answer is no verdict: ", &other_shape),
+        ("data.json is in the directory, but policies.yaml does not name it", &unnamed),
         ("does not compile", &|path| write(path, &[Written { wasm: b"\0asm".to_vec(), ..good() }])),
     ];
     for (reason, break_it) in broken {
@@ -80,6 +104,9 @@ async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
         served.poll().await;
         assert_eq!(served.digest(), before, "{reason}");
         assert!(served.error().is_some_and(|error| error.contains(reason)), "{reason}: {:?}", served.error());
+        // Whatever a module answers with may be of its settings, and the status is for everyone in the cluster.
+        assert!(!served.error().is_some_and(|error| error.contains("secret")));
+        let _ = fs::remove_file(served.directory.path().join("data.json"));
     }
     write(served.directory.path(), &[good()]);
     served.poll().await;

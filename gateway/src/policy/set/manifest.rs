@@ -1,6 +1,7 @@
 //! `policies.yaml`: which modules decide about what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -34,9 +35,18 @@ pub(super) struct Entry {
     /// The module's file name within the directory.
     pub(super) file: String,
     pub(super) sha256: String,
+    pub(super) data: Option<DataFile>,
     pub(super) matcher: Matcher,
     pub(super) settings: serde_json::Map<String, serde_json::Value>,
     pub(super) budget: Budget,
+}
+
+/// The file with a module's data.
+#[derive(Debug)]
+pub(super) struct DataFile {
+    /// Its name within the directory.
+    pub(super) file: String,
+    pub(super) sha256: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +61,8 @@ struct RawModule {
     name: String,
     module: String,
     sha256: String,
+    data: Option<String>,
+    data_sha256: Option<String>,
     #[serde(default, rename = "match")]
     matching: RawMatch,
     mode: RawMode,
@@ -110,17 +122,48 @@ fn check(raw: RawModule, problems: &mut Vec<String>) -> Entry {
     if !is_plain_file_name(&raw.module) {
         problem("module", format!("must be the name of a file in the directory, not {:?}", raw.module));
     }
-    if raw.sha256.len() != 64 || !raw.sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        problem("sha256", "must be 64 hexadecimal digits".to_owned());
-    }
+    let sha256 = check_digest("sha256", &raw.sha256, &mut problem);
+    let data = check_data(raw.data, raw.data_sha256, &mut problem);
     if matches!(raw.mode, RawMode::Shadow) {
         // TODO: evaluate, log and count shadow modules without obeying them.
         problem("mode", "shadow is not supported yet".to_owned());
     }
     let matcher = check_match(raw.matching, &mut problem);
     let budget = check_budget(&raw.budget, &mut problem);
-    let sha256 = raw.sha256.to_ascii_lowercase();
-    Entry { name: raw.name, file: raw.module, sha256, matcher, settings: raw.settings, budget }
+    Entry { name: raw.name, file: raw.module, sha256, data, matcher, settings: raw.settings, budget }
+}
+
+fn check_digest(field: &str, digest: &str, problem: &mut impl FnMut(&str, String)) -> String {
+    if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        problem(field, "must be 64 hexadecimal digits".to_owned());
+    }
+    digest.to_ascii_lowercase()
+}
+
+fn check_data(
+    file: Option<String>,
+    sha256: Option<String>,
+    problem: &mut impl FnMut(&str, String),
+) -> Option<DataFile> {
+    match (file, sha256) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            problem("dataSha256", "is there without data: name the file, such as data: data.json".to_owned());
+            None
+        }
+        (Some(file), None) => {
+            problem("data", format!("{file:?} is there without dataSha256: add the file's SHA-256"));
+            None
+        }
+        (Some(file), Some(sha256)) => {
+            // Files of this kind that no entry names are refused, so one that is forgotten is never silently missing.
+            if !is_plain_file_name(&file) || !is_data_file(&file) {
+                problem("data", format!("must be the name of a .json file in the directory, not {file:?}"));
+            }
+            let sha256 = check_digest("dataSha256", &sha256, problem);
+            Some(DataFile { file, sha256 })
+        }
+    }
 }
 
 fn check_match(raw: RawMatch, problem: &mut impl FnMut(&str, String)) -> Matcher {
@@ -173,6 +216,11 @@ pub(super) fn is_dns_label(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
+/// Whether a file of this name holds data.
+pub(super) fn is_data_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+}
+
 fn is_plain_file_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 255 && !text.starts_with('.') && !text.contains(['/', '\\', '\0'])
 }
@@ -197,7 +245,7 @@ mod tests {
         let entries = parse(&module("")).unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].budget, Budget::default());
-        assert!(entries[0].settings.is_empty());
+        assert!(entries[0].settings.is_empty() && entries[0].data.is_none());
     }
 
     #[test]
@@ -218,11 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn a_data_file_is_named_with_its_digest() {
+        let digest = "A".repeat(64);
+        let entry = parse(&module(&format!(", data: rates.json, dataSha256: \"{digest}\""))).unwrap().remove(0);
+        let data = entry.data.unwrap();
+        assert_eq!((data.file.as_str(), data.sha256), ("rates.json", digest.to_ascii_lowercase()));
+    }
+
+    #[test]
     fn what_is_out_of_bounds_is_told_all_at_once() {
         let yaml = "modules:\n\
             - {name: A, module: ../a.wasm, sha256: abc, mode: shadow, budget: {deadline: 2s, memoryBytes: 1, outputBytes: 0}}\n\
             - {name: b, module: b/c.wasm, sha256: abc, mode: enforce, match: {actions: [], namespaces: [\"a*b\"]}}\n\
-            - {name: b, module: b.wasm, sha256: abc, mode: enforce, match: {namespaces: []}}\n";
+            - {name: b, module: b.wasm, sha256: abc, mode: enforce, match: {namespaces: []}}\n\
+            - {name: c, module: c.wasm, sha256: abc, mode: enforce, data: data.json}\n\
+            - {name: d, module: d.wasm, sha256: abc, mode: enforce, dataSha256: abc}\n\
+            - {name: e, module: e.wasm, sha256: abc, mode: enforce, data: ../data.yaml, dataSha256: abc}\n";
         let refusal = refusal(yaml);
         for part in [
             "module \"A\": name must",
@@ -237,6 +296,10 @@ mod tests {
             "module \"b\": match.namespaces has \"a*b\"",
             "module \"b\": match.namespaces must",
             "the name \"b\" is taken twice",
+            "module \"c\": data \"data.json\" is there without dataSha256",
+            "module \"d\": dataSha256 is there without data",
+            "module \"e\": data must be the name of a .json file in the directory, not \"../data.yaml\"",
+            "module \"e\": dataSha256 must be 64 hexadecimal digits",
         ] {
             assert!(refusal.contains(part), "{part} is not in {refusal}");
         }

@@ -31,6 +31,11 @@ impl Matcher {
     pub(super) fn matches(&self, input: &Input) -> Matching {
         let namespace = &input.target.namespace;
         let action = self.actions.as_ref().is_none_or(|actions| actions.contains(&input.action));
+        if input.action == Action::Describe {
+            // It is about no namespace, so only modules that are bound to none decide about it.
+            let unbound = self.namespaces.is_none() && self.namespace_labels.is_empty();
+            return if action && unbound { Matching::Yes } else { Matching::No };
+        }
         let named = self.namespaces.as_ref().is_none_or(|patterns| patterns.iter().any(|p| p.matches(namespace)));
         if !(action && named) {
             return Matching::No;
@@ -41,6 +46,15 @@ impl Matcher {
         let Some(labels) = &input.target.namespace_labels else { return Matching::Unknown };
         let labelled = self.namespace_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
         if labelled { Matching::Yes } else { Matching::No }
+    }
+
+    /// A namespace whose name matches.
+    pub(super) fn example_namespace(&self) -> String {
+        match self.namespaces.as_ref().and_then(|patterns| patterns.first()) {
+            None => "default".to_owned(),
+            Some(NamespacePattern::Exact(name)) => name.clone(),
+            Some(NamespacePattern::Prefix(prefix)) => format!("{prefix}x"),
+        }
     }
 }
 
@@ -55,7 +69,7 @@ impl NamespacePattern {
     /// `*`, `team-*` or `team-a`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('*') {
-            // Any beginning of a label is a label once something is put after it.
+            // Any beginning of a label is a label once something is put after it; [`Matcher::example_namespace`] relies on it.
             Some(prefix) if is_dns_label(&format!("{prefix}x")) => Some(Self::Prefix(prefix.to_owned())),
             None if is_dns_label(text) => Some(Self::Exact(text.to_owned())),
             _ => None,

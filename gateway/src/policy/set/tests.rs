@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::policy::rego::testing::{Fake, LOOP};
-use crate::policy::testing::{Written, module, write};
+use crate::policy::testing::{Written, module, sha256, write};
 
 fn loaded(modules: &[Written]) -> (TempDir, Result<PolicySet, SetError>) {
     let directory = TempDir::new().unwrap();
@@ -90,11 +90,111 @@ fn files_without_end_are_not_read_to_it() {
     assert!(refusal(&directory).ends_with("a.wasm is longer than 33554432 bytes"));
 }
 
+/// What a module sees as `data`: it answers with that, which is no verdict and so is told.
+fn data_of(more: &str, files: &[(&str, &str)]) -> String {
+    let directory = TempDir::new().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    write(directory.path(), &[module("a", &Fake::evaluating("(local.get 2)")).with(more)]);
+    refusal(&directory).split_once("answered get with: ").unwrap().1.to_owned()
+}
+
+/// The fields of an entry that name `file` with this content.
+fn naming(file: &str, text: &str) -> String {
+    format!(", data: {file}, dataSha256: {}", sha256(text.as_bytes()))
+}
+
 #[test]
-fn settings_reach_the_module_as_data() {
-    // The module answers with its data, which is no verdict and is quoted in the error.
-    let (_directory, set) =
-        loaded(&[module("a", &Fake::evaluating("(local.get 2)")).with(", settings: {max: 3, who: [\"é\"]}")]);
-    let answer = set.unwrap().modules()[0].module.evaluate(b"{}", Timestamp::UNIX_EPOCH).unwrap_err().to_string();
-    assert!(answer.contains("invalid type: map, expected a sequence"), "{answer}");
+fn settings_and_the_data_file_reach_the_module_as_data() {
+    let settings = ", settings: {max: 3, who: [\"é\"]}";
+    assert_eq!(data_of(settings, &[]), r#"{"settings":{"max":3,"who":["é"]}}"#);
+    let (data, both) = (r#"{"rates": {"a": 1.50}}"#, r#"{"settings":{"max":3,"who":["é"]},"rates": {"a": 1.50}}"#);
+    assert_eq!(data_of(&format!("{settings}{}", naming("rates.json", data)), &[("rates.json", data)]), both);
+}
+
+#[test]
+fn a_data_file_is_pinned_and_is_part_of_the_digest() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("data.json");
+    let set = |pinned: &str, text: &str| {
+        fs::write(&file, text).unwrap();
+        write(directory.path(), &[module("a", &Fake::default()).with(&naming("data.json", pinned))]);
+        PolicySet::load(&Engine::new().unwrap(), directory.path())
+    };
+    let first = set("{}", "{}").unwrap().digest().to_string();
+    assert_ne!(first, set("{\"a\": 1}", "{\"a\": 1}").unwrap().digest().to_string());
+    let torn = set("{}", "{\"a\": 1}").unwrap_err();
+    assert!(torn.to_string().contains("its data: the sha256 of data.json is ") && torn.may_pass(), "{torn}");
+    let wrong = set("[]", "[]").unwrap_err();
+    assert!(wrong.to_string().contains("its data: data.json: it is no JSON object") && !wrong.may_pass(), "{wrong}");
+    fs::File::create(&file).unwrap().set_len(data::BYTES + 1).unwrap();
+    assert!(refusal(&directory).ends_with("data.json is longer than 1048576 bytes"));
+    fs::remove_file(&file).unwrap();
+    assert!(refusal(&directory).contains("data.json cannot be read: "));
+}
+
+#[test]
+fn a_data_file_that_no_module_names_is_refused_with_the_way_to_name_it() {
+    let directory = TempDir::new().unwrap();
+    write(directory.path(), &[module("a", &Fake::default())]);
+    for (name, refused) in [("notes.txt", false), (".data.json", false), ("Data.JSON", true)] {
+        let file = directory.path().join(name);
+        fs::write(&file, "{}").unwrap();
+        let loaded = PolicySet::load(&Engine::new().unwrap(), directory.path());
+        assert_eq!(loaded.is_err(), refused, "{name}");
+        if let Err(error) = loaded {
+            assert!(error.to_string().contains("`data: Data.JSON` and `dataSha256: …`"), "{error}");
+        }
+        fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn a_module_is_asked_what_its_match_lets_through_and_nothing_else() {
+    // Undefined for all but get.
+    let at = r#"{"apiVersion":"scalegate.dev/v1","client":"#.len();
+    let only_get = |more: &str| {
+        let body = format!(
+            "(local $at i32) (local.set $at (i32.add (local.get 3) (i32.const {at})))
+             (block $found (loop $next
+               (br_if $found (i32.eq (i32.load (local.get $at)) (i32.const 0x69746361)))
+               (local.set $at (i32.add (local.get $at) (i32.const 1))) (br $next)))
+             (if (result i32) (i32.eq (i32.load8_u (i32.add (local.get $at) (i32.const 9))) (i32.const {}))
+               (then (i32.const 4096)) (else (i32.const 8192)))",
+            b'g'
+        );
+        let fake = Fake { imports: r#"(data (i32.const 8192) "[]\00")"#.to_owned(), ..Fake::evaluating(body) };
+        loaded(&[module("a", &fake).with(more)]).1
+    };
+    for more in [
+        ", match: {actions: [get]}",
+        ", match: {actions: [get], namespaces: [\"team-*\"]}",
+        ", match: {actions: [get], namespaceLabels: {tier: web}}",
+        // A module that is bound to namespaces is never asked to describe the policies.
+        ", match: {actions: [get, describe], namespaces: [shop]}",
+    ] {
+        assert!(only_get(more).is_ok(), "{more}: {}", only_get(more).unwrap_err());
+    }
+    for (more, action) in [
+        ("", "set"),
+        (", match: {actions: [release, get]}", "release"),
+        (", match: {actions: [describe]}", "describe"),
+        (", match: {namespaces: [shop], namespaceLabels: {tier: web}}", "set"),
+    ] {
+        let told = only_get(more).unwrap_err().to_string();
+        let expected =
+            format!("module \"a\" (a.wasm): asked about {action}, scalegate/verdict is undefined for this input; ");
+        assert!(told.starts_with(&expected), "{more}: {told}");
+    }
+}
+
+#[test]
+fn a_missed_deadline_at_load_may_pass() {
+    let looping = module("a", &Fake::evaluating(LOOP));
+    let (_directory, set) = loaded(&[Written { more: ", budget: {deadline: 2ms}".to_owned(), ..looping }]);
+    let error = set.unwrap_err();
+    assert!(error.may_pass(), "{error}");
+    let (_directory, set) = loaded(&[module("a", &Fake::evaluating("unreachable"))]);
+    assert!(!set.unwrap_err().may_pass());
 }

@@ -10,7 +10,7 @@ use super::*;
 #[derive(Debug, Clone)]
 struct World {
     target: ReplicaTarget,
-    deployment: Option<Deployment>,
+    workload: Option<Workload>,
     autoscalers: Vec<Arc<Autoscaler>>,
     corrections: Corrections,
     unrecorded: Vec<Change>,
@@ -24,10 +24,10 @@ impl World {
         target.spec.requested_by = Some("uri:spiffe://example.org/ci".to_owned());
         target.spec.reason = Some("launch".to_owned());
         target.spec.decision_id = Some("d-1".to_owned());
-        let deployment = fixtures::deployment("demo", "web", replicas);
+        let workload = fixtures::deployment("demo", "web", replicas);
         Self {
             target,
-            deployment: Some(deployment),
+            workload: Some(workload),
             autoscalers: Vec::new(),
             corrections: Corrections::default(),
             unrecorded: Vec::new(),
@@ -47,7 +47,7 @@ impl World {
     fn plan(&self) -> Plan {
         plan(&Seen {
             target: &self.target,
-            deployment: self.deployment.as_ref(),
+            workload: self.workload.as_ref(),
             autoscalers: &self.autoscalers,
             corrections: &self.corrections,
             unrecorded: &self.unrecorded,
@@ -58,13 +58,13 @@ impl World {
     /// Plans, and does to the world what executing the plan does.
     fn act(&mut self) -> Plan {
         let plan = self.plan();
-        if let (Some(scale), Some(deployment)) = (&plan.scale, &mut self.deployment) {
+        if let (Some(scale), Some(workload)) = (&plan.scale, &mut self.workload) {
             if scale.cause == Cause::Drift {
-                self.corrections.record(self.now, deployment.replicas_manager.as_deref());
+                self.corrections.record(self.now, workload.replicas_manager.as_deref());
             }
-            deployment.replicas = scale.change.to;
-            deployment.rollout = after_scale(deployment.rollout);
-            deployment.replicas_manager = Some("scalegate".to_owned());
+            workload.replicas = scale.change.to;
+            workload.rollout = after_scale(workload.rollout);
+            workload.replicas_manager = Some("scalegate".to_owned());
         }
         if let Some(status) = &plan.status {
             self.target.status = Some(status.clone());
@@ -74,15 +74,15 @@ impl World {
     }
 
     fn roll_out(&mut self) {
-        let deployment = self.deployment.as_mut().unwrap();
-        deployment.ready = deployment.replicas;
-        deployment.rollout = Rollout::Complete;
+        let workload = self.workload.as_mut().unwrap();
+        workload.ready = workload.replicas;
+        workload.rollout = Rollout::Complete;
     }
 
     fn drift(&mut self, replicas: i32, manager: &str) {
-        let deployment = self.deployment.as_mut().unwrap();
-        deployment.replicas = replicas;
-        deployment.replicas_manager = Some(manager.to_owned());
+        let workload = self.workload.as_mut().unwrap();
+        workload.replicas = replicas;
+        workload.replicas_manager = Some(manager.to_owned());
     }
 
     fn request(&mut self, replicas: i32, decision: &str) {
@@ -132,8 +132,8 @@ fn are(expected: [(bool, &str); 4]) -> [(bool, String); 4] {
 fn a_new_target_is_applied_with_the_version_that_was_decided_on() {
     let mut world = World::new(3, 6);
     let scale = world.act().scale.unwrap();
-    let deployment = world.deployment.as_ref().unwrap();
-    assert_eq!((scale.resource_version, scale.uid), (deployment.resource_version.clone(), deployment.uid.clone()));
+    let workload = world.workload.as_ref().unwrap();
+    assert_eq!((scale.resource_version, scale.uid), (workload.resource_version.clone(), workload.uid.clone()));
     assert_eq!((scale.cause, scale.change.from, scale.change.to), (Cause::Change, 3, 6));
     assert_eq!(world.history(), [(3, 6, Some("d-1"), Some("launch"))]);
     assert_eq!(
@@ -164,8 +164,8 @@ fn ready_is_told_apart_from_applied() {
         (Rollout::Paused, 6, (false, "Paused")),
     ] {
         let mut world = World::settled(6);
-        let deployment = world.deployment.as_mut().unwrap();
-        (deployment.rollout, deployment.ready) = (rollout, ready);
+        let workload = world.workload.as_mut().unwrap();
+        (workload.rollout, workload.ready) = (rollout, ready);
         assert_eq!(world.act().scale, None);
         let [(holds, reason), _, (synced, _), _] = world.conditions();
         assert_eq!(((holds, reason.as_str()), synced), (expected, true), "{rollout:?} {ready}");
@@ -192,7 +192,7 @@ fn zero_is_a_count_like_others() {
 #[test]
 fn without_the_deployment_nothing_is_written_but_the_status() {
     let mut world = World::new(3, 6);
-    world.deployment = None;
+    world.workload = None;
     let plan = world.act();
     assert_eq!((plan.scale, plan.event), (None, None));
     assert_eq!(
@@ -222,7 +222,7 @@ fn a_deployment_that_was_made_anew_is_refused() {
     let found = world.condition("TargetFound");
     assert_eq!((found.status.as_str(), found.reason.as_str()), ("False", "UidMismatch"));
 
-    let uid = world.deployment.as_ref().unwrap().uid.clone();
+    let uid = world.workload.as_ref().unwrap().uid.clone();
     world.target.metadata.owner_references = Some(vec![owner("gone"), owner(&uid)]);
     let scale = world.act().scale.unwrap();
     assert_eq!(scale.cause, Cause::Change, "the decision was never applied before");
@@ -274,8 +274,8 @@ fn drift_is_corrected_and_its_manager_named_but_never_put_down_to_the_requester(
 #[test]
 fn drift_by_nobody_known_is_corrected_too() {
     let mut world = World::settled(6);
-    world.deployment.as_mut().unwrap().replicas = 7;
-    world.deployment.as_mut().unwrap().replicas_manager = None;
+    world.workload.as_mut().unwrap().replicas = 7;
+    world.workload.as_mut().unwrap().replicas_manager = None;
     world.act();
     assert_eq!(world.history().last().unwrap().3, Some("drift corrected, set by an unknown manager"));
 }
@@ -380,7 +380,7 @@ fn a_refusal_is_told_once_and_the_change_stays_a_change() {
     let told = |world: &World| {
         let seen = Seen {
             target: &world.target,
-            deployment: world.deployment.as_ref(),
+            workload: world.workload.as_ref(),
             autoscalers: &[],
             corrections: &world.corrections,
             unrecorded: &[],
@@ -405,8 +405,8 @@ fn worlds() -> Vec<World> {
             for ready in 0..3 {
                 for past in 0..7 {
                     let mut world = World::new(replicas, wanted);
-                    let deployment = world.deployment.as_mut().unwrap();
-                    (deployment.rollout, deployment.ready) = (rollout, ready);
+                    let workload = world.workload.as_mut().unwrap();
+                    (workload.rollout, workload.ready) = (rollout, ready);
                     put_past(&mut world, past);
                     worlds.push(world);
                 }
@@ -419,7 +419,7 @@ fn worlds() -> Vec<World> {
 fn put_past(world: &mut World, past: u8) {
     match past {
         0 => {}
-        1 => world.deployment = None,
+        1 => world.workload = None,
         2 => world.autoscale(),
         3 => drop(world.act()),
         4 => {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::workload::WorkloadRef;
 use kube::core::Expression;
 
 use super::super::fixtures::{Object, deployment, target};
@@ -11,11 +12,17 @@ use super::super::kind::{AutoscalerKind, DeploymentKind};
 use super::super::{Replicas, Version};
 use super::*;
 
-fn name(namespace: &str, name: &str) -> DeploymentName {
-    DeploymentName::new(namespace, name)
+const KIND: WorkloadKind = WorkloadKind::Deployment;
+
+fn name(namespace: &str, name: &str) -> WorkloadRef {
+    WorkloadRef::deployment(namespace, name)
 }
 
-fn autoscaler(of: &DeploymentName, name: &str) -> Object {
+fn object(namespace: &str, name: &str) -> ObjectName {
+    ObjectName::new(namespace, name)
+}
+
+fn autoscaler(of: &WorkloadRef, name: &str) -> Object {
     let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: name.into(), min: 1, max: 5 };
     Object::Autoscaler { of: of.clone(), autoscaler }
 }
@@ -37,8 +44,8 @@ fn pages(replicas: &Replicas, namespace: Option<&str>, selector: &Selector, limi
     let mut pages = Vec::new();
     let mut after = None;
     loop {
-        let page = replicas.page(namespace, after.as_ref(), selector, limit);
-        pages.push(page.items.iter().map(|item| item.name.to_string()).collect());
+        let page = replicas.page(KIND, namespace, after.as_ref(), selector, limit);
+        pages.push(page.items.iter().map(|item| format!("{}/{}", item.name.namespace, item.name.name)).collect());
         after = page.next;
         if after.is_none() {
             return pages;
@@ -79,9 +86,9 @@ fn a_selector_chooses_by_label() {
 fn a_position_outside_the_namespace_brings_nothing_from_others() {
     let replicas = cluster();
     let everything = Selector::default();
-    let names = |after: &DeploymentName| {
-        let page = replicas.page(Some("b"), Some(after), &everything, 100);
-        page.items.iter().map(|item| item.name.to_string()).collect::<Vec<_>>()
+    let names = |after: &WorkloadRef| {
+        let page = replicas.page(KIND, Some("b"), Some(after), &everything, 100);
+        page.items.iter().map(|item| format!("{}/{}", item.name.namespace, item.name.name)).collect::<Vec<_>>()
     };
     assert_eq!(names(&name("a", "two")), ["b/four", "b/one", "b/three", "b/two"]);
     assert_eq!(names(&name("b", "one")), ["b/three", "b/two"]);
@@ -91,11 +98,11 @@ fn a_position_outside_the_namespace_brings_nothing_from_others() {
 #[test]
 fn a_deployment_deleted_between_pages_does_not_stop_the_list() {
     let replicas = cluster();
-    let page = replicas.page(Some("b"), None, &Selector::default(), 1);
+    let page = replicas.page(KIND, Some("b"), None, &Selector::default(), 1);
     let after = page.next.unwrap();
     replicas.delete_deployment(&after);
-    let rest = replicas.page(Some("b"), Some(&after), &Selector::default(), 100);
-    let rest: Vec<_> = rest.items.iter().map(|item| item.name.to_string()).collect();
+    let rest = replicas.page(KIND, Some("b"), Some(&after), &Selector::default(), 100);
+    let rest: Vec<_> = rest.items.iter().map(|item| format!("{}/{}", item.name.namespace, item.name.name)).collect();
     assert_eq!(rest, ["b/one", "b/three", "b/two"]);
 }
 
@@ -123,7 +130,7 @@ fn an_observation_brings_together_what_is_known_about_a_name() {
         autoscaler(&name("demo", "other"), "elsewhere"),
     ]);
     let seen = replicas.observe(&web);
-    assert_eq!(seen.deployment.as_ref().map(|deployment| deployment.replicas), Some(3));
+    assert_eq!(seen.workload.as_ref().map(|deployment| deployment.replicas), Some(3));
     assert_eq!(seen.target.as_ref().map(|target| target.spec.replicas), Some(4));
     assert_eq!(seen.autoscalers.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
     assert_eq!(seen.namespace_labels.as_deref(), Some(&labels));
@@ -132,7 +139,7 @@ fn an_observation_brings_together_what_is_known_about_a_name() {
     assert_eq!(replicas.targets(), [web]);
 
     let unknown = replicas.observe(&name("nowhere", "web"));
-    assert!(unknown.deployment.is_none() && unknown.namespace_labels.is_none() && unknown.autoscalers.is_empty());
+    assert!(unknown.workload.is_none() && unknown.namespace_labels.is_none() && unknown.autoscalers.is_empty());
     assert!(unknown.version().is_none());
 }
 
@@ -156,7 +163,7 @@ async fn an_autoscaler_that_turns_to_another_deployment_changes_both() {
     assert_eq!(replicas.observe(&web).autoscalers.len(), 0);
     assert_eq!(replicas.observe(&api).autoscalers.len(), 1);
 
-    replicas.0.put::<AutoscalerKind>(&name("demo", "scaler"), None);
+    replicas.0.put::<AutoscalerKind>(&object("demo", "scaler"), None);
     assert_eq!(changes.next().await, Change::One(api.clone()));
     assert_eq!(replicas.observe(&api).autoscalers.len(), 0);
 }
@@ -176,10 +183,10 @@ fn a_relist_of_autoscalers_indexes_them_anew() {
     let (web, api) = (name("demo", "web"), name("demo", "api"));
     let replicas = Replicas::from_objects([autoscaler(&web, "old")]);
     let scaling = Scaling {
-        deployment: api.clone(),
+        workload: api.clone(),
         autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
     };
-    let listed = BTreeMap::from([(name("demo", "new"), scaling)]);
+    let listed = BTreeMap::from([(object("demo", "new"), scaling)]);
     replicas.0.replace::<AutoscalerKind>(&Scope::cluster(), listed, &BTreeSet::new());
     assert!(replicas.observe(&web).autoscalers.is_empty());
     assert_eq!(replicas.observe(&api).autoscalers.len(), 1);
@@ -188,8 +195,8 @@ fn a_relist_of_autoscalers_indexes_them_anew() {
 #[test]
 fn a_relist_of_a_namespace_forgets_what_is_gone_there_and_nothing_else() {
     let replicas = cluster();
-    let listed = BTreeMap::from([(name("a", "new"), deployment("a", "new", 1))]);
-    let undecodable = BTreeSet::from([name("a", "two"), name("b", "one")]);
+    let listed = BTreeMap::from([(object("a", "new"), deployment("a", "new", 1))]);
+    let undecodable = BTreeSet::from([object("a", "two"), object("b", "one")]);
     replicas.0.replace::<DeploymentKind>(&Scope::namespace("a"), listed, &undecodable);
     let all = ["a/new", "a/two", "a-b/one", "b/four", "b/one", "b/three", "b/two"];
     assert_eq!(pages(&replicas, None, &Selector::default(), 100), [all.to_vec()]);
@@ -200,10 +207,10 @@ fn a_relist_of_a_namespaces_autoscalers_indexes_that_namespace_anew() {
     let (here, gone, elsewhere) = (name("a", "one"), name("a", "two"), name("b", "one"));
     let replicas = Replicas::from_objects([autoscaler(&gone, "old"), autoscaler(&elsewhere, "stays")]);
     let scaling = Scaling {
-        deployment: here.clone(),
+        workload: here.clone(),
         autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
     };
-    let listed = BTreeMap::from([(name("a", "new"), scaling)]);
+    let listed = BTreeMap::from([(object("a", "new"), scaling)]);
     replicas.0.replace::<AutoscalerKind>(&Scope::namespace("a"), listed, &BTreeSet::new());
     let count = |name| replicas.observe(name).autoscalers.len();
     assert_eq!((count(&here), count(&gone), count(&elsewhere)), (1, 0, 1));
@@ -228,7 +235,7 @@ async fn who_waits_for_a_state_gets_it_whatever_else_changes() {
         let replicas = replicas.clone();
         tokio::spawn(async move {
             let deadline = Instant::now() + Duration::from_secs(5);
-            let wanted = |seen: &Observation| seen.deployment.as_ref().is_some_and(|d| d.replicas == 9);
+            let wanted = |seen: &Observation| seen.workload.as_ref().is_some_and(|d| d.replicas == 9);
             replicas.wait_until(&name("a", "one"), deadline, wanted).await
         })
     };
@@ -237,13 +244,13 @@ async fn who_waits_for_a_state_gets_it_whatever_else_changes() {
         replicas.put(Object::Deployment(deployment("a", "one", count)));
         tokio::task::yield_now().await;
     }
-    assert_eq!(waiting.await.unwrap().unwrap().deployment.unwrap().replicas, 9);
+    assert_eq!(waiting.await.unwrap().unwrap().workload.unwrap().replicas, 9);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_state_that_holds_already_is_not_waited_for() {
     let replicas = cluster();
-    let seen = replicas.wait_until(&name("a", "one"), Instant::now(), |seen| seen.deployment.is_some()).await;
+    let seen = replicas.wait_until(&name("a", "one"), Instant::now(), |seen| seen.workload.is_some()).await;
     assert!(seen.is_ok());
 }
 
@@ -252,6 +259,6 @@ async fn waiting_ends_at_the_deadline_with_the_last_state() {
     let replicas = cluster();
     let deadline = Instant::now() + Duration::from_secs(5);
     let timed_out = replicas.wait_until(&name("a", "one"), deadline, |seen| seen.target.is_some()).await.unwrap_err();
-    assert!(timed_out.last.deployment.is_some());
+    assert!(timed_out.last.workload.is_some());
     assert_eq!(Instant::now(), deadline);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use crate::workload::WorkloadRef;
 use serde_json::json;
 
 use super::*;
@@ -45,14 +46,14 @@ fn allowed() -> AllowedAnnotations {
     AllowedAnnotations::new(vec!["scalegate.dev/*".into(), "exact".into()])
 }
 
-fn decoded(object: Value) -> Deployment {
+fn decoded(object: Value) -> Workload {
     deployment(object, &allowed()).unwrap()
 }
 
 #[test]
 fn a_deployment_keeps_only_what_is_needed() {
     let web = decoded(web());
-    assert_eq!(web.name, DeploymentName::new("demo", "web"));
+    assert_eq!(web.name, WorkloadRef::deployment("demo", "web"));
     assert_eq!((web.uid.as_str(), web.resource_version.as_str(), web.generation), ("u1", "41", 3));
     assert_eq!((web.replicas, web.ready, web.available, web.updated), (4, 4, 4, 4));
     assert_eq!(web.rollout, Rollout::Complete);
@@ -114,7 +115,7 @@ fn only_autoscalers_of_deployments_are_kept() {
         .unwrap()
     };
     let scaling = hpa("apps/v1", "Deployment").unwrap();
-    assert_eq!(scaling.deployment, DeploymentName::new("demo", "web"));
+    assert_eq!(scaling.workload, WorkloadRef::deployment("demo", "web"));
     assert_eq!((scaling.autoscaler.min, scaling.autoscaler.max), (1, 7));
     assert_eq!(hpa("apps/v1", "StatefulSet"), None);
     assert_eq!(hpa("argoproj.io/v1alpha1", "Deployment"), None);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::workload::WorkloadRef;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::super::fixtures::fake_api::{Call, FakeApi, Stream, fake_api};
 use super::super::fixtures::{self, Object};
 use super::super::kind::{DeploymentKind, NamespaceKind};
-use super::super::{Change, Changes, ContactState, DeploymentName, Replicas, Watched};
+use super::super::{Change, Changes, ContactState, Replicas, Watched};
 use super::*;
 
 /// A watch of one kind on a fake API server.
@@ -66,7 +67,7 @@ impl Fixture {
     }
 
     fn count(&self, name: &str) -> Option<i32> {
-        self.replicas.observe(&demo(name)).deployment.map(|deployment| deployment.replicas)
+        self.replicas.observe(&demo(name)).workload.map(|workload| workload.replicas)
     }
 
     fn contact(&self) -> super::super::WatchContact {
@@ -80,8 +81,8 @@ impl Fixture {
     }
 }
 
-fn demo(name: &str) -> DeploymentName {
-    DeploymentName::new("demo", name)
+fn demo(name: &str) -> WorkloadRef {
+    WorkloadRef::deployment("demo", name)
 }
 
 fn deployment(name: &str, version: &str, replicas: i32) -> Value {
@@ -343,7 +344,7 @@ fn demo_and_other() -> [Scope; 2] {
 #[tokio::test(start_paused = true)]
 async fn a_watch_of_one_namespace_asks_for_that_one_and_leaves_the_others_as_they_are() {
     let mut fixture = watching_in::<DeploymentKind>(&demo_and_other());
-    let elsewhere = DeploymentName::new("other", "web");
+    let elsewhere = WorkloadRef::deployment("other", "web");
     fixture.replicas.put(Object::Deployment(fixtures::deployment("other", "web", 7)));
     assert_eq!(fixture.changes.next().await, Change::One(elsewhere.clone()));
 
@@ -358,7 +359,7 @@ async fn a_watch_of_one_namespace_asks_for_that_one_and_leaves_the_others_as_the
     fixture.api.next().await.list("90", &[deployment("web", "80", 8)], None);
     assert_eq!(fixture.changes.next().await, Change::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(8)));
-    assert_eq!(fixture.replicas.observe(&elsewhere).deployment.map(|deployment| deployment.replicas), Some(7));
+    assert_eq!(fixture.replicas.observe(&elsewhere).workload.map(|workload| workload.replicas), Some(7));
 }
 
 #[tokio::test(start_paused = true)]

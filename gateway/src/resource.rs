@@ -2,10 +2,16 @@
 
 #![allow(unreachable_pub, reason = "the schema's derive repeats the type where it cannot be reached")]
 
+mod crd;
+
+pub use crd::{CrdError, crd, crd_yaml};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use crate::workload::WorkloadKind;
 
 /// The most bytes of a reason.
 pub const MAX_REASON_BYTES: usize = 512;
@@ -102,9 +108,9 @@ pub struct ScaleTargetRef {
 }
 
 impl ScaleTargetRef {
-    /// The Deployment `name`.
-    pub fn deployment(name: impl Into<String>) -> Self {
-        Self { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: name.into() }
+    /// The workload `name` of a kind.
+    pub fn new(kind: WorkloadKind, name: impl Into<String>) -> Self {
+        Self { api_version: kind.api_version().to_owned(), kind: kind.as_str().to_owned(), name: name.into() }
     }
 }
 

@@ -1,0 +1,173 @@
+//! Why a directory holds no set of policies that can be used.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::{DataError, ManifestError};
+use crate::policy::rego::{EvalError, LoadError};
+
+/// Why a directory holds no set of policies that can be used.
+#[derive(Debug, Error)]
+pub enum SetError {
+    /// `policies.yaml` cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// `policies.yaml` is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Modules are wrong; all of them are told.
+    #[error("{}", listed(.0))]
+    Modules(Vec<ModuleProblem>),
+    /// Files with data lie in the directory that no module would see.
+    #[error("{}", unnamed(.0))]
+    Unnamed(BTreeSet<String>),
+}
+
+impl SetError {
+    /// Whether the next look may see something else although no file changes: half of an update was seen.
+    pub(in crate::policy) fn may_pass(&self) -> bool {
+        match self {
+            Self::Read(_) => true,
+            Self::Manifest(_) | Self::Unnamed(_) => false,
+            Self::Modules(problems) => problems.iter().any(|problem| problem.error.may_pass()),
+        }
+    }
+}
+
+/// The problems in one line; in further lines the answers that are no verdicts, which only those may see who may read
+/// settings.
+fn listed(problems: &[ModuleProblem]) -> String {
+    let answer = |problem: &ModuleProblem| match &problem.error {
+        ModuleError::Probe { action, cause: EvalError::Malformed { answer, .. } } => {
+            Some(format!("module {:?} answered {action} with: {answer}", problem.name))
+        }
+        _ => None,
+    };
+    let told = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    [told].into_iter().chain(problems.iter().filter_map(answer)).collect::<Vec<_>>().join("\n")
+}
+
+fn unnamed(files: &BTreeSet<String>) -> String {
+    let problem = |file| {
+        format!(
+            "{file} is in the directory, but policies.yaml does not name it, so no module would see it: give the module that reads it `data: {file}` and `dataSha256: …`, its SHA-256, or take it away"
+        )
+    };
+    files.iter().map(problem).collect::<Vec<_>>().join("; ")
+}
+
+/// What is wrong with one module.
+#[derive(Debug, Error)]
+#[error("module {name:?} ({file}): {error}")]
+pub struct ModuleProblem {
+    /// Its name in `policies.yaml`.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// What is wrong.
+    #[source]
+    pub error: ModuleError,
+}
+
+/// Why a module cannot be used.
+#[derive(Debug, Error)]
+pub enum ModuleError {
+    /// Its file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its file is not the one that `policies.yaml` means.
+    #[error("its sha256 is {found}, not {expected}")]
+    Digest {
+        /// In `policies.yaml`.
+        expected: String,
+        /// Of the file.
+        found: String,
+    },
+    /// It is no policy.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Its data file is not the one that `policies.yaml` means.
+    #[error("its data: the sha256 of {file} is {found}, not {expected}")]
+    DataDigest {
+        /// The file.
+        file: String,
+        /// In `policies.yaml`.
+        expected: String,
+        /// Of the file.
+        found: String,
+    },
+    /// Its data file cannot be used.
+    #[error("its data: {file}: {problem}")]
+    Data {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        problem: DataError,
+    },
+    /// It gave no verdict on one of the questions that the gateway asks before it serves.
+    #[error("asked about {action}, {cause}{}", advice(cause))]
+    Probe {
+        /// The action.
+        action: &'static str,
+        /// What came instead of a verdict.
+        #[source]
+        cause: EvalError,
+    },
+}
+
+/// What to do about a module that gave no verdict, where that is the module's own doing.
+fn advice(cause: &EvalError) -> &'static str {
+    match cause {
+        EvalError::Undefined => {
+            "; a verdict must come for every question: give the rule a default, such as default verdict := {\"allow\": false, \"reasons\": [\"why\"]}, or leave actions that it does not decide out of match.actions"
+        }
+        EvalError::Malformed { .. } => {
+            "; a verdict is {\"allow\": true or false, \"reasons\": [texts]}, with maxSeconds (a whole number) and tags (an object of texts) if need be"
+        }
+        EvalError::Deadline(_) => "; give it a greater budget.deadline, or less to do",
+        EvalError::Memory(_) => "; give it a greater budget.memoryBytes, or less to do",
+        EvalError::Output(_) => "; give it a greater budget.outputBytes, or let it say less",
+        _ => "",
+    }
+}
+
+impl ModuleError {
+    /// A file may be half of an update, and a machine may have been too busy to keep a deadline.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Read(_) | Self::Digest { .. } | Self::DataDigest { .. } => true,
+            Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
+            Self::Probe { cause, .. } => matches!(cause, EvalError::Deadline(_)),
+            Self::Data { .. } => false,
+        }
+    }
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The system says no.
+    #[error("{path} cannot be read: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// It is a directory, a device or a pipe.
+    #[error("{path} is no regular file", path = .0.display())]
+    Kind(PathBuf),
+    /// It is too long.
+    #[error("{path} is longer than {limit} bytes", path = .path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+}
