@@ -22,9 +22,10 @@ pub(crate) async fn run(protocol: Protocol, attempts: &[Attempt]) -> Result<Vec<
 }
 
 async fn outcomes(protocol: Protocol, attempt: &Attempt, directory: &Path) -> Result<Vec<Outcome>> {
-    let unsupported = match (attempt.option("body"), attempt.option("kept")) {
-        ("trailers", _) => Some("curl sends no trailers"),
-        (_, "yes") => Some("curl sends a head and a small body at once"),
+    let unsupported = match (attempt.option("body"), attempt.option("kept"), attempt.option("expect")) {
+        ("trailers", ..) => Some("curl sends no trailers"),
+        (_, "yes", _) => Some("curl sends a head and a small body at once"),
+        (.., "417") => Some("curl sends it again after 417, and again"),
         _ => None,
     };
     if let Some(reason) = unsupported {

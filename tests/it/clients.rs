@@ -24,8 +24,8 @@ struct Case {
 
 /// What must come of a try.
 enum Want {
-    /// An answer with one of these statuses and, where it is given, this code.
-    Answer(Vec<u16>, Option<&'static str>),
+    /// An answer with this status and, where it is given, this code.
+    Answer(u16, Option<&'static str>),
     /// The same head as that of an answer to GET, and no body.
     HeadOf { status: u16, length: bool, headers: BTreeMap<&'static str, String> },
     /// A failure that names the alert of this certificate.
@@ -40,7 +40,7 @@ fn tries() -> usize {
 /// A namespace with a Deployment that the gateway shows: the path of its replicas.
 async fn web(suite: &Shared, namespace: &str) -> Result<String> {
     let namespace = suite.namespace(namespace).await?;
-    deployment(&namespace, "web").create(&suite.kube().await?).await?;
+    deployment(&namespace, "web").replicas(3).create(&suite.kube().await?).await?;
     suite.wait_seen(&namespace, "web").await?;
     Ok(suite::replicas(&namespace, "web"))
 }
@@ -111,10 +111,10 @@ impl Want {
     fn fits(&self, language: &str, protocol: Protocol, outcome: &Outcome) -> bool {
         match (self, outcome) {
             (Self::Alert(certificate), Outcome::Failed(error)) => handshakes::names_alert(language, certificate, error),
-            (Self::Answer(statuses, code), Outcome::Answered(reply)) => {
+            (Self::Answer(status, code), Outcome::Answered(reply)) => {
                 let problem: serde_json::Value = serde_json::from_str(&reply.body).unwrap_or_default();
                 let is_coded = code.is_none_or(|code| problem["code"] == code);
-                reply.protocol == protocol.to_string() && statuses.contains(&reply.status) && is_coded
+                reply.protocol == protocol.to_string() && reply.status == *status && is_coded
             }
             (Self::HeadOf { status, length, headers }, Outcome::Answered(reply)) => {
                 reply.protocol == protocol.to_string()

@@ -39,7 +39,7 @@ async fn a_connection_is_kept_after_a_refusal_or_its_end_is_announced() -> Resul
     let path = web(&suite, "kept").await?;
     let post = attempt(&suite, &path).with("method", "POST").with("type", "application/json");
     let post = post.with("body", "length").with("size", 14).with("pause", 2).with("kept", "yes").tries(2 * tries());
-    let want = Want::Answer(vec![405], Some("method_not_allowed"));
+    let want = Want::Answer(405, Some("method_not_allowed"));
     check("kept connections", &[Case { name: "POST of 14 bytes behind its head".to_owned(), attempt: post, want }])
         .await
 }
@@ -48,7 +48,7 @@ async fn a_connection_is_kept_after_a_refusal_or_its_end_is_announced() -> Resul
 fn case(name: &str, attempt: &Attempt, size: usize, status: u16, code: &'static str) -> Case {
     let attempt = attempt.clone().with("body", "length").with("size", size).with("pause", 50);
     let tries = tries().div_ceil(10).max(3);
-    Case { name: name.to_owned(), attempt: attempt.tries(tries), want: Want::Answer(vec![status], Some(code)) }
+    Case { name: name.to_owned(), attempt: attempt.tries(tries), want: Want::Answer(status, Some(code)) }
 }
 
 /// The directory of a certificate that is good and names nobody: `nobody.pem`.
