@@ -24,7 +24,7 @@
 //! - [`resource`]: the types of the custom resource, and its definition.
 //! - [`workload`]: the kinds of workloads, and the name of each workload.
 //! - [`admin`]: probes, metrics and the status of all parts.
-//! - [`telemetry`]: logs.
+//! - [`telemetry`]: logs, and the registry of metrics.
 //! - [`kubernetes`]: the connection to the API server.
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
