@@ -1,10 +1,14 @@
 //! What clients can ask of the gateway.
 //!
-//! [`Operations`] is what can be done, whatever the transport; [`HttpApi`] is the door for HTTP with JSON: it makes an
-//! operation of a request, has it performed, and renders what comes of it. An [`Error`] is the only way in which that fails.
+//! [`Operations`] is what can be done, whatever the transport. Two doors make an operation of a request, have it
+//! performed, and render what comes of it: [`HttpApi`] for HTTP with JSON, and [`GrpcApi`]. An [`Error`] is the only way in
+//! which that fails. [`Api`] chooses the door.
 
+mod call;
 mod cursor;
 mod error;
+mod fields;
+mod grpc;
 mod health;
 mod http;
 mod metrics;
@@ -13,8 +17,49 @@ mod operations;
 mod selector;
 mod view;
 
+use std::time::Duration;
+
+use ::http::header::CONTENT_TYPE;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use crate::listener::{Handler, Peer, ResponseBody};
+
 pub use self::cursor::Cursors;
-pub use self::error::Error;
-pub use self::http::{HttpApi, HttpLimits};
+pub use self::error::{Error, Kind};
+pub use self::grpc::GrpcApi;
+pub use self::http::HttpApi;
 pub use self::metrics::ApiMetrics;
 pub use self::operations::Operations;
+
+/// The limits of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest body, or message of gRPC, in bytes.
+    pub max_body_bytes: usize,
+    /// The longest time from the request's head to the answer.
+    pub request_timeout: Duration,
+}
+
+/// All doors.
+pub struct Api {
+    http: HttpApi,
+    grpc: GrpcApi,
+}
+
+impl Api {
+    /// Both doors, by content type.
+    pub fn new(http: HttpApi, grpc: GrpcApi) -> Self {
+        Self { http, grpc }
+    }
+}
+
+impl Handler for Api {
+    async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+        if grpc::is_grpc(request.version(), request.method(), request.headers().get(CONTENT_TYPE)) {
+            self.grpc.answer(peer, request).await
+        } else {
+            self.http.answer(peer, request).await
+        }
+    }
+}

@@ -22,9 +22,10 @@
 //! - [`reconciler`]: the leader drives Deployments to their targets.
 //! - [`replicas`]: what the cluster holds, as the watches last told it.
 //! - [`resource`]: the types of the custom resource, and its definition.
+//! - [`proto`]: the messages and services of gRPC.
 //! - [`workload`]: the kinds of workloads, and the name of each workload.
 //! - [`admin`]: probes, metrics and the status of all parts.
-//! - [`telemetry`]: logs, and the registry of metrics.
+//! - [`telemetry`]: the log, and the registry of metrics.
 //! - [`kubernetes`]: the connection to the API server.
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
@@ -42,6 +43,7 @@ pub mod kubernetes;
 mod layers;
 pub mod listener;
 pub mod policy;
+pub mod proto;
 pub mod reconciler;
 pub mod replicas;
 pub mod resource;

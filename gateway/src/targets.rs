@@ -1,9 +1,11 @@
 //! The write of a permitted request: one `ReplicaTarget`.
 //!
 //! Each write is fenced by what the decision saw. If the cluster has moved on since, nothing is written, and the caller
-//! lets the cache catch up and asks the policies anew.
+//! lets the cache catch up and asks the policies anew. A write that was begun runs to its end, and its outcome is logged,
+//! although nobody waits for it any more.
 
 mod error;
+mod in_flight;
 mod order;
 
 pub use error::WriteError;
@@ -18,6 +20,7 @@ use crate::policy::{Permit, Release, Set};
 use crate::replicas::Observation;
 use crate::resource::ReplicaTarget;
 
+use self::in_flight::InFlight;
 use self::order::{Order, Write};
 
 /// How long one request to the API server may take.
@@ -33,12 +36,13 @@ const FIELD_MANAGER: &str = "scalegate";
 #[derive(Clone)]
 pub struct Targets {
     client: kube::Client,
+    in_flight: InFlight,
 }
 
 impl Targets {
     /// Writes through `client`.
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { client, in_flight: InFlight::new() }
     }
 
     /// Sets the Deployment's baseline, and who asked for it and why: creates the target, or replaces the spec of the one
@@ -55,7 +59,8 @@ impl Targets {
             reason: action.reason.clone(),
             decision_id: permit.decision().to_string(),
         };
-        self.write(permit.observation(), order).await
+        let (targets, seen) = (self.clone(), permit.observation().clone());
+        self.in_flight.run(async move { targets.write(&seen, order).await }).await
     }
 
     /// Stops managing the Deployment: deletes the target that the decision saw. The Deployment's count stays. Where
@@ -65,7 +70,13 @@ impl Targets {
     ///
     /// See [`WriteError`]; only after [`WriteError::Unavailable`] may something have been written.
     pub async fn release(&self, permit: &Permit<Release>) -> Result<(), WriteError> {
-        self.delete(permit.observation()).await
+        let (targets, seen) = (self.clone(), permit.observation().clone());
+        self.in_flight.run(async move { targets.delete(&seen).await }).await
+    }
+
+    /// Waits until every write that was begun has ended, for a process that is about to end.
+    pub async fn ended(&self) {
+        self.in_flight.ended().await;
     }
 
     async fn write(&self, seen: &Observation, order: Order) -> Result<ReplicaTarget, WriteError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -38,6 +38,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body as it came.
     pub body: Bytes,
+    /// What came after the body.
+    pub trailers: HeaderMap,
 }
 
 /// A connection that is kept.
@@ -98,10 +100,18 @@ impl Client {
 
     /// A kept HTTP/2 connection.
     pub async fn http2(&self) -> Result<Connection> {
+        Ok(Connection::Http2(self.http2_of().await?))
+    }
+
+    /// A connection for requests with bodies of another kind.
+    pub(crate) async fn http2_of<B>(&self) -> Result<http2::SendRequest<B>>
+    where
+        B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+    {
         let io = TokioIo::new(self.tls(b"h2").await?);
         let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
         tokio::spawn(connection);
-        Ok(Connection::Http2(sender))
+        Ok(sender)
     }
 
     /// The certificate, in DER, that the gateway shows to a new connection.
@@ -204,8 +214,10 @@ impl Connection {
             Err(error) => return Err(error.into_error().into()),
         };
         let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Sent::Answered(Answer { status: head.status.as_u16(), headers: head.headers, body }))
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
+        Ok(Sent::Answered(Answer { status, headers, body, trailers }))
     }
 
     /// Whether it has not ended yet.

@@ -6,6 +6,7 @@
 mod binaries;
 mod commands;
 mod node;
+mod paused;
 
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use tokio::sync::Mutex;
 
 pub use self::binaries::ControlPlaneBinaries;
 use self::commands::Files;
+pub use self::paused::Paused;
 use crate::ports::ReservedPort;
 use crate::process::Process;
 use crate::{kubeconfig, poll};

@@ -3,7 +3,7 @@
 //! - [`process`]: child processes that never outlive the harness; [`ports`], [`paths`], [`poll`] help them start.
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
 //! - [`stack`]: the product installed on a cluster.
-//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate.
+//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: its other language.
 //! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
@@ -16,6 +16,7 @@ pub mod controlplane;
 mod curl;
 pub mod fixtures;
 pub mod gateway;
+pub mod grpc;
 pub mod kubeconfig;
 pub mod languages;
 pub mod load;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod abandoned;
 mod admission;
 mod api_reads;
 mod api_writes;
@@ -13,7 +14,9 @@ mod clients;
 mod configuration;
 mod control_plane;
 mod documents;
+mod doors;
 mod fuzz;
+mod health;
 mod leadership;
 mod metrics;
 mod modules;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use thiserror::Error;
+use tonic::Code;
 
 use crate::identity::IdentityError;
 use crate::policy::{DecisionId, Denied};
@@ -34,6 +35,12 @@ pub enum Error {
         /// The methods that it takes, as in the `Allow` header.
         allow: &'static str,
     },
+    /// The contract has it, and this gateway does not yet.
+    #[error("{what} is not supported yet")]
+    NotImplemented {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The body is longer than the limit, in bytes.
     #[error("body over {limit} bytes")]
     BodyTooLarge {
@@ -43,6 +50,9 @@ pub enum Error {
     /// The body is no JSON by its own account.
     #[error("content type is not application/json")]
     UnsupportedMediaType,
+    /// gRPC needs HTTP/2.
+    #[error("gRPC over another protocol than HTTP/2")]
+    HttpVersion,
     /// The client waits, before it sends the body, for something that this protocol cannot give here.
     #[error("an expectation that cannot be met")]
     ExpectationFailed,
@@ -138,37 +148,67 @@ pub enum Error {
     },
 }
 
+/// What an error is to each kind of client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The status of HTTP.
+    pub http: StatusCode,
+    /// The code of gRPC.
+    pub grpc: Code,
+    /// The stable code, the same at each door.
+    pub code: &'static str,
+}
+
 impl Error {
     /// A fault in the request: its stable `code`, and a `detail` for the client.
     pub(super) fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
         Self::Invalid { code, detail: detail.into() }
     }
 
-    /// The HTTP status and the stable code. gRPC will map the same variants to its own codes here.
-    pub fn status(&self) -> (StatusCode, &'static str) {
+    /// What the error is at each door, and its stable code.
+    pub fn kind(&self) -> Kind {
+        let kind = |http, grpc, code| Kind { http, grpc, code };
         match self {
-            Self::Invalid { code, .. } => (StatusCode::BAD_REQUEST, code),
-            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor"),
-            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no_such_route"),
-            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
-            Self::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "expectation_failed"),
-            Self::Timeout { .. } => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-            Self::DeadlineExceeded { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
-            Self::Identity(_) => (StatusCode::FORBIDDEN, "identity_refused"),
-            Self::Refused { .. } => (StatusCode::FORBIDDEN, "refused"),
-            Self::PolicyUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "policy_unavailable"),
-            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "deployment_not_found"),
-            Self::OwnedByAutoscaler { .. } => (StatusCode::CONFLICT, "owned_by_autoscaler"),
-            Self::VersionMismatch { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
-            Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
-            Self::VersionNotReached => (StatusCode::SERVICE_UNAVAILABLE, "version_not_reached"),
-            Self::Stale { .. } => (StatusCode::SERVICE_UNAVAILABLE, "cache_stale"),
-            Self::WriteRejected { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "write_rejected"),
-            Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-            Self::KubernetesUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "kubernetes_unavailable"),
+            Self::Invalid { code, .. } => kind(StatusCode::BAD_REQUEST, Code::InvalidArgument, code),
+            Self::InvalidCursor => kind(StatusCode::BAD_REQUEST, Code::InvalidArgument, "invalid_cursor"),
+            Self::NoSuchRoute => kind(StatusCode::NOT_FOUND, Code::Unimplemented, "no_such_route"),
+            Self::MethodNotAllowed { .. } => {
+                kind(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "method_not_allowed")
+            }
+            Self::NotImplemented { .. } => kind(StatusCode::NOT_IMPLEMENTED, Code::Unimplemented, "not_implemented"),
+            Self::BodyTooLarge { .. } => kind(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, "body_too_large"),
+            Self::UnsupportedMediaType => {
+                kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, "unsupported_media_type")
+            }
+            Self::HttpVersion => kind(StatusCode::HTTP_VERSION_NOT_SUPPORTED, Code::Internal, "http2_required"),
+            Self::ExpectationFailed => {
+                kind(StatusCode::EXPECTATION_FAILED, Code::InvalidArgument, "expectation_failed")
+            }
+            Self::Timeout { .. } => kind(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, "request_timeout"),
+            Self::DeadlineExceeded { .. } => {
+                kind(StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "deadline_exceeded")
+            }
+            Self::Identity(_) => kind(StatusCode::FORBIDDEN, Code::PermissionDenied, "identity_refused"),
+            Self::Refused { .. } => kind(StatusCode::FORBIDDEN, Code::PermissionDenied, "refused"),
+            Self::PolicyUnavailable { .. } => {
+                kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_unavailable")
+            }
+            Self::Busy { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "busy"),
+            Self::NotFound { .. } => kind(StatusCode::NOT_FOUND, Code::NotFound, "deployment_not_found"),
+            Self::OwnedByAutoscaler { .. } => {
+                kind(StatusCode::CONFLICT, Code::FailedPrecondition, "owned_by_autoscaler")
+            }
+            Self::VersionMismatch { .. } => {
+                kind(StatusCode::PRECONDITION_FAILED, Code::FailedPrecondition, "version_mismatch")
+            }
+            Self::Conflict { .. } => kind(StatusCode::CONFLICT, Code::Aborted, "conflict"),
+            Self::VersionNotReached => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "version_not_reached"),
+            Self::Stale { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "cache_stale"),
+            Self::WriteRejected { .. } => kind(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "write_rejected"),
+            Self::Internal { .. } => kind(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "internal"),
+            Self::KubernetesUnavailable { .. } => {
+                kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "kubernetes_unavailable")
+            }
         }
     }
 
@@ -177,8 +217,8 @@ impl Error {
         match self {
             Self::Invalid { detail, .. } => detail.clone(),
             Self::InvalidCursor => {
-                "`continue` takes what the part before of the same list gave you; if the gateway's key has changed \
-                 since, begin again"
+                "a list goes on by the cursor that the part before of the same list gave you; if the gateway's key has \
+                 changed since, begin again"
                     .into()
             }
             Self::NoSuchRoute => {
@@ -188,7 +228,11 @@ impl Error {
             }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
-            Self::UnsupportedMediaType => "send the body as `Content-Type: application/json`".into(),
+            Self::NotImplemented { what } => format!("`{what}` is not supported yet"),
+            Self::HttpVersion => "gRPC takes HTTP/2, negotiated by ALPN as `h2`".into(),
+            Self::UnsupportedMediaType => {
+                "send JSON as `Content-Type: application/json`, or gRPC as `application/grpc`".into()
+            }
             Self::ExpectationFailed => {
                 "send the request without the Expect header: only `100-continue` over HTTP/1.1 is understood".into()
             }

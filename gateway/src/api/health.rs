@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::replicas::{Contact, ContactState, Monitor};
 
 /// Tells about the watches, never about what they hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Health(Monitor);
 
 /// What any authenticated client may know.
@@ -36,15 +36,29 @@ impl Health {
         Self(monitor)
     }
 
+    /// Whether everything was read once: from then on reads are served, also in an outage.
+    pub(super) fn was_read(&self) -> bool {
+        self.0.contact().synced()
+    }
+
+    /// Whether every watch is in contact with the API server.
+    pub(super) fn is_connected(&self) -> bool {
+        is_connected(&self.0.contact())
+    }
+
     /// Whether all is well, and the words for it.
     pub(super) fn view(&self) -> (bool, HealthView) {
         let contact = self.0.contact();
-        let connected = contact.synced() && broken_since(&contact).is_none();
+        let connected = is_connected(&contact);
         let since = broken_since(&contact).or_else(|| connected_since(&contact)).and_then(wall_clock);
         let age_seconds = contact.age().as_secs_f64();
         let status = if connected { "ok" } else { "degraded" };
         (connected, HealthView { status, kubernetes: KubernetesView { connected, since, age_seconds } })
     }
+}
+
+fn is_connected(contact: &Contact) -> bool {
+    contact.synced() && broken_since(contact).is_none()
 }
 
 fn broken_since(contact: &Contact) -> Option<Instant> {

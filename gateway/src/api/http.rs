@@ -5,17 +5,17 @@ mod problem;
 mod request;
 mod route;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts};
 use hyper::body::Body;
 use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::listener::{Handler, Peer, ResponseBody};
+use crate::listener::{Peer, ResponseBody};
 use crate::policy::{Release, Set};
 use crate::replicas::Monitor;
 
@@ -23,30 +23,22 @@ use self::body::RequestBody;
 use self::problem::Problem;
 use self::request::{Query, SetBody};
 use self::route::{Route, Routes};
+use super::Limits;
+use super::call::{Call, REQUEST_ID};
 use super::error::Error;
+use super::grpc;
 use super::health::Health;
 use super::metrics::ApiMetrics;
 use super::operation::{Answer, Change, ListRequest, Operation};
 use super::operations::Operations;
 use super::view::ReplicasView;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The limits of one request.
-#[derive(Debug, Clone, Copy)]
-pub struct HttpLimits {
-    /// The longest body, in bytes.
-    pub max_body_bytes: usize,
-    /// The longest time from the request's head to the answer.
-    pub request_timeout: Duration,
-}
-
 /// Serves [`Operations`] over HTTP.
 pub struct HttpApi {
     routes: Routes,
-    operations: Operations,
+    operations: Arc<Operations>,
     health: Health,
-    limits: HttpLimits,
+    limits: Limits,
     metrics: ApiMetrics,
 }
 
@@ -54,7 +46,7 @@ type HttpAnswer = Response<ResponseBody>;
 
 impl HttpApi {
     /// A door to `operations`.
-    pub fn new(operations: Operations, monitor: Monitor, limits: HttpLimits, metrics: ApiMetrics) -> Self {
+    pub fn new(operations: Arc<Operations>, monitor: Monitor, limits: Limits, metrics: ApiMetrics) -> Self {
         Self { routes: Routes::new(), operations, health: Health::new(monitor), limits, metrics }
     }
 
@@ -64,15 +56,7 @@ impl HttpApi {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let started = Instant::now();
-        let request_id = Uuid::now_v7();
-        let span = tracing::info_span!(
-            "request",
-            request_id = %request_id,
-            decision_id = tracing::field::Empty,
-            method = %request.method(),
-            path = excerpt(request.uri().path()),
-        );
+        let call = Call::begin(request.method().as_str(), request.uri().path());
         let route = self.routes.find(request.uri().path());
         let name = route.as_ref().map_or("none", Route::name);
 
@@ -80,18 +64,16 @@ impl HttpApi {
         let mut body = RequestBody::new(&head, body);
         let limit = self.limits.request_timeout;
         let work = self.dispatch(peer, route, &head, &mut body);
-        let result = match tokio::time::timeout(limit, work.instrument(span.clone())).await {
+        let result = match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
             Ok(result) => result,
             Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),
             Err(_) => Err(Error::Timeout { limit }),
         };
         body.discard().await;
 
-        let _entered = span.enter();
-        let outcome = result.as_ref().map_or_else(|error| error.status().1, |_| "ok");
-        self.metrics.observe(name, outcome, started.elapsed());
-        let mut answer = result.unwrap_or_else(|error| refuse(&error, &request_id));
-        if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        call.ended(&self.metrics, name, result.as_ref().err());
+        let mut answer = result.unwrap_or_else(|error| refuse(&error, &call.id));
+        if let Ok(value) = HeaderValue::from_str(&call.id.to_string()) {
             answer.headers_mut().insert(REQUEST_ID, value);
         }
         if !body.is_complete() && head.version < Version::HTTP_2 {
@@ -113,6 +95,7 @@ impl HttpApi {
     {
         let client = peer.identity.as_ref().map_err(Clone::clone)?;
         request::host(head.version, &head.headers)?;
+        grpc::refuse_unserved(head)?;
         let route = route.ok_or(Error::NoSuchRoute)?;
         let query = Query::parse(head.uri.query())?;
         if matches!(head.method, Method::GET | Method::HEAD) {
@@ -160,12 +143,6 @@ impl HttpApi {
             }
             _ => Err(Error::MethodNotAllowed { allow: "GET, HEAD, PUT, DELETE" }),
         }
-    }
-}
-
-impl Handler for HttpApi {
-    async fn handle(&self, peer: &Peer, request: Request<hyper::body::Incoming>) -> HttpAnswer {
-        self.answer(peer, request).await
     }
 }
 
@@ -226,11 +203,6 @@ fn without_body(answer: HttpAnswer) -> HttpAnswer {
     Response::from_parts(head, ResponseBody::default())
 }
 
-/// Untrusted text for the log: escaped and cut.
-fn excerpt(text: &str) -> String {
-    text.chars().take(300).flat_map(char::escape_default).collect()
-}
-
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<HttpAnswer, Error> {
     let body = serde_json::to_vec(value).map_err(|error| Error::Internal { cause: error.to_string() })?;
     Ok(response(status, "application/json", body))
@@ -244,16 +216,10 @@ fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Ht
     answer
 }
 
-/// The problem document of `error`; the log gets the words that are not for clients.
+/// The problem document of `error`.
 fn refuse(error: &Error, request_id: &Uuid) -> HttpAnswer {
-    let (status, code) = error.status();
-    if status.is_server_error() {
-        tracing::warn!(code, %error, "request failed");
-    } else {
-        tracing::info!(code, %error, "request refused");
-    }
     let body = serde_json::to_vec(&Problem::new(error, request_id)).unwrap_or_default();
-    let mut answer = response(status, "application/problem+json", body);
+    let mut answer = response(error.kind().http, "application/problem+json", body);
     if let Error::MethodNotAllowed { allow } = error {
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     }

@@ -12,74 +12,74 @@ use crate::resource::ReplicaTarget;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReplicasView {
-    kind: &'static str,
-    namespace: String,
-    name: String,
+    pub(super) kind: &'static str,
+    pub(super) namespace: String,
+    pub(super) name: String,
     /// What `If-Match` and `atLeastVersion` take.
     pub(super) version: String,
-    spec: Spec,
-    status: Status,
-    target: Option<Target>,
-    owner: Option<Owner>,
-    progress: Progress,
+    pub(super) spec: Spec,
+    pub(super) status: Status,
+    pub(super) target: Option<Target>,
+    pub(super) owner: Option<Owner>,
+    pub(super) progress: Progress,
     /// How long ago the API server last confirmed what is said here.
-    age_seconds: f64,
+    pub(super) age_seconds: f64,
     /// The decision that permitted a change; absent from reads.
     #[serde(skip_serializing_if = "Option::is_none")]
-    decision_id: Option<String>,
+    pub(super) decision_id: Option<String>,
     /// True where a change was decided and not written.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Spec {
-    replicas: i32,
+pub(super) struct Spec {
+    pub(super) replicas: i32,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
-    ready_replicas: i32,
-    available_replicas: i32,
-    updated_replicas: i32,
-    rollout: Rollout,
+pub(super) struct Status {
+    pub(super) ready_replicas: i32,
+    pub(super) available_replicas: i32,
+    pub(super) updated_replicas: i32,
+    pub(super) rollout: Rollout,
 }
 
 /// What was asked of the Deployment through the gateway.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Target {
-    replicas: i32,
-    requested_by: Option<String>,
-    reason: Option<String>,
-    decision_id: Option<String>,
+pub(super) struct Target {
+    pub(super) replicas: i32,
+    pub(super) requested_by: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) decision_id: Option<String>,
 }
 
 /// Who sets the Deployment's count.
 #[derive(Debug, Serialize)]
-struct Owner {
-    kind: String,
-    name: String,
+pub(super) struct Owner {
+    pub(super) kind: String,
+    pub(super) name: String,
 }
 
 /// How far the target is. All true where there is none: nothing is under way.
 #[derive(Debug, Serialize)]
-struct Progress {
+pub(super) struct Progress {
     /// The target is stored.
-    accepted: bool,
+    pub(super) accepted: bool,
     /// The Deployment has the target's count.
-    applied: bool,
+    pub(super) applied: bool,
     /// As many replicas are ready, and the rollout is complete.
-    ready: bool,
+    pub(super) ready: bool,
 }
 
 /// A part of a list.
 #[derive(Debug, Serialize)]
 pub(super) struct ListView {
-    items: Vec<ReplicasView>,
+    pub(super) items: Vec<ReplicasView>,
     /// What `continue` takes for the next part; null at the end.
-    r#continue: Option<String>,
+    pub(super) r#continue: Option<String>,
 }
 
 impl ReplicasView {

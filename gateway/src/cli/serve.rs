@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::admin::{Admin, Readiness, ReadyHandle, Status};
-use crate::api::{ApiMetrics, Cursors, HttpApi, HttpLimits, Operations};
+use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
 use crate::config::{Args, Config};
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
 use crate::policy::{self, Engine, Policy, PolicyMetrics};
@@ -22,6 +24,8 @@ use super::Failure;
 
 /// Files and connections that the gateway opens beside those of clients, generously.
 const OTHER_FILES: u64 = 512;
+/// How long writes may take that go on after the last connection: as long as a request to the API server.
+const WRITES_END: Duration = Duration::from_secs(10);
 
 /// Runs the gateway until a signal, and through its drain.
 pub(super) fn serve(args: &Args) -> Result<(), Failure> {
@@ -59,10 +63,14 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
-    let operations = Operations::new(policy, Targets::new(client), cursors(&tls, &mut background)?);
+    let targets = Targets::new(client);
+    let operations = Arc::new(Operations::new(policy, targets.clone(), cursors(&tls, &mut background)?));
     let limits =
-        HttpLimits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
-    let api = HttpApi::new(operations, replicas.monitor(), limits, ApiMetrics::register(&mut registry));
+        Limits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
+    let metrics = ApiMetrics::register(&mut registry);
+    let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, metrics.clone());
+    let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, metrics)
+        .context("the descriptors of gRPC cannot be read")?;
     let leadership = reconciler.leadership();
     let status = Status::default()
         .with("policies", move || loaded.status())
@@ -80,7 +88,7 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         Ok(())
     };
     let serve = async {
-        listener.serve(Arc::new(api), shutdown.clone()).await;
+        listener.serve(Arc::new(Api::new(http, grpc)), shutdown.clone()).await;
         Ok(())
     };
     // Without the reconciler nothing that is accepted would ever arrive: its failure ends the process.
@@ -88,6 +96,9 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     tokio::select! {
         served = async { tokio::try_join!(serve, reconcile, announce) } => drop(served?),
         ended = background.ended() => return ended,
+    }
+    if timeout(WRITES_END, targets.ended()).await.is_err() {
+        tracing::warn!("stopping while writes are under way: the API server has not answered them");
     }
     tracing::info!("stopped");
     Ok(())

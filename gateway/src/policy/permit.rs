@@ -15,7 +15,7 @@ use crate::replicas::Observation;
 pub struct DecisionId(Uuid);
 
 impl DecisionId {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Uuid::now_v7())
     }
 }

@@ -120,8 +120,12 @@ impl Combined {
 
     fn conclude(mut self, input: &Input) -> Judgement {
         if self.verdicts.is_empty() {
-            let (action, namespace) = (input.action.name(), &input.target.namespace);
-            self.refusals.push(format!("no policy module covers {action} in namespace {namespace}"));
+            let action = input.action.name();
+            // To describe the policies is to ask about no namespace.
+            self.refusals.push(match input.target.namespace.as_str() {
+                "" => format!("no policy module that is bound to no namespace covers {action}"),
+                namespace => format!("no policy module covers {action} in namespace {namespace}"),
+            });
         }
         if self.refusals.is_empty() {
             self.refusals.extend(self.lasts_too_long(input));

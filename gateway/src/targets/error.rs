@@ -40,6 +40,16 @@ impl From<kube::Error> for WriteError {
 }
 
 impl WriteError {
+    /// What became of the write, in one word for the log.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::MovedOn => "moved_on",
+            Self::Rejected { .. } => "rejected",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Unavailable { .. } => "unknown",
+        }
+    }
+
     fn from_status(status: Status) -> Self {
         match status.code {
             409 => Self::MovedOn,

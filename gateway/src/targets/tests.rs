@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+use futures::FutureExt;
 use serde_json::{Value, json};
 
 use crate::replicas::Replicas;
@@ -215,4 +216,25 @@ async fn a_connection_that_breaks_is_unavailable() {
     let result =
         against(async |targets| targets.write(&seen, order(6)).await, async |api| drop(api.next().await)).await;
     assert!(matches!(result, Err(WriteError::Unavailable { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_write_that_was_sent_runs_to_its_end_although_nobody_waits_for_it() {
+    let (client, mut api) = fake_api();
+    let seen = seen([web()]);
+    let targets = Targets::new(client);
+    let (writer, seen) = (targets.clone(), seen.clone());
+    let mut waiting = Box::pin(targets.in_flight.run(async move { writer.write(&seen, order(6)).await }));
+    let call = tokio::select! {
+        biased;
+        result = &mut waiting => panic!("it ended before it was answered: {result:?}"),
+        call = api.next() => call,
+    };
+    drop(waiting);
+    tokio::task::yield_now().await;
+    assert!(!call.is_abandoned(), "the request was given up with its client");
+    assert!(targets.ended().now_or_never().is_none(), "a write is under way");
+    let (body, call) = call.body().await;
+    call.reply(201, &body);
+    targets.ended().await;
 }

@@ -12,16 +12,13 @@ use serde_json::Value;
 
 use super::body::RequestBody;
 use crate::api::error::Error;
+use crate::api::fields::{self, MAX_LIMIT, invalid_parameter};
 use crate::api::operation::Precondition;
 use crate::api::selector;
-use crate::identity::text::invisible;
 use crate::replicas;
-use crate::resource::MAX_REASON_BYTES;
 
 /// What some editors and shells put in front of a text (U+FEFF).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// The longest part of a list, and the default.
-const MAX_LIMIT: usize = 500;
 
 /// The parameters of a query. Each is taken once; what is left at the end is refused, so that nothing that a client
 /// says is ever ignored.
@@ -62,15 +59,13 @@ impl Query {
 
     pub(super) fn version(&mut self, name: &str) -> Result<Option<replicas::Version>, Error> {
         let Some(text) = self.0.remove(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|error| invalid_parameter(name, error))
+        fields::version(name, &text).map(Some)
     }
 
     pub(super) fn limit(&mut self, name: &str) -> Result<usize, Error> {
         let Some(text) = self.0.remove(name) else { return Ok(MAX_LIMIT) };
-        text.parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit) && limit.to_string() == text)
-            .ok_or_else(|| invalid_parameter(name, format!("takes a whole number from 1 to {MAX_LIMIT}")))
+        let number = text.parse::<usize>().ok().filter(|number| number.to_string() == text);
+        fields::limit(name, number)
     }
 
     pub(super) fn selector(&mut self, name: &str) -> Result<Selector, Error> {
@@ -81,11 +76,6 @@ impl Query {
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
-}
-
-fn invalid_parameter(name: &str, wrong: impl std::fmt::Display) -> Error {
-    let name: String = name.chars().take(80).collect();
-    Error::invalid("invalid_parameter", format!("the parameter {name:?} {wrong}"))
 }
 
 /// What `If-Match` demands. `*` demands only that the Deployment exists, which every change does. Other conditions are
@@ -191,15 +181,7 @@ fn replicas(value: Option<&Value>) -> Result<i32, Error> {
 fn reason(value: Option<Value>) -> Result<Option<String>, Error> {
     let wrong = match value {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => {
-            if text.len() > MAX_REASON_BYTES {
-                format!("has {} bytes: it may have {MAX_REASON_BYTES} at most", text.len())
-            } else if let Some(character) = text.chars().find(|character| invisible(*character)) {
-                format!("contains {character:?}: it takes no control or invisible characters")
-            } else {
-                return Ok(Some(text));
-            }
-        }
+        Some(Value::String(text)) => return fields::reason(text).map(Some),
         Some(Value::Bool(_)) => "is a boolean: it takes a string".to_owned(),
         Some(Value::Number(_)) => "is a number: it takes a string".to_owned(),
         Some(Value::Array(_)) => "is an array: it takes a string".to_owned(),
@@ -213,7 +195,7 @@ mod tests {
     use super::*;
 
     fn code(result: Result<SetBody, Error>) -> &'static str {
-        result.map_or_else(|error| error.status().1, |_| "ok")
+        result.map_or_else(|error| error.kind().code, |_| "ok")
     }
 
     #[test]

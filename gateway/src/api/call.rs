@@ -1,0 +1,56 @@
+//! One request at whichever door: its id, its span, and what is logged and counted of it.
+
+use std::time::Instant;
+
+use http::{HeaderName, StatusCode};
+use tracing::Span;
+use uuid::Uuid;
+
+use super::error::Error;
+use super::metrics::ApiMetrics;
+
+/// The header that tells a client the id under which the log knows its request.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that is being answered.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) id: Uuid,
+    pub(super) span: Span,
+    started: Instant,
+}
+
+impl Call {
+    pub(super) fn begin(method: &str, path: &str) -> Self {
+        let id = Uuid::now_v7();
+        let span = tracing::info_span!(
+            "request",
+            request_id = %id,
+            decision_id = tracing::field::Empty,
+            method,
+            path = excerpt(path),
+        );
+        Self { id, span, started: Instant::now() }
+    }
+
+    /// Counts the answer under `route`, and logs an error with the words that are not for clients.
+    pub(super) fn ended(&self, metrics: &ApiMetrics, route: &'static str, error: Option<&Error>) {
+        let outcome = error.map_or("ok", |error| error.kind().code);
+        metrics.observe(route, outcome, self.started.elapsed());
+        let Some(error) = error else { return };
+        let _entered = self.span.enter();
+        let http = error.kind().http;
+        // That this gateway does not serve something is no fault of its own.
+        let unserved = matches!(http, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+        if http.is_server_error() && !unserved {
+            tracing::warn!(code = outcome, %error, "request failed");
+        } else {
+            tracing::info!(code = outcome, %error, "request refused");
+        }
+    }
+}
+
+/// Untrusted text for the log: escaped and cut.
+fn excerpt(text: &str) -> String {
+    text.chars().take(300).flat_map(char::escape_default).collect()
+}

@@ -1,0 +1,101 @@
+//! What clients write into requests, checked in the same way at every door.
+
+use crate::identity::text::invisible;
+use crate::replicas::Version;
+use crate::resource::MAX_REASON_BYTES;
+use crate::workload::{WorkloadKind, WorkloadRef};
+
+use super::error::Error;
+
+/// The longest part of a list, and the default.
+pub(super) const MAX_LIMIT: usize = 500;
+
+/// A workload's name, as Kubernetes lets it be.
+pub(super) fn workload(kind: WorkloadKind, in_namespace: &str, name: &str) -> Result<WorkloadRef, Error> {
+    let namespace = namespace(in_namespace)?;
+    if name.len() <= 253 && name.split('.').all(is_dns_label) {
+        return Ok(WorkloadRef::new(kind, namespace, name));
+    }
+    Err(Error::invalid(
+        "invalid_name",
+        "a workload's name has at most 253 lower-case letters, digits, '-' and '.', each part between dots begins and \
+         ends with a letter or digit",
+    ))
+}
+
+/// A namespace's name.
+pub(super) fn namespace(text: &str) -> Result<String, Error> {
+    if is_dns_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Error::invalid(
+        "invalid_name",
+        "a namespace's name has at most 63 lower-case letters, digits and '-', and begins and ends with a letter or \
+         digit",
+    ))
+}
+
+/// RFC 1123, as Kubernetes reads it.
+fn is_dns_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| inner(byte) || byte == b'-')
+        && text.bytes().next().is_some_and(inner)
+        && text.bytes().last().is_some_and(inner)
+}
+
+/// A reason that can be shown and stored.
+pub(super) fn reason(text: String) -> Result<String, Error> {
+    let wrong = if text.len() > MAX_REASON_BYTES {
+        format!("has {} bytes: it may have {MAX_REASON_BYTES} at most", text.len())
+    } else if let Some(character) = text.chars().find(|character| invisible(*character)) {
+        format!("contains {character:?}: it takes no control or invisible characters")
+    } else {
+        return Ok(text);
+    };
+    Err(Error::invalid("invalid_reason", format!("`reason` {wrong}")))
+}
+
+/// How many items of a list are wanted.
+pub(super) fn limit(name: &str, value: Option<usize>) -> Result<usize, Error> {
+    let limit = value.filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| invalid_parameter(name, format!("takes a whole number from 1 to {MAX_LIMIT}")))
+}
+
+/// A version that an earlier answer gave.
+pub(super) fn version(name: &str, text: &str) -> Result<Version, Error> {
+    text.parse().map_err(|error| invalid_parameter(name, error))
+}
+
+/// What is wrong with a parameter, whose name may be the client's own.
+pub(super) fn invalid_parameter(name: &str, wrong: impl std::fmt::Display) -> Error {
+    let name: String = name.chars().take(80).collect();
+    Error::invalid("invalid_parameter", format!("the parameter {name:?} {wrong}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+
+    #[test]
+    fn names_that_are_no_dns_labels_are_refused() {
+        let long = "a".repeat(64);
+        for namespace in ["..", ".", "De", "a_b", "-a", "a-", "a.b", "%2e%2e", "a%2Fb", "ä", "", &long] {
+            assert!(workload(KIND, namespace, "web").is_err(), "{namespace}");
+        }
+        for name in ["..", "web.", ".web", "a..b", "web%00", "Web", "web/x", "", &"a.".repeat(127)] {
+            assert!(workload(KIND, "demo", name).is_err(), "{name}");
+        }
+        assert!(workload(KIND, "demo-1", "web.v2-x").is_ok());
+    }
+
+    #[test]
+    fn a_reason_is_a_short_printable_text() {
+        for text in ["a\nb", "a\u{200b}b", &"x".repeat(513)] {
+            assert!(reason(text.to_owned()).is_err(), "{text:?}");
+        }
+        assert!(reason("launch at noon, größer".to_owned()).is_ok());
+    }
+}

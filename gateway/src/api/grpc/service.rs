@@ -1,0 +1,83 @@
+//! `scalegate.v1.ReplicaService`: each method makes an operation of its message, and a message of what comes of it.
+
+use std::sync::{Arc, PoisonError};
+
+use tonic::{Request, Response, Status};
+
+use crate::api::error::Error;
+use crate::api::operation::{Answer, Operation};
+use crate::api::operations::Operations;
+use crate::proto::v1::replica_service_server::ReplicaService;
+use crate::proto::v1::{
+    GetReplicasRequest, GetReplicasResponse, ListPoliciesRequest, ListPoliciesResponse, ListReplicasRequest,
+    ListReplicasResponse, ReleaseReplicasRequest, ReleaseReplicasResponse, SetReplicasRequest, SetReplicasResponse,
+};
+
+use super::{Caller, convert, status};
+
+pub(super) struct ReplicaDoor {
+    operations: Arc<Operations>,
+}
+
+impl ReplicaDoor {
+    pub(super) fn new(operations: Arc<Operations>) -> Self {
+        Self { operations }
+    }
+
+    async fn perform<M, R>(
+        &self,
+        request: Request<M>,
+        parse: impl FnOnce(M) -> Result<Operation, Error>,
+        render: impl FnOnce(Answer) -> Option<R>,
+    ) -> Result<Response<R>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let caller = extensions.get::<Caller>().ok_or_else(|| Status::internal("the caller is not known"))?;
+        let done = async {
+            let answer = self.operations.perform(&caller.identity, parse(message)?).await?;
+            render(answer).ok_or_else(|| Error::Internal { cause: "an answer of another kind".into() })
+        };
+        done.await.map(Response::new).map_err(|error: Error| {
+            let status = status::of(&error, &caller.call.id);
+            *caller.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            status
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl ReplicaService for ReplicaDoor {
+    async fn list_replicas(
+        &self,
+        request: Request<ListReplicasRequest>,
+    ) -> Result<Response<ListReplicasResponse>, Status> {
+        self.perform(request, convert::list, convert::listed).await
+    }
+
+    async fn get_replicas(
+        &self,
+        request: Request<GetReplicasRequest>,
+    ) -> Result<Response<GetReplicasResponse>, Status> {
+        self.perform(request, convert::get, convert::got).await
+    }
+
+    async fn set_replicas(
+        &self,
+        request: Request<SetReplicasRequest>,
+    ) -> Result<Response<SetReplicasResponse>, Status> {
+        self.perform(request, convert::set, convert::accepted).await
+    }
+
+    async fn release_replicas(
+        &self,
+        request: Request<ReleaseReplicasRequest>,
+    ) -> Result<Response<ReleaseReplicasResponse>, Status> {
+        self.perform(request, convert::release, convert::released).await
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<ListPoliciesRequest>,
+    ) -> Result<Response<ListPoliciesResponse>, Status> {
+        self.perform(request, |_| Ok(Operation::ListPolicies), convert::policies).await
+    }
+}

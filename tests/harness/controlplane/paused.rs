@@ -1,0 +1,28 @@
+//! An API server that is there and does not answer.
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::ControlPlane;
+
+/// The API server is stopped for as long as this lives: it has its connections, and reads nothing.
+#[derive(Debug)]
+pub struct Paused(Pid);
+
+impl Paused {
+    /// Stops the API server of `plane`.
+    pub async fn api_server(plane: &ControlPlane) -> Result<Self> {
+        let processes = plane.processes().await?;
+        let (_, pid) = processes.into_iter().find(|(name, _)| name == "kube-apiserver").context("no API server")?;
+        let pid = Pid::from_raw(i32::try_from(pid)?).context("no process")?;
+        kill_process(pid, Signal::STOP)?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // Only a process that has ended since cannot be told.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}

@@ -1,0 +1,91 @@
+//! Writes whose clients are gone, or whose deadline has passed, when the API server gets to them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use kube::Api;
+use scalegate::proto::v1::{SetReplicasRequest, Workload};
+use scalegate::resource::ReplicaTarget;
+use scalegate_tests::controlplane::Paused;
+use scalegate_tests::fixtures::deployment;
+use scalegate_tests::gateway::{Gateway, read_log};
+use scalegate_tests::suite;
+use serde_json::{Value, json};
+use tonic::{Code, Request};
+
+/// Waits until the log has a line that `is_it` takes for the one.
+async fn logged(gateway: &Gateway, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
+    suite::eventually(what, async || Ok(gateway.log().into_iter().find(|line| is_it(line)))).await
+}
+
+#[tokio::test]
+async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_short() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let Some(plane) = suite.own_control_plane() else { return Ok(()) };
+    let (namespace, kube) = (suite.namespace("abandoned").await?, suite.kube().await?);
+    for name in ["left", "late", "last"] {
+        deployment(&namespace, name).replicas(3).create(&kube).await?;
+    }
+    let gateway = suite.start(&suite.options("abandoned")).await?;
+    let operator = gateway.client("operator")?;
+    for name in ["left", "late", "last"] {
+        suite::wait_ready(&operator, &namespace, name, 3).await?;
+    }
+    let mut service = operator.replica_service().await?;
+
+    let paused = Paused::api_server(plane).await?;
+    // Over HTTP, a client that leaves once it is decided.
+    let body = json!({"replicas": 4});
+    let path = suite::replicas(&namespace, "left");
+    let client = operator.clone();
+    let left = tokio::spawn(async move { client.put(&path, &body).await });
+    let first = logged(&gateway, "the first write to be sent", |line| line["message"] == "write sent").await?;
+    left.abort();
+    // Over gRPC, one whose deadline passes.
+    let workload = Workload { kind: String::new(), namespace: namespace.clone(), name: "late".into() };
+    let message = SetReplicasRequest { workload: Some(workload), replicas: Some(5), ..SetReplicasRequest::default() };
+    let mut request = Request::new(message);
+    request.set_timeout(Duration::from_secs(1));
+    let late = service.set_replicas(request).await;
+    assert_eq!(late.map_err(|status| status.code()).err(), Some(Code::DeadlineExceeded));
+    drop(paused);
+
+    let is_end = |line: &Value| line["message"] == "write ended" && line["outcome"] == "stored";
+    let both = suite::eventually("both writes to end", async || {
+        let ends: Vec<Value> = gateway.log().into_iter().filter(is_end).collect();
+        Ok((ends.len() == 2).then_some(ends))
+    })
+    .await?;
+    let request_of = |line: &Value| line["span"]["request_id"].clone();
+    assert!(both.iter().any(|line| request_of(line) == request_of(&first)), "{both:?}");
+    let targets: Api<ReplicaTarget> = Api::namespaced(kube, &namespace);
+    for (name, replicas) in [("left", 4), ("late", 5)] {
+        assert_eq!(targets.get(name).await?.spec.replicas, replicas, "{name}");
+    }
+
+    // And one that is under way when the gateway is told to stop.
+    let paused = Paused::api_server(plane).await?;
+    let client = operator.clone();
+    let path = suite::replicas(&namespace, "last");
+    let last = tokio::spawn(async move { client.put(&path, &json!({"replicas": 6})).await });
+    suite::eventually("the last write to be sent", async || {
+        let sent = gateway.log().iter().filter(|line| line["message"] == "write sent").count();
+        Ok((sent == 3).then_some(()))
+    })
+    .await?;
+    last.abort();
+    let log = gateway.log_path().to_owned();
+    let ended = tokio::spawn(gateway.terminate());
+    suite::eventually("the gateway to stop", async || {
+        let stopping =
+            read_log(&log).iter().any(|line| line["message"].as_str().is_some_and(|text| text.starts_with("stopping")));
+        Ok(stopping.then_some(()))
+    })
+    .await?;
+    drop(paused);
+    ended.await??;
+    assert_eq!(targets.get("last").await?.spec.replicas, 6);
+    let ends = read_log(&log).iter().filter(|line| is_end(line)).count();
+    assert_eq!(ends, 3);
+    Ok(())
+}
