@@ -28,6 +28,11 @@ test: build controlplane policies-test ## run all tests
 test-integration: build ## run the integration tests against the cluster of the current kubeconfig
 	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked -p scalegate-tests --test it
 
+.PHONY: clients-test
+clients-test: build controlplane ## try curl, Go, Java, Node and Python, SCALEGATE_CLIENT_TRIES times for each refused handshake
+	SCALEGATE_CLIENT_TRIES="$${SCALEGATE_CLIENT_TRIES:-200}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
+	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture clients::
+
 .PHONY: fuzz
 fuzz: build controlplane ## change certificates, modules and requests at random, FUZZ_SECONDS each
 	SCALEGATE_FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \

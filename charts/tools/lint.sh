@@ -34,3 +34,13 @@ tracked() { git ls-files -- "$@"; }
   check hadolint -- $(tracked '*Dockerfile' '*.Dockerfile')
   check actionlint -shellcheck "$tools/shellcheck" -- $(tracked '.github/workflows/*.yml' '.github/workflows/*.yaml')
 }
+
+# shellcheck disable=SC2046 # one word each
+if command -v gofmt >/dev/null; then
+  echo "lint: gofmt" >&2
+  unformatted=$(gofmt -l $(tracked '*.go'))
+  if [ -n "$unformatted" ]; then
+    printf 'lint: gofmt would change:\n%s\n' "$unformatted" >&2
+    exit 1
+  fi
+fi

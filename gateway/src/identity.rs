@@ -10,9 +10,12 @@ pub(crate) mod text;
 mod validity;
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 
@@ -134,13 +137,27 @@ fn list(domains: &[TrustDomain]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// Who asks, as policies read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Client {
+    /// The typed id, such as `uri:spiffe://example.org/ci`.
+    pub id: String,
+    /// The organizations of the certificate's subject.
+    pub groups: Vec<String>,
+    /// The certificate's serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// When the certificate ends, RFC 3339.
+    #[schemars(with = "String")]
+    pub not_after: Timestamp,
+}
+
 /// The client behind a connection. Only this module makes one, from a certificate that the TLS handshake verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
     id: ClientId,
-    groups: Vec<String>,
-    serial: String,
-    not_after: Timestamp,
+    /// Made once for a connection, and shared by all of its decisions.
+    client: Arc<Client>,
     fingerprint: [u8; 32],
 }
 
@@ -149,13 +166,13 @@ impl ClientIdentity {
     pub fn from_certificate(der: &CertificateDer<'_>, rules: &IdentityRules) -> Result<Self, IdentityError> {
         let certificate = parse(der)?;
         names::require_client_auth(&certificate)?;
-        Ok(Self {
-            id: ClientId(names::client_id(&certificate, rules)?),
+        let client = Client {
+            id: names::client_id(&certificate, rules)?,
             groups: names::groups(&certificate)?,
             serial: serial(&certificate)?,
             not_after: Validity::of(&certificate).not_after,
-            fingerprint: fingerprint(der),
-        })
+        };
+        Ok(Self { id: ClientId(client.id.clone()), client: Arc::new(client), fingerprint: fingerprint(der) })
     }
 
     /// The typed id.
@@ -163,19 +180,24 @@ impl ClientIdentity {
         &self.id
     }
 
+    /// Who asks, as policies read it.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
     /// The subject's organizations (O), in certificate order.
     pub fn groups(&self) -> &[String] {
-        &self.groups
+        &self.client.groups
     }
 
     /// The certificate's serial number, lower-case hexadecimal without separators.
     pub fn serial(&self) -> &str {
-        &self.serial
+        &self.client.serial
     }
 
     /// When the certificate ends.
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        self.client.not_after
     }
 
     /// SHA-256 of the certificate's DER form.
@@ -220,17 +242,13 @@ fn fingerprint(der: &CertificateDer<'_>) -> [u8; 32] {
 pub(crate) mod fixtures {
     //! Identities for the tests of other modules.
 
-    use super::{ClientId, ClientIdentity, Timestamp};
+    use super::{Arc, Client, ClientId, ClientIdentity, Timestamp};
 
     /// The client `uri:spiffe://example.org/NAME`.
     pub(crate) fn client(name: &str) -> ClientIdentity {
-        ClientIdentity {
-            id: ClientId(format!("uri:spiffe://example.org/{name}")),
-            groups: Vec::new(),
-            serial: "01".to_owned(),
-            not_after: Timestamp::MAX,
-            fingerprint: [0; 32],
-        }
+        let id = format!("uri:spiffe://example.org/{name}");
+        let client = Client { id: id.clone(), groups: Vec::new(), serial: "01".to_owned(), not_after: Timestamp::MAX };
+        ClientIdentity { id: ClientId(id), client: Arc::new(client), fingerprint: [0; 32] }
     }
 }
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod permit;
 pub mod rego;
 mod reload;
 mod set;
+mod shared;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -91,7 +92,7 @@ impl Policy {
     /// not be asked.
     pub async fn decide<A: Action>(&self, client: &Arc<ClientIdentity>, action: A) -> Result<Permit<A>, Denied> {
         let observation = self.replicas.observe(action.target());
-        let document = input::document(input::client(client), &action, &observation);
+        let document = input::document(client.client(), &action, &observation);
         let (decision, tags) = self.judge.decide(document).await?;
         Ok(Permit { action, client: client.clone(), observation, decision, tags })
     }
@@ -105,7 +106,7 @@ impl Policy {
         let page = |after: Option<&_>, limit| {
             self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)
         };
-        let picked = self.judge.pick(&input::client(client), query, page).await?;
+        let picked = self.judge.pick(client.client(), query, page).await?;
         let permit = |(observation, tags): (Observation, _)| Permit {
             action: Get { target: observation.name.clone() },
             client: client.clone(),
@@ -132,7 +133,7 @@ impl Policy {
     ///
     /// As [`Policy::decide`].
     pub async fn describe(&self, client: &Arc<ClientIdentity>) -> Result<Status, Denied> {
-        self.judge.decide(input::describing(input::client(client))).await?;
+        self.judge.decide(input::describing(client.client())).await?;
         Ok(self.judge.live().status())
     }
 }

@@ -81,7 +81,8 @@ impl Client {
         Ok(Self { address, tls: Arc::new(tls) })
     }
 
-    async fn tls(&self, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+    /// A TLS connection that speaks `alpn`.
+    pub async fn tls(&self, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
         let mut config = (*self.tls).clone();
         config.alpn_protocols = vec![alpn.to_vec()];
         let tcp = TcpStream::connect(self.address).await.context("cannot connect")?;

@@ -4,6 +4,7 @@
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: its other language.
+//! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
 //! - [`console`]: the commands in a document, for a test to run them.
@@ -12,10 +13,12 @@
 pub mod client;
 pub mod console;
 pub mod controlplane;
+mod curl;
 pub mod fixtures;
 pub mod gateway;
 pub mod grpc;
 pub mod kubeconfig;
+pub mod languages;
 pub mod load;
 pub mod paths;
 pub mod pki;

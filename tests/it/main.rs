@@ -10,6 +10,7 @@ mod bad_input;
 mod certificates;
 mod check_policies;
 mod cli;
+mod clients;
 mod configuration;
 mod control_plane;
 mod documents;

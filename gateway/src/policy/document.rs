@@ -6,11 +6,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use crate::workload::WorkloadKind;
+
+pub use crate::identity::Client;
 
 /// The value of [`Input::api_version`].
 pub const API_VERSION: &str = "scalegate.dev/v1";
@@ -22,7 +24,7 @@ pub struct Input {
     /// [`API_VERSION`].
     pub api_version: Cow<'static, str>,
     /// Who asks.
-    pub client: Client,
+    pub client: Shared<Client>,
     /// What for.
     pub action: Action,
     /// On which Deployment; it need not exist.
@@ -31,21 +33,6 @@ pub struct Input {
     pub current: Option<Current>,
     /// What is asked of it; null for an action that changes no count.
     pub request: Option<Request>,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Client {
-    /// The typed id, such as `uri:spiffe://example.org/ci`.
-    pub id: String,
-    /// The organizations of the certificate's subject.
-    pub groups: Vec<String>,
-    /// The certificate's serial number, lower-case hexadecimal.
-    pub serial: String,
-    /// When the certificate ends, RFC 3339.
-    #[schemars(with = "String")]
-    pub not_after: Timestamp,
 }
 
 /// What a client can ask for.
@@ -89,11 +76,11 @@ pub struct Target {
     /// Its name.
     pub name: String,
     /// Its labels; empty where it does not exist.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Shared<BTreeMap<String, String>>,
     /// Its annotations, as far as the gateway is configured to read them.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Shared<BTreeMap<String, String>>,
     /// The labels of its namespace; null where the gateway cannot see them.
-    pub namespace_labels: Option<BTreeMap<String, String>>,
+    pub namespace_labels: Option<Shared<BTreeMap<String, String>>>,
 }
 
 /// What a question that was recorded before `kind` was there is about.
@@ -118,7 +105,7 @@ pub struct Current {
     /// What was last asked of it through the gateway; null where nothing holds.
     pub target: Option<Wanted>,
     /// The autoscalers that drive it.
-    pub owners: Vec<crate::replicas::Autoscaler>,
+    pub owners: Vec<Shared<crate::replicas::Autoscaler>>,
 }
 
 /// What was last asked of a Deployment through the gateway.

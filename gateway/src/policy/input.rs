@@ -5,52 +5,42 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::document::{self, API_VERSION, Client, Current, Input, Target, Wanted};
-use crate::identity::ClientIdentity;
+use super::shared::Shared;
 use crate::replicas::{Observation, Workload};
 
-/// Who asks, as the document says it.
-pub(super) fn client(identity: &ClientIdentity) -> Client {
-    Client {
-        id: identity.id().as_str().to_owned(),
-        groups: identity.groups().to_vec(),
-        serial: identity.serial().to_owned(),
-        not_after: identity.not_after(),
-    }
-}
-
 /// The whole document. The same facts give the same bytes.
-pub(super) fn document<A: Action>(client: Client, action: &A, observation: &Observation) -> Input {
-    let deployment = observation.workload.as_deref();
+pub(super) fn document<A: Action>(client: &Arc<Client>, action: &A, observation: &Observation) -> Input {
+    let workload = observation.workload.as_deref();
     Input {
         api_version: API_VERSION.into(),
-        client,
+        client: client.into(),
         action: A::KIND,
         target: Target {
             kind: observation.name.kind.as_str().to_owned(),
             namespace: observation.name.namespace.clone(),
             name: observation.name.name.clone(),
-            labels: deployment.map(|it| it.labels.clone()).unwrap_or_default(),
-            annotations: deployment.map(|it| it.annotations.clone()).unwrap_or_default(),
-            namespace_labels: observation.namespace_labels.as_deref().cloned(),
+            labels: workload.map(|it| (&it.labels).into()).unwrap_or_default(),
+            annotations: workload.map(|it| (&it.annotations).into()).unwrap_or_default(),
+            namespace_labels: observation.namespace_labels.as_ref().map(Shared::from),
         },
-        current: deployment.map(|deployment| current(deployment, observation)),
+        current: workload.map(|workload| current(workload, observation)),
         request: action.request(),
     }
 }
 
 /// The question whether a client may see which policies serve. It is about no workload.
-pub(super) fn describing(client: Client) -> Input {
+pub(super) fn describing(client: &Arc<Client>) -> Input {
     let target = Target {
         kind: String::new(),
         namespace: String::new(),
         name: String::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: Shared::default(),
+        annotations: Shared::default(),
         namespace_labels: None,
     };
     Input {
         api_version: API_VERSION.into(),
-        client,
+        client: client.into(),
         action: document::Action::Describe,
         target,
         current: None,
@@ -58,19 +48,19 @@ pub(super) fn describing(client: Client) -> Input {
     }
 }
 
-fn current(deployment: &Workload, observation: &Observation) -> Current {
+fn current(workload: &Workload, observation: &Observation) -> Current {
     Current {
-        replicas: deployment.replicas,
-        ready: deployment.ready,
-        available: deployment.available,
-        updated: deployment.updated,
-        rollout: deployment.rollout,
+        replicas: workload.replicas,
+        ready: workload.ready,
+        available: workload.available,
+        updated: workload.updated,
+        rollout: workload.rollout,
         target: observation.target.as_ref().map(|target| Wanted {
             replicas: target.spec.effective_replicas(),
             requested_by: target.spec.requested_by.clone(),
             reason: target.spec.reason.clone(),
         }),
-        owners: observation.autoscalers.iter().map(|autoscaler| Arc::unwrap_or_clone(autoscaler.clone())).collect(),
+        owners: observation.autoscalers.iter().map(Shared::from).collect(),
     }
 }
 

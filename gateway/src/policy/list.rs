@@ -62,7 +62,7 @@ impl Judge {
     /// Walks the pages that `page` gives (after a name, so many at most) and picks what `client` may get.
     pub(super) async fn pick(
         &self,
-        client: &Client,
+        client: &Arc<Client>,
         query: &ListQuery,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
     ) -> Result<Picked, Denied> {
@@ -88,7 +88,7 @@ impl Judge {
 
     async fn walk(
         &self,
-        client: &Client,
+        client: &Arc<Client>,
         query: &ListQuery,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
         set: &Arc<PolicySet>,
@@ -135,7 +135,7 @@ impl Picked {
     }
 }
 
-fn question(client: &Client, observation: &Observation) -> Result<Question, serde_json::Error> {
+fn question(client: &Arc<Client>, observation: &Observation) -> Result<Question, serde_json::Error> {
     let action = Get { target: observation.name.clone() };
-    Question::new(input::document(client.clone(), &action, observation))
+    Question::new(input::document(client, &action, observation))
 }

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use super::document::{API_VERSION, Action, Client, Current, Input, Request, Target};
 use super::metrics::PolicyMetrics;
 use super::rego::testing::Fake;
+use super::shared::Shared;
 use crate::replicas::Rollout;
 
 pub(super) fn labelled(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -33,14 +34,14 @@ pub(super) fn client() -> Client {
 pub(super) fn input(action: Action, namespace: &str) -> Input {
     Input {
         api_version: API_VERSION.into(),
-        client: client(),
+        client: client().into(),
         action,
         target: Target {
             kind: "Deployment".to_owned(),
             namespace: namespace.to_owned(),
             name: "web".to_owned(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            labels: Shared::default(),
+            annotations: Shared::default(),
             namespace_labels: None,
         },
         current: Some(Current {

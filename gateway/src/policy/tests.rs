@@ -129,8 +129,8 @@ fn observed(name: &str) -> Observation {
         uid: String::new(),
         resource_version: String::new(),
         generation: 1,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: Arc::default(),
+        annotations: Arc::default(),
         replicas: 1,
         ready: 1,
         available: 1,
@@ -177,7 +177,7 @@ fn numbered(count: usize) -> Vec<String> {
 async fn walk(judge: &Judge, names: &[String], limit: usize) -> (Vec<String>, Vec<usize>) {
     let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
     loop {
-        let picked = judge.pick(&client(), &query(limit, after), pages(names)).await.unwrap();
+        let picked = judge.pick(&client().into(), &query(limit, after), pages(names)).await.unwrap();
         sizes.push(picked.items.len());
         listed.extend(picked.items.into_iter().map(|(observation, _)| observation.name.name));
         after = picked.next;
@@ -191,7 +191,7 @@ async fn walk(judge: &Judge, names: &[String], limit: usize) -> (Vec<String>, Ve
 fn ends_with_zero() -> Written {
     // The input is `…"name":"00010"…`: the digit before the quote after it is what counts.
     let document = serde_json::to_string(&super::input::document(
-        client(),
+        &client().into(),
         &super::Get { target: WorkloadRef::deployment("demo", "00000") },
         &observed("00000"),
     ));
@@ -235,7 +235,7 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
         let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
         Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
     };
-    let picked = judge.pick(&client(), &query(10, None), nothing).await.unwrap();
+    let picked = judge.pick(&client().into(), &query(10, None), nothing).await.unwrap();
     assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
     assert_eq!(
         picked.next.map(|next| next.name),
@@ -247,7 +247,7 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
 #[tokio::test]
 async fn a_list_fails_as_a_whole() {
     let judge = judge(&[malformed_once_loaded("a")]);
-    let picked = judge.pick(&client(), &query(10, None), pages(&numbered(3))).await;
+    let picked = judge.pick(&client().into(), &query(10, None), pages(&numbered(3))).await;
     assert!(matches!(picked, Err(Denied::Unavailable { .. })));
 }
 

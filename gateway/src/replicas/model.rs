@@ -38,9 +38,9 @@ pub struct Workload {
     /// The generation of the spec.
     pub generation: i64,
     /// All labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// The annotations that the configuration allows into the cache; others may hold secrets.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<BTreeMap<String, String>>,
     /// `spec.replicas`.
     pub replicas: i32,
     /// `status.readyReplicas`.

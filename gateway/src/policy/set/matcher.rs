@@ -119,9 +119,9 @@ mod tests {
     fn unknown_labels_are_neither_a_match_nor_none() {
         let by_label = matcher(&[], &["team-*"], &[("tier", "web")]);
         let mut question = input(Action::Get, "team-a");
-        question.target.namespace_labels = Some(labelled(&[("tier", "web"), ("more", "x")]));
+        question.target.namespace_labels = Some(labelled(&[("tier", "web"), ("more", "x")]).into());
         assert_eq!(by_label.matches(&question), Matching::Yes);
-        question.target.namespace_labels = Some(labelled(&[("tier", "db")]));
+        question.target.namespace_labels = Some(labelled(&[("tier", "db")]).into());
         assert_eq!(by_label.matches(&question), Matching::No);
         question.target.namespace_labels = None;
         assert_eq!(by_label.matches(&question), Matching::Unknown);

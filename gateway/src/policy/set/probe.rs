@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::matcher::{Matcher, Matching};
 use super::{ModuleError, rego};
 use crate::policy::document::{API_VERSION, Action, Client, Current, Input, Request, Target, Wanted};
+use crate::policy::shared::Shared;
 use crate::replicas::{Autoscaler, Rollout};
 use crate::workload::WorkloadKind;
 
@@ -39,7 +40,7 @@ fn question(action: Action, matcher: &Matcher) -> Input {
     let describes = action == Action::Describe;
     Input {
         api_version: API_VERSION.into(),
-        client: client(),
+        client: client().into(),
         action,
         target: if describes { nothing() } else { target(matcher) },
         current: (!describes).then(current),
@@ -65,8 +66,8 @@ fn nothing() -> Target {
         kind: String::new(),
         namespace: String::new(),
         name: String::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: Shared::default(),
+        annotations: Shared::default(),
         namespace_labels: None,
     }
 }
@@ -79,9 +80,9 @@ fn target(matcher: &Matcher) -> Target {
         kind: WorkloadKind::Deployment.as_str().to_owned(),
         namespace,
         name: "web".to_owned(),
-        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
-        annotations: BTreeMap::from([("scalegate.dev/max-replicas".to_owned(), "20".to_owned())]),
-        namespace_labels: Some(namespace_labels),
+        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]).into(),
+        annotations: BTreeMap::from([("scalegate.dev/max-replicas".to_owned(), "20".to_owned())]).into(),
+        namespace_labels: Some(namespace_labels.into()),
     }
 }
 
@@ -96,7 +97,7 @@ fn current() -> Current {
         updated: 3,
         rollout: Rollout::Complete,
         target: Some(target),
-        owners: vec![owner],
+        owners: vec![owner.into()],
     }
 }
 

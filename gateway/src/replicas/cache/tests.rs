@@ -33,7 +33,7 @@ fn cluster() -> Replicas {
     Replicas::from_objects(names.map(|(namespace, name)| {
         let mut deployment = deployment(namespace, name, 1);
         if name == "one" {
-            deployment.labels.insert("first".into(), "yes".into());
+            deployment.labels = Arc::new(BTreeMap::from([("first".into(), "yes".into())]));
         }
         Object::Deployment(deployment)
     }))

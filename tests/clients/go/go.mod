@@ -1,0 +1,3 @@
+module scalegate.dev/tests/clients
+
+go 1.22
