@@ -76,3 +76,12 @@ fn the_commands_of_the_operations_guide_can_be_read_by_their_test() -> Result<()
     assert!(blocks.len() > 10, "{} blocks", blocks.len());
     Ok(())
 }
+
+#[test]
+fn the_design_notes_hold_the_whole_proto() -> Result<()> {
+    let proto = fs::read_to_string(repository().join("gateway/proto/scalegate/v1/replica_service.proto"))?;
+    let notes = fs::read_to_string(repository().join("NOTES.md"))?;
+    let block = notes.split("```proto\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert!(block == Some(proto.as_str()), "the block in NOTES.md is another: copy the file there");
+    Ok(())
+}
