@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 use scalegate_tests::paths::repository;
 
 const OPERATIONS: &str = "gateway/src/api/operations.rs";
+/// The doors, each with the type that has the operations.
+const DOORS: [(&str, &str); 2] =
+    [("gateway/src/api/http.rs", "HttpApi"), ("gateway/src/api/grpc/service.rs", "ReplicaDoor")];
 
 #[test]
 fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
@@ -19,7 +22,7 @@ fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
     let (without, removed) = without_policy_calls(&source)?;
     assert_eq!(removed, handlers, "each handler asks the policies once");
 
-    let errors = check("no-policy-call", &without)?;
+    let errors = check("no-policy-call", &[(OPERATIONS, without)])?;
     for value in ["permit", "listing"] {
         assert!(errors.contains(&format!("cannot find value `{value}` in this scope")), "{errors}");
     }
@@ -49,8 +52,29 @@ fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
             "field `replicas` of struct `policy::Policy` is private",
         ),
     ] {
-        let errors = check(case, &format!("{source}\n{code}\n"))?;
+        let errors = check(case, &[(OPERATIONS, format!("{source}\n{code}\n"))])?;
         assert!(errors.contains(error), "no {error:?} in:\n{errors}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_door_leads_past_the_operations() -> Result<()> {
+    let mut sources = Vec::new();
+    for (door, of) in DOORS {
+        let source = std::fs::read_to_string(repository().join(door))?;
+        let past = format!(
+            "impl {of} {{ fn past(&self) {{ let _ = (&self.operations.policy, &self.operations.targets); }} }}"
+        );
+        sources.push((door, format!("{source}\n{past}\n")));
+    }
+    let errors = check("doors", &sources)?;
+    for (door, _) in DOORS {
+        for field in ["policy", "targets"] {
+            let error = format!("field `{field}` of struct `Operations` is private");
+            let found = errors.lines().any(|line| line.contains(door) && line.contains(&error));
+            assert!(found, "no {error:?} in {door}:\n{errors}");
+        }
     }
     Ok(())
 }
@@ -68,8 +92,8 @@ fn without_policy_calls(source: &str) -> Result<(String, usize)> {
     Ok((kept + rest, removed))
 }
 
-/// What the compiler says of the gateway with another `operations.rs`; an error if it compiles.
-fn check(case: &str, operations: &str) -> Result<String> {
+/// What the compiler says of the gateway with other `sources`; an error if it compiles.
+fn check(case: &str, sources: &[(&str, String)]) -> Result<String> {
     let copy = repository().join("target/compile-fail").join(case);
     if copy.exists() {
         std::fs::remove_dir_all(&copy)?;
@@ -92,7 +116,9 @@ fn check(case: &str, operations: &str) -> Result<String> {
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         std::fs::write(path, "fn main() {}")?;
     }
-    std::fs::write(copy.join(OPERATIONS), operations)?;
+    for (file, source) in sources {
+        std::fs::write(copy.join(file), source)?;
+    }
     // The target directory of this workspace: its dependencies are checked already.
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["check", "--offline", "--workspace", "--all-targets", "--message-format", "short"])

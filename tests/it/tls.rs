@@ -4,15 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use scalegate::proto::v1::ListPoliciesRequest;
 use scalegate_certs::{CertificateAuthority, LeafSpec, Validity};
 use scalegate_tests::client::Client;
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::paths::binary;
 use scalegate_tests::suite;
 use serde_json::json;
+use tonic_types::StatusExt;
 
 #[tokio::test]
 async fn certificates_that_are_not_good_do_not_get_a_connection() -> Result<()> {
@@ -42,6 +44,10 @@ async fn a_certificate_with_two_spiffe_uris_is_told_why_it_is_nobody() -> Result
 
     let answer = client.get("/v1/deployments").await?;
     assert_eq!((answer.status, answer.code().as_str()), (403, "identity_refused"));
+    let by_grpc = client.replica_service().await?.list_policies(ListPoliciesRequest {}).await;
+    let status = by_grpc.err().context("a certificate with two names got an answer")?;
+    let code = status.get_error_details().error_info().map(|info| info.reason.clone());
+    assert_eq!((status.code(), code.as_deref()), (tonic::Code::PermissionDenied, Some("identity_refused")));
     assert!(answer.json()["detail"].as_str().unwrap_or_default().contains("URI"), "{}", answer.json());
     Ok(())
 }

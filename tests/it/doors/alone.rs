@@ -1,11 +1,15 @@
 //! What can be said at one door only, and why.
 
 use anyhow::{Context, Result};
+use http::Method;
+use kube::Api;
+use kube::api::ListParams;
 use prost_types::{Duration, Timestamp};
 use scalegate::proto::v1::{
     GetReplicasRequest, ListReplicasRequest, ReleaseReplicasRequest, SetReplicasRequest, Workload,
 };
-use scalegate_tests::suite;
+use scalegate::resource::ReplicaTarget;
+use scalegate_tests::suite::{self, Shared};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -91,7 +95,64 @@ async fn what_messages_alone_can_say_has_a_code_of_its_own() -> Result<()> {
         let reason = status.get_error_details().error_info().map_or("ok".to_owned(), |info| info.reason.clone());
         assert_eq!((status.code(), reason.as_str()), (code, stable), "{what}: {status:?}");
     }
-    let targets: kube::Api<scalegate::resource::ReplicaTarget> = kube::Api::namespaced(suite.kube().await?, &namespace);
-    assert_eq!(targets.list(&kube::api::ListParams::default()).await?.items.len(), 0);
+    assert_eq!(written(&suite, &namespace).await?, 0);
     Ok(())
+}
+
+/// A message that sets `replicas` of web.
+fn set(namespace: &str, replicas: i32) -> GrpcRequest {
+    let workload = Some(Workload { kind: String::new(), namespace: namespace.to_owned(), name: "web".into() });
+    let message = SetReplicasRequest { workload, replicas: Some(replicas), ..SetReplicasRequest::default() };
+    GrpcRequest::new("SetReplicas", &message)
+}
+
+#[tokio::test]
+async fn what_is_nearly_grpc_is_told_by_http_what_to_change() -> Result<()> {
+    let suite = suite::shared().await?;
+    let operator = suite.client("operator")?;
+    let path = "/scalegate.v1.ReplicaService/SetReplicas";
+    let message = set("default", 4).message;
+    for (protocol, method, content_type, status, code) in [
+        (1, Method::POST, "application/grpc", 505, "http2_required"),
+        (1, Method::POST, "application/grpc+proto", 505, "http2_required"),
+        (2, Method::POST, "application/grpc-web+proto", 415, "unsupported_media_type"),
+        (2, Method::POST, "application/grpc+json", 415, "unsupported_media_type"),
+        (2, Method::GET, "application/grpc", 405, "method_not_allowed"),
+    ] {
+        let mut connection = if protocol == 1 { operator.http1().await? } else { operator.http2().await? };
+        let answer = connection.request(method, path, &[("content-type", content_type)], message.clone()).await?;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{content_type} over HTTP/{protocol}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn headers_that_cannot_be_kept_refuse_a_call_and_nothing_is_written() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("headers").await?;
+    prepare(&suite, &namespace).await?;
+    let operator = suite.client("operator")?;
+    for (header, code, stable) in [
+        (("grpc-timeout", "1n"), Code::DeadlineExceeded, "request_timeout"),
+        (("grpc-timeout", "0S"), Code::DeadlineExceeded, "request_timeout"),
+        (("grpc-timeout", "1"), Code::InvalidArgument, "invalid_parameter"),
+        (("grpc-timeout", "soon"), Code::InvalidArgument, "invalid_parameter"),
+        (("grpc-encoding", "gzip"), Code::Unimplemented, "not_implemented"),
+    ] {
+        let headers = [("content-type", "application/grpc"), header];
+        let (path, message) = ("/scalegate.v1.ReplicaService/SetReplicas", set(&namespace, 4).message);
+        let answer = operator.http2().await?.request(Method::POST, path, &headers, message).await?;
+        let status = Status::from_header_map(&answer.headers).with_context(|| format!("{header:?}: no status"))?;
+        let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
+        assert_eq!((status.code(), reason.as_deref()), (code, Some(stable)), "{header:?}");
+        assert_eq!(answer.headers.contains_key("grpc-accept-encoding"), header.0 == "grpc-encoding");
+    }
+    assert_eq!(written(&suite, &namespace).await?, 0);
+    Ok(())
+}
+
+/// How many targets there are.
+async fn written(suite: &Shared, namespace: &str) -> Result<usize> {
+    let targets: Api<ReplicaTarget> = Api::namespaced(suite.kube().await?, namespace);
+    Ok(targets.list(&ListParams::default()).await?.items.len())
 }
