@@ -158,7 +158,7 @@ impl Client {
 #[derive(Debug)]
 pub enum Sent {
     /// It was answered.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// It never left: the connection had ended. It can be sent on another.
     Unsent,
 }
@@ -173,7 +173,7 @@ impl Connection {
         body: Vec<u8>,
     ) -> Result<Answer> {
         match self.try_request(method, path, headers, body).await? {
-            Sent::Answered(answer) => Ok(answer),
+            Sent::Answered(answer) => Ok(*answer),
             Sent::Unsent => bail!("the connection has ended"),
         }
     }
@@ -217,7 +217,7 @@ impl Connection {
         let body = body.collect().await?;
         let trailers = body.trailers().cloned().unwrap_or_default();
         let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
-        Ok(Sent::Answered(Answer { status, headers, body, trailers }))
+        Ok(Sent::Answered(Box::new(Answer { status, headers, body, trailers })))
     }
 
     /// Whether it has not ended yet.

@@ -70,10 +70,8 @@ impl Outcome {
     }
 
     fn of_answer(mut answer: Value, known: &mut Known) -> Self {
-        if let Some(version) = answer["version"].as_str() {
-            if version != known.version {
-                known.stale = std::mem::replace(&mut known.version, version.to_owned());
-            }
+        if let Some(version) = answer["version"].as_str().filter(|version| *version != known.version) {
+            known.stale = std::mem::replace(&mut known.version, version.to_owned());
         }
         if let Some(cursor) = answer["continue"].as_str() {
             cursor.clone_into(&mut known.cursor);
