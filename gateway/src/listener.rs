@@ -17,6 +17,7 @@ mod log_limit;
 mod metrics;
 pub(crate) mod pem;
 mod reload;
+mod socket;
 mod standing;
 mod succession;
 mod tls;

@@ -14,14 +14,19 @@ cache=${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}
 
 say() { printf 'clients: %s\n' "$*" >&2; }
 
+# skip LANGUAGE REASON
+skip() {
+    say "$1 is skipped: $2"
+    if [ "${SCALEGATE_CLIENTS:-}" = all ]; then exit 1; fi
+}
+
 # have LANGUAGE PROGRAM...: whether the machine has them all.
 have() {
     local language=$1 program
     shift
     for program in "$@"; do
         if command -v "$program" >/dev/null; then continue; fi
-        say "$language is skipped: there is no $program"
-        if [ "${SCALEGATE_CLIENTS:-}" = all ]; then exit 1; fi
+        skip "$language" "there is no $program"
         return 1
     done
 }
@@ -31,19 +36,22 @@ client() {
     printf '%s\n' "$*"
 }
 
-# The directory of the packages that client.py imports, named by what pins them and by the Python that they are for.
-python_packages() {
-    local directory made
-    directory=$cache/clients-$( (python3 --version && cat "$here/requirements.txt") | git hash-object --stdin | cut -c1-12)
-    if [ ! -d "$directory" ]; then
-        mkdir -p "$cache"
-        made=$(mktemp -d "$cache/clients-new.XXXXXX")
-        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --only-binary :all: \
-            --require-hashes --requirement "$here/requirements.txt" --target "$made" >&2
-        # Of two runs at once, the first to rename wins.
-        if [ -d "$directory" ]; then rm -rf "$made"; else mv "$made" "$directory"; fi
+# Sets `packages` to the directory of what client.py imports, named by what pins it and by the Python that it is for.
+install_packages() {
+    local made key
+    key=$( (python3 --version && cat "$here/requirements.txt") | git hash-object --stdin | cut -c1-12)
+    packages=$cache/clients-$key
+    if [ -d "$packages" ]; then return; fi
+    mkdir -p "$cache"
+    made=$(mktemp -d "$cache/clients-new.XXXXXX")
+    if ! python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --only-binary :all: \
+        --require-hashes --requirement "$here/requirements.txt" --target "$made" >&2; then
+        rm -rf "$made"
+        skip Python "pip cannot install httpx"
+        return 1
     fi
-    echo "$directory"
+    # Of two runs at once, the first to rename wins.
+    if [ -d "$packages" ]; then rm -rf "$made"; else mv "$made" "$packages"; fi
 }
 
 if have curl curl; then client curl curl; fi
@@ -56,7 +64,6 @@ if have Java javac java; then
     client Java java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$programs" Client
 fi
 if have Node node; then client Node node "$here/client.mjs"; fi
-if have Python python3; then
-    packages=$(python_packages)
+if have Python python3 && install_packages; then
     client Python env "PYTHONPATH=$packages" python3 "$here/client.py"
 fi

@@ -23,6 +23,7 @@ use super::body::Keeping;
 use super::farewell::{Lent, end_tls};
 use super::handshake::accept;
 use super::live::State;
+use super::socket::Socket;
 use super::standing::Standing;
 use super::{Context, Handler, Peer, Phase};
 
@@ -85,7 +86,7 @@ fn tell_no_place<H>(context: &Context<H>, address: SocketAddr) {
 async fn http1<H: Handler>(
     context: Arc<Context<H>>,
     peer: Peer,
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Socket>,
     standing: Standing,
     state: watch::Receiver<State>,
 ) {
@@ -107,7 +108,7 @@ async fn http1<H: Handler>(
 async fn http2<H: Handler>(
     context: Arc<Context<H>>,
     peer: Peer,
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Socket>,
     standing: Standing,
     state: watch::Receiver<State>,
 ) {
@@ -129,7 +130,7 @@ async fn http2<H: Handler>(
 }
 
 /// Ends the stream that a connection, which is over, has given back.
-async fn bid_farewell(back: oneshot::Receiver<TlsStream<TcpStream>>) {
+async fn bid_farewell(back: oneshot::Receiver<TlsStream<Socket>>) {
     if let Ok(stream) = back.await {
         end_tls(stream).await;
     }

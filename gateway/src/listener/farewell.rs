@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use super::socket::Socket;
+
 /// How long a client may go on sending to a connection whose other side is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -28,9 +30,9 @@ pub(super) async fn end(mut stream: TcpStream) {
 }
 
 /// Ends a TLS connection in the same way, with TLS's own end (`close_notify`) first.
-pub(super) async fn end_tls(mut stream: TlsStream<TcpStream>) {
+pub(super) async fn end_tls(mut stream: TlsStream<Socket>) {
     let _ = timeout(LINGER, stream.shutdown()).await;
-    end(stream.into_inner().0).await;
+    end(stream.into_inner().0.into_inner()).await;
 }
 
 /// A stream that goes back to its lender when its borrower drops it.

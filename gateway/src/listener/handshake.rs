@@ -12,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::authorities::noting;
 use super::farewell::end;
+use super::socket::Socket;
 use super::{ListenerMetrics, LogLimit};
 
 /// What became of a handshake.
@@ -63,11 +64,12 @@ pub(super) async fn accept(
     peer: SocketAddr,
     metrics: &ListenerMetrics,
     log: &LogLimit,
-) -> Option<TlsStream<TcpStream>> {
-    let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+) -> Option<TlsStream<Socket>> {
+    let handshake = TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible();
     let (result, note) = noting(timeout(limit, handshake)).await;
     let (outcome, cause, stream) = match result {
-        Ok(Ok(stream)) => {
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().0.handshake_done();
             metrics.handshake(Outcome::Ok);
             return Some(stream);
         }
@@ -84,9 +86,9 @@ pub(super) async fn accept(
     } else if log.allows() {
         tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
     }
-    // The alert has been sent; the client may have sent a request already, as TLS 1.3 lets it.
+    // The client may have sent a request already, as TLS 1.3 lets it.
     if let Some(stream) = stream {
-        end(stream).await;
+        end(stream.send_alert().await).await;
     }
     None
 }
