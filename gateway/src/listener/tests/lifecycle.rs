@@ -59,7 +59,7 @@ async fn a_request_in_progress_is_not_idleness() {
         server.script.entered.notified().await;
         tokio::time::sleep(3 * SHORT).await;
         server.script.released.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let answer = tokio::select! {
         answer = connection.ask("/wait") => answer,
