@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::Method;
+use scalegate::proto::Message;
+use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::client::{Client, Connection, Sent};
+use crate::client::{Answer, Client, Connection, Sent};
+use crate::suite::replicas;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -30,13 +33,20 @@ enum Mode {
     NewHttp1,
     KeptHttp2,
     NewHttp2,
+    KeptGrpc,
+    NewGrpc,
 }
 
 impl Mode {
-    const ALL: [Self; 4] = [Self::KeptHttp1, Self::NewHttp1, Self::KeptHttp2, Self::NewHttp2];
+    const ALL: [Self; 6] =
+        [Self::KeptHttp1, Self::NewHttp1, Self::KeptHttp2, Self::NewHttp2, Self::KeptGrpc, Self::NewGrpc];
 
     fn is_http2(self) -> bool {
-        matches!(self, Self::KeptHttp2 | Self::NewHttp2)
+        !matches!(self, Self::KeptHttp1 | Self::NewHttp1)
+    }
+
+    fn is_grpc(self) -> bool {
+        matches!(self, Self::KeptGrpc | Self::NewGrpc)
     }
 }
 
@@ -47,39 +57,82 @@ impl fmt::Display for Mode {
             Self::NewHttp1 => "HTTP/1.1, new",
             Self::KeptHttp2 => "HTTP/2, kept",
             Self::NewHttp2 => "HTTP/2, new",
+            Self::KeptGrpc => "gRPC, kept",
+            Self::NewGrpc => "gRPC, new",
         })
     }
 }
 
-/// A request that is sent again and again.
+/// A request that is sent again and again, in JSON or as a message of gRPC.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// GET, PUT …
-    pub method: Method,
-    /// The path.
-    pub path: String,
+    method: Method,
+    path: String,
     /// A JSON body, or nothing.
-    pub body: String,
+    body: String,
     /// The status that counts as success.
-    pub wanted: u16,
+    wanted: u16,
+    /// The method of `ReplicaService`, and its message.
+    call: (&'static str, Vec<u8>),
 }
 
 impl Template {
-    /// A GET that must answer 200.
-    pub fn get(path: &str) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), body: String::new(), wanted: 200 }
+    /// A read of one Deployment.
+    pub fn get(namespace: &str, name: &str) -> Self {
+        let message = GetReplicasRequest { workload: workload(namespace, name), ..GetReplicasRequest::default() };
+        Self {
+            method: Method::GET,
+            path: replicas(namespace, name),
+            body: String::new(),
+            wanted: 200,
+            call: ("GetReplicas", framed(&message)),
+        }
     }
 
-    /// A PUT of a count that must answer 202.
-    pub fn set(path: &str, replicas: u32) -> Self {
-        let body = format!(r#"{{"replicas": {replicas}}}"#);
-        Self { method: Method::PUT, path: path.to_owned(), body, wanted: 202 }
+    /// A set of one Deployment's count.
+    pub fn set(namespace: &str, name: &str, count: i32) -> Self {
+        let workload = workload(namespace, name);
+        let message = SetReplicasRequest { workload, replicas: Some(count), ..SetReplicasRequest::default() };
+        Self {
+            method: Method::PUT,
+            path: replicas(namespace, name),
+            body: format!(r#"{{"replicas": {count}}}"#),
+            wanted: 202,
+            call: ("SetReplicas", framed(&message)),
+        }
     }
 
-    async fn send(&self, connection: &mut Connection) -> Result<Sent> {
+    async fn send(&self, mode: Mode, connection: &mut Connection) -> Result<Sent> {
+        if mode.is_grpc() {
+            let (method, message) = &self.call;
+            let path = format!("/scalegate.v1.ReplicaService/{method}");
+            let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+            return connection.try_request(Method::POST, &path, &headers, message.clone()).await;
+        }
         let headers: &[_] = if self.body.is_empty() { &[] } else { &[("content-type", "application/json")] };
         connection.try_request(self.method.clone(), &self.path, headers, self.body.clone().into_bytes()).await
     }
+
+    /// What is wrong with an answer; `None` for the wanted one.
+    fn fault(&self, mode: Mode, answer: &Answer) -> Option<String> {
+        if mode.is_grpc() {
+            let told = |name| answer.trailers.get(name).or(answer.headers.get(name)).and_then(|it| it.to_str().ok());
+            let status = told("grpc-status");
+            return (status != Some("0")).then(|| format!("{status:?} {}", told("grpc-message").unwrap_or_default()));
+        }
+        (answer.status != self.wanted).then(|| format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)))
+    }
+}
+
+fn workload(namespace: &str, name: &str) -> Option<Workload> {
+    Some(Workload { kind: String::new(), namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+/// A message as gRPC sends it: not compressed, its length, itself.
+fn framed(message: &impl Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[0], &length[..], &message].concat()
 }
 
 /// What became of one request.
@@ -100,8 +153,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sends `rate` requests a second, the templates and the ways of holding a connection by turns. An odd number of
-    /// templates brings each to every way.
+    /// Sends `rate` requests a second, the templates and the ways of holding a connection by turns. A number of
+    /// templates that has no divisor in common with that of the ways brings each to every way.
     pub fn start(client: Client, templates: Vec<Template>, rate: u32) -> Self {
         let (stop, stopped) = watch::channel(false);
         Self { stop, task: tokio::spawn(run(client, templates, rate, stopped)) }
@@ -158,21 +211,25 @@ impl Kept {
     async fn send(&self, mode: Mode, number: usize, template: &Template) -> Result<()> {
         for _ in 0..RESENDS {
             let sent = match mode {
-                Mode::NewHttp1 | Mode::NewHttp2 => template.send(&mut self.connect(mode).await?).await?,
+                Mode::NewHttp1 | Mode::NewHttp2 | Mode::NewGrpc => {
+                    template.send(mode, &mut self.connect(mode).await?).await?
+                }
                 Mode::KeptHttp1 => {
                     let mut slot = self.http1[number % KEPT].lock().await;
-                    template.send(self.open(mode, &mut slot).await?).await?
+                    template.send(mode, self.open(mode, &mut slot).await?).await?
                 }
-                Mode::KeptHttp2 => {
+                Mode::KeptHttp2 | Mode::KeptGrpc => {
+                    // Both on one connection, as on one port.
                     let mut slot = self.http2[number % KEPT].lock().await;
                     let mut shared = self.open(mode, &mut slot).await?.share().context("not shared")?;
                     drop(slot);
-                    template.send(&mut shared).await?
+                    template.send(mode, &mut shared).await?
                 }
             };
             match sent {
-                Sent::Answered(answer) if answer.status == template.wanted => return Ok(()),
-                Sent::Answered(answer) => anyhow::bail!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)),
+                Sent::Answered(answer) => {
+                    return template.fault(mode, &answer).map_or(Ok(()), |fault| Err(anyhow::anyhow!(fault)));
+                }
                 Sent::Unsent => {}
             }
         }

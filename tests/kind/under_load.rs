@@ -19,8 +19,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 
 /// A hundred reads to a write, and the writes to one Deployment after the other, as people would who scale their own.
 fn templates() -> Vec<Template> {
-    let reads = || vec![Template::get(&replicas(DEMO, "web")); 100];
-    let targets = (0..LOAD_TARGETS).map(|number| Template::set(&replicas(DEMO, &format!("load-{number}")), 1));
+    let reads = || vec![Template::get(DEMO, "web"); 100];
+    let targets = (0..LOAD_TARGETS).map(|number| Template::set(DEMO, &format!("load-{number}"), 1));
     targets.flat_map(|set| reads().into_iter().chain([set])).collect()
 }
 
