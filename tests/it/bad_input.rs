@@ -64,6 +64,22 @@ async fn a_body_of_a_mebibyte_is_refused_over_both_protocols() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_body_whose_framing_is_broken_ends_its_connection_and_says_so() -> Result<()> {
+    let suite = suite::shared().await?;
+    let path = suite::replicas("demo", "web");
+    for chunks in ["zz\r\n", "5\r\n{}\r\n", "fffffffffffffffff\r\n"] {
+        let request = format!(
+            "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{chunks}"
+        );
+        let answer = suite.client("operator")?.raw(request.as_bytes(), std::time::Duration::from_secs(20)).await?;
+        let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 400 ") && answer.contains("connection: close"), "{chunks:?}: {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn names_that_do_not_exist_are_404_for_those_who_may_and_403_for_others() -> Result<()> {
     let suite = suite::shared().await?;
     let namespace = suite.namespace("unknown").await?;

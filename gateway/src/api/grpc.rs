@@ -8,13 +8,15 @@ mod status;
 mod timeout;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, Version, request::Parts};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Frame, Incoming};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -47,11 +49,35 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// One service: what answers its requests.
 type Serve = Box<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
+/// The name of reflection in metrics.
+const REFLECTION: &str = "grpc.reflection";
+/// The longest message of health and reflection, in bytes: a name.
+const MAX_NAME: usize = 4096;
+
 /// Serves [`Operations`], health and reflection over gRPC.
 pub struct GrpcApi {
     services: Vec<(&'static str, Serve)>,
+    shutdown: Shutdown,
     limits: Limits,
     metrics: ApiMetrics,
+}
+
+/// A body that goes on until a moment of its own.
+struct Until {
+    body: Body,
+    end: BoxFuture<'static, ()>,
+}
+
+impl hyper::body::Body for Until {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
 }
 
 /// What a service must know of a request beside its message.
@@ -85,11 +111,13 @@ impl GrpcApi {
         };
         let services = vec![
             serve(ReplicaServiceServer::new(ReplicaDoor::new(operations))),
-            serve(HealthServer::new(health::Health::new(monitor, shutdown))),
-            serve(descriptors().build_v1()?),
-            serve(descriptors().build_v1alpha()?),
+            serve(
+                HealthServer::new(health::Health::new(monitor, shutdown.clone())).max_decoding_message_size(MAX_NAME),
+            ),
+            serve(descriptors().build_v1()?.max_decoding_message_size(MAX_NAME)),
+            serve(descriptors().build_v1alpha()?.max_decoding_message_size(MAX_NAME)),
         ];
-        Ok(Self { services, limits, metrics })
+        Ok(Self { services, shutdown, limits, metrics })
     }
 
     /// Answers one request of `peer`, whatever happens.
@@ -103,7 +131,14 @@ impl GrpcApi {
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         call.ended(&self.metrics, route, result.as_ref().err().or(noted.as_ref()));
         let answer = result.unwrap_or_else(|error| refused(&error, &call));
-        let mut answer = answer.map(ResponseBody::stream);
+        let mut answer = if route == REFLECTION {
+            // A client that asks nothing more would hold its stream, and a drain, for ever.
+            let (shutdown, limit) = (self.shutdown.clone(), self.limits.request_timeout);
+            let end = async move { tokio::time::timeout(limit, shutdown.recv()).await.unwrap_or_default() };
+            answer.map(|body| ResponseBody::stream(Until { body, end: Box::pin(end) }))
+        } else {
+            answer.map(ResponseBody::stream)
+        };
         if let Ok(value) = HeaderValue::from_str(&call.id.to_string()) {
             answer.headers_mut().insert(REQUEST_ID, value);
         }
@@ -209,7 +244,7 @@ fn route(path: &str) -> &'static str {
         "/scalegate.v1.ReplicaService/ReleaseReplicas" => "ReleaseReplicas",
         "/scalegate.v1.ReplicaService/ListPolicies" => "ListPolicies",
         _ if path.starts_with("/grpc.health.v1.Health/") => "grpc.health",
-        _ if path.starts_with("/grpc.reflection.") => "grpc.reflection",
+        _ if path.starts_with("/grpc.reflection.") => REFLECTION,
         _ => "none",
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Busy, Patience, Watched};
-use super::body::Keeping;
+use super::body::{Keeping, ResponseBody};
 use super::farewell::{Lent, end_tls};
 use super::handshake::accept;
 use super::live::State;
@@ -150,7 +150,7 @@ fn service<H: Handler>(
     peer: Peer,
     activity: &Arc<Activity>,
     on_drain: OnDrain,
-) -> impl HttpService<Incoming, ResBody = Keeping<Busy>, Error = Infallible, Future: Send> + use<H> {
+) -> impl HttpService<Incoming, ResBody = Keeping<Option<Busy>>, Error = Infallible, Future: Send> + use<H> {
     let (context, peer, activity) = (context.clone(), Arc::new(peer), activity.clone());
     service_fn(move |request: Request<Incoming>| {
         let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
@@ -159,8 +159,11 @@ fn service<H: Handler>(
             if on_drain == OnDrain::SayClose && context.live.phase() != Phase::Serving {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // The connection is busy until all of the answer is sent.
-            Ok(response.map(|body| Keeping { body, _kept: busy }))
+            // A stream keeps its connection busy until it ends; of a whole answer the idle timeout bounds the sending.
+            Ok(response.map(|body| {
+                let busy = matches!(body, ResponseBody::Stream(_)).then_some(busy);
+                Keeping { body, _kept: busy }
+            }))
         }
     })
 }

@@ -146,6 +146,10 @@ pub(crate) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 fn read(file: &Path) -> Result<Vec<u8>, PemError> {
     let unreadable = |cause| PemError::Unreadable { file: file.to_owned(), cause };
     let mut pem = Vec::new();
+    // To open a pipe would wait for its writer.
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
     File::open(file).and_then(|open| open.take(MAX_BYTES + 1).read_to_end(&mut pem)).map_err(unreadable)?;
     if pem.len() as u64 > MAX_BYTES { Err(PemError::Large(file.to_owned())) } else { Ok(pem) }
 }

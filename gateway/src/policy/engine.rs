@@ -1,6 +1,8 @@
 //! The WebAssembly engine that all modules share, and the thread that moves its clock.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,15 +48,16 @@ impl Engine {
         Self::start(None)
     }
 
-    /// Starts an engine that keeps compiled modules in `directory`, and finds them there by their digest and by the
-    /// compiler's version and settings. The engine runs what lies there: nobody else may write to it.
+    /// Starts an engine that keeps compiled modules in a directory of its own below `directory`, and finds them there by
+    /// their digest and by the compiler's version and settings. The engine runs what lies there: nobody else may write
+    /// to it.
     pub fn keeping_compiled(directory: &Path) -> Result<Self, EngineError> {
         let unusable = |cause: String| EngineError::Compiled { directory: directory.to_owned(), cause };
+        let own = own_directory(directory).map_err(|error| unusable(error.to_string()))?;
         // The cache itself would only log that it cannot write.
-        std::fs::create_dir_all(directory).map_err(|error| unusable(error.to_string()))?;
-        tempfile::tempfile_in(directory).map_err(|error| unusable(error.to_string()))?;
+        tempfile::tempfile_in(&own).map_err(|error| unusable(error.to_string()))?;
         let mut settings = CacheConfig::new();
-        settings.with_directory(directory);
+        settings.with_directory(own);
         Self::start(Some(Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))?))
     }
 
@@ -86,6 +89,24 @@ impl Engine {
         };
         thread::scope(|scope| scope.spawn(compile).join()).unwrap_or_else(|panic| resume_unwind(panic))
     }
+}
+
+/// The directory that only this program writes to. The cache removes whatever it does not know in it.
+fn own_directory(directory: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(directory)?;
+    let own = directory.join("scalegate-compiled");
+    match DirBuilder::new().mode(0o700).create(&own) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = own.symlink_metadata()?;
+    if !found.is_dir() {
+        return Err(io::Error::other("scalegate-compiled in it is not a directory"));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(io::Error::other("others may write to scalegate-compiled in it"));
+    }
+    Ok(own)
 }
 
 /// Gives this thread the lowest priority, where threads have one of their own.
@@ -148,11 +169,27 @@ mod tests {
         assert!(kept > 0, "nothing is kept");
 
         let mut settings = CacheConfig::new();
-        settings.with_directory(directory.path());
+        settings.with_directory(directory.path().join("scalegate-compiled"));
         let cache = Cache::new(settings).unwrap();
         let engine = Engine::start(Some(cache.clone())).unwrap();
         engine.compile(&wasm).unwrap();
         assert_eq!((cache.cache_hits(), cache.cache_misses()), (1, 0));
+    }
+
+    #[test]
+    fn what_else_lies_in_the_directory_stays_and_nobody_else_may_write_to_the_compiled_modules() {
+        let directory = tempfile::tempdir().unwrap();
+        let theirs = directory.path().join("policies.yaml");
+        std::fs::write(&theirs, "modules: []").unwrap();
+        drop(Engine::keeping_compiled(directory.path()).unwrap());
+        assert!(theirs.exists());
+
+        let own = directory.path().join("scalegate-compiled");
+        std::fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(Engine::keeping_compiled(directory.path()).unwrap_err().to_string().contains("others may write"));
+        std::fs::remove_dir_all(&own).unwrap();
+        std::os::unix::fs::symlink("/tmp", &own).unwrap();
+        assert!(Engine::keeping_compiled(directory.path()).unwrap_err().to_string().contains("not a directory"));
     }
 
     #[test]

@@ -39,6 +39,8 @@ enum Progress {
     Untouched,
     Begun,
     Complete,
+    /// Its framing is broken: where the next request would begin is not known.
+    Broken,
 }
 
 impl<B> RequestBody<B>
@@ -116,11 +118,12 @@ where
 
     /// The next data; `None` at the end.
     async fn data(&mut self) -> Result<Option<Bytes>, Error> {
-        while self.progress != Progress::Complete {
+        while !matches!(self.progress, Progress::Complete | Progress::Broken) {
             self.progress = Progress::Begun;
             match self.body.frame().await {
                 None => self.progress = Progress::Complete,
                 Some(Err(error)) => {
+                    self.progress = Progress::Broken;
                     return Err(Error::invalid("invalid_body", format!("the body ended early: {error}")));
                 }
                 Some(Ok(frame)) => {
@@ -137,7 +140,8 @@ where
 impl Expectation {
     fn of(head: &Parts) -> Self {
         let mut values = head.headers.get_all(EXPECT).iter().peekable();
-        if values.peek().is_none() {
+        // RFC 9110, section 10.1.1: it is ignored in a request of HTTP/1.0.
+        if values.peek().is_none() || head.version < Version::HTTP_11 {
             Self::Nothing
         } else if head.version == Version::HTTP_11
             && values.all(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
