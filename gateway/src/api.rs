@@ -48,7 +48,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Both doors, by content type.
+    /// Both doors, by method, HTTP version and content type.
     pub fn new(http: HttpApi, grpc: GrpcApi) -> Self {
         Self { http, grpc }
     }

@@ -55,8 +55,8 @@ pub use tls::{Expiry, SharedSecret, Tls, TlsError};
 /// The first pause after an error of `accept` that is not one connection's own, and the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// How many clients may be in their handshake, or wait for a place, at once: strangers can fill these places only, never
-/// those of clients with a certificate.
+/// How many clients may be in their handshake, or wait for a connection slot, at once: strangers can fill these handshake
+/// slots only, never the connection slots of verified clients.
 const MAX_HANDSHAKES: usize = 1024;
 
 /// Answers requests.
@@ -99,8 +99,8 @@ struct Context<H> {
     limits: config::Listen,
     metrics: ListenerMetrics,
     logs: Arc<Logs>,
-    /// The places for clients whose certificate was verified.
-    places: Arc<Semaphore>,
+    /// The connection slots, for verified clients.
+    slots: Arc<Semaphore>,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -155,7 +155,7 @@ impl Listener {
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
             logs: self.logs.clone(),
-            places: Arc::new(Semaphore::new(self.limits.max_connections)),
+            slots: Arc::new(Semaphore::new(self.limits.max_connections)),
             _alive: alive,
         });
         let mut connections = JoinSet::new();

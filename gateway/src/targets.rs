@@ -60,7 +60,7 @@ impl Targets {
             decision_id: permit.decision().to_string(),
         };
         let (targets, seen) = (self.clone(), permit.observation().clone());
-        self.in_flight.run(async move { targets.write(&seen, order).await }).await
+        self.in_flight.run("stored", async move { targets.write(&seen, order).await }).await
     }
 
     /// Stops managing the Deployment: deletes the target that the decision saw. The Deployment's count stays. Where
@@ -71,7 +71,8 @@ impl Targets {
     /// See [`WriteError`]; only after [`WriteError::Unavailable`] may something have been written.
     pub async fn release(&self, permit: &Permit<Release>) -> Result<(), WriteError> {
         let (targets, seen) = (self.clone(), permit.observation().clone());
-        self.in_flight.run(async move { targets.delete(&seen).await }).await
+        let done = if seen.target.is_some() { "released" } else { "nothing_to_do" };
+        self.in_flight.run(done, async move { targets.delete(&seen).await }).await
     }
 
     /// Waits until every write that was begun has ended, for a process that is about to end.

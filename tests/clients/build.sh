@@ -4,7 +4,7 @@
 #
 #   tests/clients/build.sh DIRECTORY
 #
-# A language that this machine does not have is left out, and said so on stderr; with SCALEGATE_CLIENTS=all that is an
+# A language that this machine does not have is skipped, with a note on stderr; with SCALEGATE_CLIENTS=all that is an
 # error. SCALEGATE_CACHE is where to keep what is downloaded (default: ~/.cache/scalegate).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

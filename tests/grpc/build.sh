@@ -3,7 +3,7 @@
 # them: grpcurl, ghz, go-client and python-client. What an earlier run has built is used again.
 #
 # It is ${SCALEGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/scalegate}/grpc-<hash of the pins and the sources>. It needs Go
-# and Python 3.10 or newer with pip. Without one of them its programs are left out, and said so on stderr; where CI is
+# and Python 3.10 or newer with pip. Without one of them its programs are skipped, with a note on stderr; where CI is
 # set, that is an error.
 set -euo pipefail
 

@@ -3,7 +3,7 @@
 //! - [`process`]: child processes that never outlive the harness; [`ports`], [`paths`], [`poll`] help them start.
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
 //! - [`stack`]: the product installed on a cluster.
-//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: its other language.
+//! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
 //! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.

@@ -72,8 +72,8 @@ async fn health_tells_an_outage_and_a_drain_and_calls_in_flight_finish() -> Resu
     let set = SetReplicasRequest { workload: Some(workload), replicas: Some(3), ..SetReplicasRequest::default() };
     let in_flight = tokio::spawn(async move { service.set_replicas(set).await });
     let log = gateway.log_path().to_owned();
-    suite::eventually("the write to be sent", async || {
-        Ok(read_log(&log).iter().any(|line| line["message"] == "write sent").then_some(()))
+    suite::eventually("the write to begin", async || {
+        Ok(read_log(&log).iter().any(|line| line["message"] == "write begun").then_some(()))
     })
     .await?;
     let ended = tokio::spawn(gateway.terminate());

@@ -111,7 +111,7 @@ fn a_gateway_does_not_start_with_a_revocation_list_that_it_would_not_read() -> R
     let output = Command::new(binary("scalegate")?).args(["serve", "--config"]).arg(&config).output()?;
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    let place = format!("crl.pem: is no valid PEM: line {}: it resembles a BEGIN or END line", crl.lines().count());
+    let place = format!("crl.pem: is not valid PEM: line {}: it resembles a BEGIN or END line", crl.lines().count());
     assert!(told.contains(&place), "{told}");
     Ok(())
 }
@@ -138,7 +138,7 @@ async fn authorities_are_asked_for_their_time_and_a_list_that_is_not_read_does_n
     let stranger = CertificateAuthority::new("strange CA", endless)?;
     assert!(viewer(&gateway, &trust, &stranger, endless)?.get("/healthz").await.is_err());
     for text in [
-        "client CA CN=ended CA has ended at ",
+        "client CA CN=ended CA expired at ",
         "certificate expired: ",
         "this is the certificate of the client CA CN=ended CA",
         r#"issued by \"CN=strange CA\", which is no client CA"#,
@@ -151,8 +151,8 @@ async fn authorities_are_asked_for_their_time_and_a_list_that_is_not_read_does_n
     fs::write(certs.join("crl.pem"), [list.trim_end(), &lasting.crl(&[], now + time::Duration::DAY)?].concat())?;
     wait_failing(&gateway, true).await?;
     let (_, status) = gateway.admin("/status").await?;
-    assert!(status.contains("crl.pem: is no valid PEM: line "), "{status}");
-    assert!(logged(&gateway, "crl.pem: is no valid PEM: line "));
+    assert!(status.contains("crl.pem: is not valid PEM: line "), "{status}");
+    assert!(logged(&gateway, "crl.pem: is not valid PEM: line "));
     assert_eq!(viewer(&gateway, &trust, &lasting, endless)?.get("/healthz").await?.status, 200);
     fs::write(certs.join("crl.pem"), [list, lasting.crl(&[], endless.not_after)?].concat())?;
     wait_failing(&gateway, false).await?;

@@ -33,14 +33,14 @@ impl Call {
         Self { id, span, started: Instant::now() }
     }
 
-    /// Counts the answer under `route`, and logs an error with the words that are not for clients.
+    /// Counts the answer under `route`, and logs an error with its internal message.
     pub(super) fn ended(&self, metrics: &ApiMetrics, route: &'static str, error: Option<&Error>) {
         let outcome = error.map_or("ok", |error| error.kind().code);
         metrics.observe(route, outcome, self.started.elapsed());
         let Some(error) = error else { return };
         let _entered = self.span.enter();
         let http = error.kind().http;
-        // That this gateway does not serve something is no fault of its own.
+        // An unimplemented feature is not a gateway failure.
         let unserved = matches!(http, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED);
         if http.is_server_error() && !unserved {
             tracing::warn!(code = outcome, %error, "request failed");

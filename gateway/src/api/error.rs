@@ -35,7 +35,7 @@ pub enum Error {
         /// The methods that it takes, as in the `Allow` header.
         allow: &'static str,
     },
-    /// The contract has it, and this gateway does not yet.
+    /// Part of the API, but not implemented yet.
     #[error("{what} is not supported yet")]
     NotImplemented {
         /// What was asked for.
@@ -51,7 +51,7 @@ pub enum Error {
     #[error("content type is not application/json")]
     UnsupportedMediaType,
     /// gRPC needs HTTP/2.
-    #[error("gRPC over another protocol than HTTP/2")]
+    #[error("gRPC over a protocol other than HTTP/2")]
     HttpVersion,
     /// The client waits, before it sends the body, for something that this protocol cannot give here.
     #[error("an expectation that cannot be met")]
@@ -223,7 +223,8 @@ impl Error {
             }
             Self::NoSuchRoute => {
                 "there is nothing at this path: there are /v1/deployments, /v1/namespaces/{namespace}/deployments, \
-                 /v1/namespaces/{namespace}/deployments/{name}/replicas and /healthz, without a slash at the end"
+                 /v1/namespaces/{namespace}/deployments/{name}/replicas, /v1/policies and /healthz, without a slash at \
+                 the end"
                     .into()
             }
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),

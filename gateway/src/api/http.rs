@@ -149,7 +149,7 @@ impl HttpApi {
 /// What a request that changes nothing asks for.
 enum Read {
     Operation(Operation),
-    /// Nobody is asked for a permit.
+    /// Needs no permit.
     Health,
 }
 

@@ -16,7 +16,7 @@ use super::error::Error;
 use super::operation::{Answer, Change, ListRequest, Operation, Precondition};
 use super::view::{ListView, ReplicasView};
 
-/// For how long a write is decided anew whenever another writer came first.
+/// How long a write is retried after losing to a concurrent writer.
 const PERSISTENCE: Duration = Duration::from_secs(5);
 /// How long the cache may take to show what another writer did, or a version that a client named.
 const CATCH_UP: Duration = Duration::from_secs(2);

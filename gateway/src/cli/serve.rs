@@ -24,7 +24,8 @@ use super::Failure;
 
 /// Files and connections that the gateway opens beside those of clients, generously.
 const OTHER_FILES: u64 = 512;
-/// How long writes may take that go on after the last connection: as long as a request to the API server.
+/// How long shutdown waits for writes in flight after the last connection closes: the deadline of one API server
+/// request.
 const WRITES_END: Duration = Duration::from_secs(10);
 
 /// Runs the gateway until a signal, and through its drain.

@@ -97,7 +97,7 @@ pub struct Admin {
 /// Where the rules are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policies {
-    /// `directory`: holds `policies.yaml` and the modules that it names. Default /etc/scalegate/policies.
+    /// `directory`: holds `policies.yaml` and the modules and data files that it names. Default /etc/scalegate/policies.
     pub directory: PathBuf,
     /// `reloadInterval`: how often it is looked at for changes. Default 1 s, 100 ms to 1 h.
     pub reload_interval: Duration,

@@ -11,7 +11,7 @@ pub(crate) struct Validity {
 }
 
 impl Validity {
-    /// That of a certificate that cannot be read.
+    /// The validity assumed for a certificate that cannot be parsed.
     pub(crate) const ALWAYS: Self = Self { not_before: Timestamp::MIN, not_after: Timestamp::MAX };
 
     pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
@@ -27,8 +27,8 @@ impl Validity {
     }
 }
 
-/// The instant `seconds` after 1970, or the first or last one that there is: the end that RFC 5280 section 4.1.2.5 gives
-/// certificates without one, 99991231235959Z, lies some hours beyond [`Timestamp::MAX`].
+/// The instant `seconds` after 1970, clamped to what `Timestamp` can represent: RFC 5280 section 4.1.2.5 marks "no
+/// expiry" with 99991231235959Z, some hours beyond [`Timestamp::MAX`].
 pub(crate) fn instant(seconds: i64) -> Timestamp {
     let bounded = seconds.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     Timestamp::from_second(bounded).unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX })

@@ -45,7 +45,7 @@ pub(super) struct Authorities {
     pub(super) digest: [u8; 32],
     /// The newest list of each issuer.
     pub(super) lists: Vec<ListMark>,
-    /// What a person should know of them, though they can be used.
+    /// Warnings for operators about CAs and lists that are in force.
     pub(super) warnings: Vec<String>,
     /// The earliest end of a CA's certificate.
     pub(super) not_after: Timestamp,
@@ -132,8 +132,8 @@ impl Authorities {
         }
     }
 
-    /// The end of a chain that was let in just now: that of the client's certificate, or the first instant after which
-    /// one above it is missed, the CA's included.
+    /// When a chain that was just verified stops being valid: when the client's certificate expires, or earlier if a CA
+    /// or intermediate certificate that it needs expires.
     pub(super) fn end(&self, chain: &[CertificateDer<'_>]) -> Timestamp {
         let Some((leaf, intermediates)) = chain.split_first() else { return Timestamp::MAX };
         let (now, own) = (Timestamp::now(), ca::not_after(leaf));
@@ -153,7 +153,7 @@ impl Authorities {
         ends.into_iter().find(|end| !outlasts(end)).or(unseen).unwrap_or(own)
     }
 
-    /// A trust domain of which `before` has a CA that is valid at the time `now`, and these have only others.
+    /// A trust domain with a CA valid at `now` in `before`, but none here.
     pub(super) fn lost_domain(&self, before: &Self, now: Timestamp) -> Option<&TrustDomain> {
         let has_valid = |authorities: &Self, domain: &TrustDomain| {
             let mut of_domain = authorities.all.iter().filter(|authority| authority.trust_domain == *domain);

@@ -55,9 +55,9 @@ pub(super) async fn run<H: Handler>(
     let tls = state.borrow_and_update().tls.clone();
     let accepted = accept(tls.server_config(), limit, stream, address, &context.metrics, &context.logs.refused).await;
     let Some(stream) = accepted else { return };
-    // The place is taken by who has shown a certificate; who finds none waits among those who have not.
-    let place = timeout(limit, context.places.clone().acquire_owned()).await;
-    let Ok(Ok(_place)) = place else { return tell_no_place(&context, address) };
+    // A verified client takes a connection slot; while none is free it keeps its handshake slot.
+    let slot = timeout(limit, context.slots.clone().acquire_owned()).await;
+    let Ok(Ok(_slot)) = slot else { return report_no_slot(&context, address) };
     drop(handshake);
     let _open = context.metrics.connection();
     let session = stream.get_ref().1;
@@ -74,12 +74,12 @@ pub(super) async fn run<H: Handler>(
     }
 }
 
-/// Counts and logs that all places were taken for as long as a handshake may take.
-fn tell_no_place<H>(context: &Context<H>, address: SocketAddr) {
-    context.metrics.no_place();
+/// Counts and logs a client dropped because no connection slot became free within the handshake timeout.
+fn report_no_slot<H>(context: &Context<H>, address: SocketAddr) {
+    context.metrics.no_slot();
     if context.logs.ended.allows() {
         let limit = context.limits.max_connections;
-        tracing::warn!(peer = %address, limit, "all connections are in use (listen.maxConnections): the client is dropped");
+        tracing::warn!(peer = %address, limit, "no free connection slot");
     }
 }
 

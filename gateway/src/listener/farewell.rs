@@ -1,4 +1,4 @@
-//! The end of a connection, so that its client reads the last words.
+//! Closes a connection so that the client still receives what was sent last.
 //!
 //! A socket that is closed over unread bytes is reset, and the reset overtakes what was sent before: an alert, or an
 //! answer that came before the request's body. So the sending side is closed first, and the rest is read for a while.

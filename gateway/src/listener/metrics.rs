@@ -20,7 +20,7 @@ pub struct ListenerMetrics {
     not_after: Family<ByKind, Gauge>,
     next_update: Gauge,
     ended: Family<ByReason, Counter>,
-    no_place: Counter,
+    no_slot: Counter,
     reloads: Family<ByOutcome, Counter>,
     last_success: Gauge,
     failing: Gauge,
@@ -73,8 +73,8 @@ impl ListenerMetrics {
         );
         registry.register(
             "connections_refused",
-            "Clients that were verified and dropped since listen.maxConnections were open",
-            metrics.no_place.clone(),
+            "Verified clients dropped because listen.maxConnections connections were open",
+            metrics.no_slot.clone(),
         );
         metrics.register_reloads(registry);
         // A series that appears with its first failure has no rate at that moment.
@@ -118,9 +118,9 @@ impl ListenerMetrics {
         self.ended.get_or_create(&ByReason { reason: objection.as_str() }).inc();
     }
 
-    /// A client found no place.
-    pub(super) fn no_place(&self) {
-        self.no_place.inc();
+    /// A verified client was dropped: no connection slot was free.
+    pub(super) fn no_slot(&self) {
+        self.no_slot.inc();
     }
 
     fn set_expiry(&self, expiry: &Expiry) {

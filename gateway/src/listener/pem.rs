@@ -36,7 +36,7 @@ pub enum PemError {
     #[error("{}: is larger than {MAX_BYTES} bytes", .0.display())]
     Large(PathBuf),
     /// It is not clear where blocks begin and end.
-    #[error("{}: is no valid PEM: line {line}: {fault}", file.display())]
+    #[error("{}: is not valid PEM: line {line}: {fault}", file.display())]
     Fault {
         /// The file.
         file: PathBuf,
@@ -46,7 +46,7 @@ pub enum PemError {
         fault: PemFault,
     },
     /// A block is of another kind than the file is for.
-    #[error("{place}: is `{label}`, and this file is read for {wanted} alone")]
+    #[error("{place}: is a `{label}` block, but this file may only contain {wanted}")]
     Kind {
         /// Which block.
         place: Place,
@@ -56,7 +56,7 @@ pub enum PemError {
         wanted: &'static str,
     },
     /// A block's content is not base64.
-    #[error("{place}: is no valid PEM: {cause}")]
+    #[error("{place}: is not valid PEM: {cause}")]
     Content {
         /// Which block.
         place: Place,
@@ -64,7 +64,7 @@ pub enum PemError {
         cause: String,
     },
     /// A block's content is no certificate.
-    #[error("{place}: is no valid certificate: {cause}")]
+    #[error("{place}: is not a valid certificate: {cause}")]
     Certificate {
         /// Which block, and its subject where that can be read.
         place: Place,
@@ -95,7 +95,7 @@ pub struct Place {
     block: usize,
     /// That of its BEGIN, from 1.
     line: usize,
-    /// Whom or what it names, for people.
+    /// The subject or issuer, for error messages.
     name: Option<String>,
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Of a chain that `tls` verified just now. One that cannot be read names nobody, and is answered so.
+    /// The standing of a chain that `tls` just verified. A certificate that cannot be parsed has no identity, and its
+    /// requests get 403.
     pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Self {
         let authorities = &tls.authorities;
         Self {

@@ -36,9 +36,9 @@ pub enum SuccessionError {
         /// The new certificate's beginning.
         not_before: Timestamp,
     },
-    /// Of a trust domain that has a valid client CA, only such would be left that have ended or not begun.
+    /// No valid client CA would be left for a trust domain that has one now.
     #[error(
-        "no new client CA of trust domain {0} is valid now, and one that serves is: all its clients would be refused; it will be tried again"
+        "none of the new client CAs of trust domain {0} is valid now, but a CA in use is: all of that domain's clients would be refused; the files will be tried again"
     )]
     NoValidCa(TrustDomain),
     /// A new revocation list is past its `nextUpdate`.

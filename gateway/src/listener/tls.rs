@@ -34,7 +34,7 @@ pub enum TlsError {
         cause: String,
     },
     /// A revocation list cannot be used.
-    #[error("{place}: is no valid revocation list: {cause}")]
+    #[error("{place}: is not a valid revocation list: {cause}")]
     RevocationList {
         /// Which list.
         place: Place,

@@ -90,8 +90,8 @@ impl Judge {
         }
     }
 
-    /// Answers questions of one client by one set: the first of them at least, and no more after one that no answer can
-    /// be had to, or once the turn has taken [`SLICE`].
+    /// Evaluates one client's questions against one set, in order. Always evaluates the first; stops after one that is
+    /// unavailable or once the turn has lasted [`SLICE`].
     pub(super) async fn pooled(
         &self,
         set: &Arc<PolicySet>,

@@ -42,7 +42,7 @@ pub struct ModuleStatus {
     pub mode: &'static str,
 }
 
-/// Tells operators which policies serve. Clients ask the policies for it.
+/// Reports the loaded policies to operators. A client needs a permit to `describe` them.
 #[derive(Debug)]
 pub struct Monitor(Arc<Live>);
 

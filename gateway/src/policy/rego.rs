@@ -104,8 +104,8 @@ pub enum EvalError {
     /// The rule has no value for this input.
     #[error("{ENTRYPOINT} is undefined for this input")]
     Undefined,
-    /// The rule's value is no verdict.
-    #[error("its answer is no verdict: {problem}")]
+    /// The rule's value is not a valid verdict.
+    #[error("its answer is not a valid verdict: {problem}")]
     Malformed {
         /// What is wrong with it.
         problem: String,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A part of a document, which is written and described as what it is a part of.
+/// A shared part of a document. Serializes, and appears in the schema, as `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared<T>(pub Arc<T>);
 

@@ -82,7 +82,7 @@ async fn a_module_that_fails_is_no_verdict_whatever_the_others_say() {
     let refused = outcome(&[giving("a", YES), looping]).await;
     assert_eq!(refused, "unavailable: policy b: it took longer than its deadline of 50ms");
     let malformed = outcome(&[malformed_once_loaded("a"), giving("b", YES)]).await;
-    assert!(malformed.starts_with("unavailable: policy a: its answer is no verdict: "), "{malformed}");
+    assert!(malformed.starts_with("unavailable: policy a: its answer is not a valid verdict: "), "{malformed}");
 }
 
 /// Allows the questions that are asked at load, and answers others with no verdict.

@@ -1,4 +1,4 @@
-//! Whose evaluation runs next: a client alone gets every place, and several take turns.
+//! Whose evaluation runs next: a client alone gets every slot, and several take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZero;
@@ -18,8 +18,8 @@ const WAITING: usize = 8 * WAITING_OF_ONE;
 #[error("too many decisions are under way")]
 pub(super) struct Busy;
 
-/// The places for evaluations, one a processor. Where none is free, the clients that wait get the next ones by turns,
-/// each of them one: a client that asks without end waits for itself. A question waits as long as its request does.
+/// Evaluation slots: one per processor, at least two. When none is free, waiting clients are served round-robin, so a
+/// client that floods the queue delays only itself. A question waits as long as its request does.
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
@@ -27,26 +27,26 @@ pub(super) struct Turns(Arc<Mutex<Queue>>);
 struct Queue {
     free: usize,
     waiting: usize,
-    /// Those who wait, by client; none is empty.
+    /// The waiters of each client; no queue is empty.
     clients: HashMap<String, VecDeque<oneshot::Sender<Turn>>>,
     /// The clients that wait, each once, the next one first.
     order: VecDeque<String>,
 }
 
-/// A turn. Its place is the next one's when this is dropped.
+/// A turn. Its slot is the next one's when this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn(Turns);
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self::with_places(thread::available_parallelism().map_or(2, NonZero::get).max(2))
+        Self::with_slots(thread::available_parallelism().map_or(2, NonZero::get).max(2))
     }
 
-    fn with_places(free: usize) -> Self {
+    fn with_slots(free: usize) -> Self {
         Self(Arc::new(Mutex::new(Queue { free, waiting: 0, clients: HashMap::new(), order: VecDeque::new() })))
     }
 
-    /// Waits for a turn of `client`. Who stops waiting leaves the queue.
+    /// Waits for a turn of `client`. A cancelled wait leaves the queue.
     pub(super) async fn take(&self, client: &str) -> Result<Turn, Busy> {
         let turn = {
             let mut queue = self.queue();
@@ -107,7 +107,7 @@ impl Queue {
         None
     }
 
-    /// Lets go of those who do not wait any more.
+    /// Removes cancelled waiters.
     fn forget_gone(&mut self) {
         self.clients.retain(|_, own| {
             own.retain(|sender| !sender.is_closed());
@@ -129,7 +129,7 @@ impl Drop for Turn {
             next
         };
         if let Some(next) = next {
-            // Who left at this very moment gives the turn back: dropping it comes here again.
+            // A wait cancelled at this very moment gives the turn back: dropping it comes here again.
             let _ = next.send(Self(self.0.clone()));
         }
     }
@@ -155,17 +155,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_alone_gets_every_place() {
-        let turns = Turns::with_places(4);
+    async fn a_client_alone_gets_every_slot() {
+        let turns = Turns::with_slots(4);
         let held: Vec<_> = (0..4).map(|_| turns.take("alone").now_or_never().unwrap().unwrap()).collect();
-        assert!(turns.take("alone").now_or_never().is_none(), "a fifth place");
+        assert!(turns.take("alone").now_or_never().is_none(), "a fifth slot");
         drop(held);
         assert_eq!(turns.queue().free, 4);
     }
 
     #[tokio::test]
     async fn clients_that_wait_get_a_turn_each_however_many_questions_one_of_them_has() {
-        let turns = Turns::with_places(1);
+        let turns = Turns::with_slots(1);
         let held = turns.take("greedy").await.unwrap();
         let mut greedy = Vec::new();
         for _ in 0..3 {
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_stops_waiting_leaves_the_turn_to_the_next() {
-        let turns = Turns::with_places(1);
+        let turns = Turns::with_slots(1);
         let held = turns.take("a").await.unwrap();
         let gone = waiting(&turns, "a").await;
         let next = waiting(&turns, "b").await;
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_client_fills_its_part_of_the_queue_alone() {
-        let turns = Turns::with_places(1);
+        let turns = Turns::with_slots(1);
         let _held = turns.take("greedy").await.unwrap();
         let mut waiters: Vec<_> = (0..WAITING_OF_ONE).map(|_| turns.queue().wait("greedy").unwrap()).collect();
         assert!(matches!(turns.take("greedy").now_or_never(), Some(Err(Busy))));
@@ -212,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_is_bounded_whoever_waits() {
-        let turns = Turns::with_places(1);
+        let turns = Turns::with_slots(1);
         let _held = turns.take("first").await.unwrap();
         let mut waiters = Vec::new();
         for number in 0..WAITING {

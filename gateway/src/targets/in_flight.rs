@@ -1,4 +1,4 @@
-//! Writes that were sent, each of which runs to its end although the request that asked for it is gone.
+//! Writes that have begun, each of which runs to its end although the request that asked for it is gone.
 
 use std::sync::Arc;
 
@@ -19,18 +19,19 @@ impl InFlight {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// Runs `write` in a task of its own, and logs what came of it: the future that waits here is dropped when the
-    /// client leaves or its deadline passes, and the API server has the request by then.
+    /// Runs `write` in a task of its own, and logs its outcome, which is `done` if it succeeds: the future that waits here
+    /// is dropped when the client leaves or its deadline passes, and the API server may have the request by then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        done: &'static str,
         write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
     ) -> Result<T, WriteError> {
         let counted = Counted::new(self);
         let task = async move {
-            tracing::info!("write sent");
+            tracing::info!("write begun");
             let result = write.await;
             match &result {
-                Ok(_) => tracing::info!(outcome = "stored", "write ended"),
+                Ok(_) => tracing::info!(outcome = done, "write ended"),
                 Err(error) => tracing::info!(outcome = error.outcome(), %error, "write ended"),
             }
             drop(counted);

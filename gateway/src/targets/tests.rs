@@ -219,12 +219,12 @@ async fn a_connection_that_breaks_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_sent_runs_to_its_end_although_nobody_waits_for_it() {
+async fn a_write_that_has_begun_runs_to_its_end_although_nobody_waits_for_it() {
     let (client, mut api) = fake_api();
     let seen = seen([web()]);
     let targets = Targets::new(client);
     let (writer, seen) = (targets.clone(), seen.clone());
-    let mut waiting = Box::pin(targets.in_flight.run(async move { writer.write(&seen, order(6)).await }));
+    let mut waiting = Box::pin(targets.in_flight.run("stored", async move { writer.write(&seen, order(6)).await }));
     let call = tokio::select! {
         biased;
         result = &mut waiting => panic!("it ended before it was answered: {result:?}"),

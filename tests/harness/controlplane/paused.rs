@@ -5,7 +5,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::ControlPlane;
 
-/// The API server is stopped for as long as this lives: it has its connections, and reads nothing.
+/// The API server is stopped for as long as this lives: it keeps its connections open but reads nothing.
 #[derive(Debug)]
 pub struct Paused(Pid);
 

@@ -76,55 +76,59 @@ fn shapes() -> Vec<Wrong> {
         Wrong::rules(
             "a bare boolean",
             "verdict := true",
-            "asked about get, its answer is no verdict: invalid type: boolean `true`, expected an object with `allow` and `reasons`; a verdict is {\"allow\": true or false, \"reasons\": [texts]}",
+            "asked about get, its answer is not a valid verdict: invalid type: boolean `true`, expected an object with `allow` and `reasons`; a verdict is {\"allow\": true or false, \"reasons\": [texts]}",
         ),
-        Wrong::rules("a text", r#"verdict := "allow""#, "no verdict: invalid type: string, expected an object"),
-        Wrong::rules("no reasons", r#"verdict := {"allow": true}"#, "no verdict: missing field `reasons`"),
-        Wrong::rules("no allow", r#"verdict := {"reasons": []}"#, "no verdict: missing field `allow`"),
+        Wrong::rules(
+            "a text",
+            r#"verdict := "allow""#,
+            "not a valid verdict: invalid type: string, expected an object",
+        ),
+        Wrong::rules("no reasons", r#"verdict := {"allow": true}"#, "not a valid verdict: missing field `reasons`"),
+        Wrong::rules("no allow", r#"verdict := {"reasons": []}"#, "not a valid verdict: missing field `allow`"),
         Wrong::rules(
             "a misspelt field",
             r#"verdict := {"alow": true, "allow": true, "reasons": []}"#,
-            "no verdict: unknown field `alow`",
+            "not a valid verdict: unknown field `alow`",
         ),
         Wrong::rules(
             "allow as a text",
             r#"verdict := {"allow": "yes", "reasons": []}"#,
-            "no verdict: invalid type: string, expected a boolean",
+            "not a valid verdict: invalid type: string, expected a boolean",
         ),
         Wrong::rules(
             "allow as null",
             r#"verdict := {"allow": null, "reasons": []}"#,
-            "no verdict: invalid type: null, expected a boolean",
+            "not a valid verdict: invalid type: null, expected a boolean",
         ),
         Wrong::rules(
             "one reason instead of a list",
             r#"verdict := {"allow": false, "reasons": "no"}"#,
-            "no verdict: invalid type: string, expected a sequence",
+            "not a valid verdict: invalid type: string, expected a sequence",
         ),
         Wrong::rules(
             "a reason that is no text",
             r#"verdict := {"allow": false, "reasons": [{"msg": "no"}]}"#,
-            "no verdict: invalid type: map, expected a string",
+            "not a valid verdict: invalid type: map, expected a string",
         ),
         Wrong::rules(
             "half a second",
             r#"verdict := {"allow": true, "reasons": [], "maxSeconds": 0.5}"#,
-            "no verdict: invalid type: floating point `0.5`, expected u64",
+            "not a valid verdict: invalid type: floating point `0.5`, expected u64",
         ),
         Wrong::rules(
             "a tag that is no text",
             r#"verdict := {"allow": true, "reasons": [], "tags": {"level": 3}}"#,
-            "no verdict: invalid type: integer `3`, expected a string",
+            "not a valid verdict: invalid type: integer `3`, expected a string",
         ),
         Wrong::rules(
             "a set of verdicts",
             r#"verdict contains {"allow": true, "reasons": []}"#,
-            "no verdict: invalid type: sequence, expected an object with `allow` and `reasons`",
+            "not a valid verdict: invalid type: sequence, expected an object with `allow` and `reasons`",
         ),
         Wrong::rules(
             "the fields in a list",
             "verdict := [true, []]",
-            "no verdict: invalid type: sequence, expected an object with `allow` and `reasons`",
+            "not a valid verdict: invalid type: sequence, expected an object with `allow` and `reasons`",
         ),
     ]
 }
@@ -146,7 +150,7 @@ fn undefined() -> Vec<Wrong> {
             "another shape for release alone",
             r#"verdict := {"allow": true, "reasons": []} if input.action != "release"
                verdict := {"allow": true} if input.action == "release""#,
-            "asked about release, its answer is no verdict",
+            "asked about release, its answer is not a valid verdict",
         ),
         Wrong::rules(
             "a misspelt field of the input",
@@ -161,7 +165,7 @@ fn undefined() -> Vec<Wrong> {
         Wrong::rules(
             "settings of another type",
             r#"verdict := {"allow": data.settings.open, "reasons": []}"#,
-            "no verdict: invalid type: integer `1`, expected a boolean",
+            "not a valid verdict: invalid type: integer `1`, expected a boolean",
         )
         .with(json!({"settings": {"open": 1}})),
         Wrong::rules(
@@ -172,7 +176,7 @@ fn undefined() -> Vec<Wrong> {
         Wrong::rules(
             "data of another type",
             r#"verdict := {"allow": true, "reasons": data.rates}"#,
-            "no verdict: invalid type: map, expected a sequence",
+            "not a valid verdict: invalid type: map, expected a sequence",
         )
         .data(r#"{"rates": {"demo": 3}}"#),
     ]
@@ -216,7 +220,11 @@ fn failing() -> Vec<Wrong> {
         .with(json!({"budget": {"deadline": "100ms", "memoryBytes": 256 << 20}})),
         Wrong::of("a trap", Source::Handmade("unreachable"), "asked about get, it trapped: "),
         Wrong::of("no text", Source::Handmade("(i32.const -1)"), "asked about get, it breaks OPA's ABI: "),
-        Wrong::of("no JSON", Source::Handmade("(i32.const 1025)"), "asked about get, its answer is no verdict: "),
+        Wrong::of(
+            "no JSON",
+            Source::Handmade("(i32.const 1025)"),
+            "asked about get, its answer is not a valid verdict: ",
+        ),
     ]
 }
 
@@ -258,7 +266,7 @@ fn data() -> Vec<Wrong> {
         of("data that is absent", "rates.json cannot be read: ").with(absent),
         of("data of another digest", "its data: the sha256 of data.json is ").beside("{}")
             .with(json!({"data": "data.json", "dataSha256": "0".repeat(64)})),
-        of("a list of data", "its data: data.json: it is no JSON object that can be used: invalid type: sequence, expected an object").data("[]"),
+        of("a list of data", "its data: data.json: it is not a usable JSON object: invalid type: sequence, expected an object").data("[]"),
         of("data that names a key twice", "the key \"demo\" comes twice").data(r#"{"rates": {"demo": 1, "demo": 2}}"#),
         of("data for the settings", "it has the key `settings`, which is where the `settings` of policies.yaml go").data(r#"{"settings": {}}"#),
         of("data in the policy's package", "it has the key `scalegate`, which is the policy's own package").data(r#"{"scalegate": {}}"#),

@@ -1,4 +1,5 @@
-//! `grpc.health.v1`: whether reads are served (the empty service), and whether there is contact with Kubernetes.
+//! `grpc.health.v1`: whether reads are served (the empty service and `scalegate.v1.ReplicaService`), and whether there is
+//! contact with Kubernetes (`kubernetes`).
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,6 +11,9 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
 
 use crate::replicas::Monitor;
 use crate::shutdown::Shutdown;
+
+/// The message for a service that there is not.
+const NO_SERVICE: &str = "there is no such service: ask for \"\", scalegate.v1.ReplicaService or kubernetes";
 
 /// How often a watch looks for a change.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -59,7 +63,7 @@ impl Health {
 impl health_server::Health for Health {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
         let status = self.status(&request.get_ref().service);
-        let status = status.ok_or_else(|| Status::not_found("there is no such service: ask for \"\" or kubernetes"))?;
+        let status = status.ok_or_else(|| Status::not_found(NO_SERVICE))?;
         Ok(Response::new(HealthCheckResponse { status: status.into() }))
     }
 

@@ -61,17 +61,17 @@ impl Ca {
         Ok(Self { place, der: item, trust_domain: ca.trust_domain.clone(), mark, validity })
     }
 
-    /// What a person should know of it at the time `now`, though it can be used.
+    /// A warning for operators about a CA that is outside its validity at `now`.
     pub(super) fn warning(&self, now: Timestamp) -> Option<String> {
         let Validity { not_before, not_after } = self.validity;
         let when = if not_after < now {
-            format!("has ended at {not_after}")
+            format!("expired at {not_after}")
         } else if now < not_before {
-            format!("does not begin before {not_before}")
+            format!("is not valid before {not_before}")
         } else {
             return None;
         };
-        Some(format!("{}: client CA {} {when}: none of its clients gets in", self.place, self.mark.name))
+        Some(format!("{}: client CA {} {when}: its clients are refused", self.place, self.mark.name))
     }
 
     /// Makes it verify, with those of `lists` that apply to it.
@@ -105,8 +105,8 @@ impl Ca {
 }
 
 impl Authority {
-    /// Whether it may let clients in, which its verifier does not ask; else the error of a certificate whose time it is
-    /// not.
+    /// Checks the CA certificate's own validity, which its verifier does not; fails with `ExpiredContext` or
+    /// `NotValidYetContext`.
     pub(super) fn check_validity(&self, now: UnixTime) -> Result<(), Error> {
         let unix = |instant: Timestamp| {
             UnixTime::since_unix_epoch(Duration::from_secs(instant.as_second().try_into().unwrap_or(0)))

@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-/// What files hold from BEGIN to END, with these lines.
+/// One PEM block, including its BEGIN and END lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block<'a> {
     pub(super) label: &'a str,
@@ -30,10 +30,10 @@ pub enum PemFault {
     #[error("no `-----BEGIN {0}-----` belongs to this END line")]
     Unopened(String),
     /// Base64 outside of blocks.
-    #[error("it is base64, and no BEGIN line is before it")]
+    #[error("base64 outside a block: no BEGIN line precedes it")]
     Stray,
     /// Binary content.
-    #[error("it has a NUL byte, so the file is no text: DER and UTF-16 are not read, only PEM")]
+    #[error("it contains a NUL byte; the file must be PEM text, not DER or UTF-16")]
     Binary,
 }
 

@@ -45,14 +45,14 @@ fn each_unusable_file_is_told_with_its_cause() {
         (key, encrypted, "the private key is encrypted"),
         (key, &two_keys, "holds more than one private key"),
         (key, garbage_key, "cannot be the server's certificate and key"),
-        (key, "-----BEGIN PRIVATE KEY-----\nAA", "is no valid PEM: line 1: no `-----END PRIVATE KEY-----`"),
+        (key, "-----BEGIN PRIVATE KEY-----\nAA", "is not valid PEM: line 1: no `-----END PRIVATE KEY-----`"),
         (certificate, "", "holds no certificate"),
-        (certificate, garbage, "block 1 (line 1): is no valid certificate"),
+        (certificate, garbage, "block 1 (line 1): is not a valid certificate"),
         (ca, "text", "holds no certificate"),
-        (ca, garbage, "block 1 (line 1): is no valid certificate"),
+        (ca, garbage, "block 1 (line 1): is not a valid certificate"),
         (ca, &leaf, "is no CA's certificate"),
         (crl, "", "holds no revocation list"),
-        (crl, garbage_crl, "block 1 (line 1): is no valid revocation list"),
+        (crl, garbage_crl, "block 1 (line 1): is not a valid revocation list"),
     ] {
         let mut pki = Pki::new();
         change(&mut pki, content);

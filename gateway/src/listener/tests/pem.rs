@@ -14,7 +14,7 @@ const REVOKED: u64 = 7;
 /// Joins two blocks so that a parser that looks for blocks does not see the second.
 type Join = fn(&str, &str) -> String;
 
-/// In which ways, and what is said of it.
+/// Ways to hide the second block, and the expected error.
 const HIDDEN: &[(&str, Join, &str)] = &[
     ("glued to the END before", |a, b| format!("{}{b}", a.trim_end()), "resembles a BEGIN or END line"),
     ("indented", |a, b| format!("{a}  {}", b.replace('\n', "\n  ")), "resembles a BEGIN or END line"),
@@ -23,7 +23,7 @@ const HIDDEN: &[(&str, Join, &str)] = &[
     ("behind a byte order mark", |a, b| format!("{a}\u{feff}{b}"), "resembles a BEGIN or END line"),
     ("behind a blank of another kind", |a, b| format!("{a}\u{a0}{b}"), "resembles a BEGIN or END line"),
     ("quoted", |a, b| format!("{a}> {}", b.replace('\n', "\n> ")), "resembles a BEGIN or END line"),
-    ("out-commented", |a, b| format!("{a}# {}", b.replace('\n', "\n# ")), "resembles a BEGIN or END line"),
+    ("commented out", |a, b| format!("{a}# {}", b.replace('\n', "\n# ")), "resembles a BEGIN or END line"),
     ("on one line", |a, b| format!("{a}{}", b.replace('\n', "\\n")), "resembles a BEGIN or END line"),
     ("four dashes", |a, b| format!("{a}{}", b.replacen("-----BEGIN", "----BEGIN", 1)), "resembles a BEGIN or END line"),
     ("six dashes", |a, b| format!("{a}-{b}"), "resembles a BEGIN or END line"),
@@ -35,15 +35,15 @@ const HIDDEN: &[(&str, Join, &str)] = &[
     ("lower case", |a, b| format!("{a}{}", b.replacen("BEGIN", "begin", 1)), "resembles a BEGIN or END line"),
     ("text behind BEGIN", |a, b| format!("{a}{}", b.replacen("-----\n", "----- x\n", 1)), "resembles a BEGIN or END"),
     ("a tab behind END", |a, b| format!("{a}{}\t\n", b.trim_end()), "resembles a BEGIN or END line"),
-    ("no BEGIN", |a, b| format!("{a}{}", &b[b.find('\n').unwrap() + 1..]), "it is base64, and no BEGIN line"),
-    ("no dashes", |a, b| format!("{a}{}", b.replace("-----", "")), "it is base64, and no BEGIN line is before it"),
-    ("long dashes", |a, b| format!("{a}{}", b.replace("-----", "\u{2014}")), "it is base64, and no BEGIN line"),
-    ("another word", |a, b| format!("{a}{}", b.replacen("BEGIN", "START", 1)), "it is base64, and no BEGIN line"),
+    ("no BEGIN", |a, b| format!("{a}{}", &b[b.find('\n').unwrap() + 1..]), "base64 outside a block: no BEGIN line"),
+    ("no dashes", |a, b| format!("{a}{}", b.replace("-----", "")), "base64 outside a block: no BEGIN line precedes it"),
+    ("long dashes", |a, b| format!("{a}{}", b.replace("-----", "\u{2014}")), "base64 outside a block: no BEGIN line"),
+    ("another word", |a, b| format!("{a}{}", b.replacen("BEGIN", "START", 1)), "base64 outside a block: no BEGIN line"),
     ("no END", |a, b| format!("{a}{}", &b[..b.find("-----END").unwrap()]), "-----` follows this BEGIN line"),
     ("no END before the next", |a, b| format!("{}{a}", &b[..b.find("-----END").unwrap()]), "follows this BEGIN line"),
     ("another END", |a, b| format!("{a}{}", b.replace("-----END ", "-----END X")), "-----` follows this BEGIN line"),
     ("two ENDs", |a, b| format!("{a}{b}{}", &b[b.find("-----END").unwrap()..]), "belongs to this END line"),
-    ("UTF-16", |a, b| a.chars().chain(b.chars().flat_map(|c| [c, '\0'])).collect(), "it has a NUL byte"),
+    ("UTF-16", |a, b| a.chars().chain(b.chars().flat_map(|c| [c, '\0'])).collect(), "it contains a NUL byte"),
 ];
 
 /// In which ways a second block may follow.
@@ -110,7 +110,7 @@ fn a_file_with_a_block_that_would_not_be_read_is_refused_by_name_and_line() {
             let (first, second) = role.blocks(&pki, &other);
             role.put(&mut pki, &join(&first, &second));
             let told = refused(&pki, manner);
-            assert!(told.contains("both.pem: is no valid PEM: line "), "{role:?}, {manner}: {told}");
+            assert!(told.contains("both.pem: is not valid PEM: line "), "{role:?}, {manner}: {told}");
             assert!(told.contains(cause), "{role:?}, {manner}: {told}");
         }
     }
@@ -161,7 +161,7 @@ fn a_block_of_another_kind_is_refused_by_its_label() {
         role.put(&mut pki, &format!("{first}{block}"));
         let told = refused(&pki, label);
         assert!(told.contains("both.pem: block 2 (line "), "{told}");
-        assert!(told.contains(&format!("): is `{label}`, and this file is read for")), "{told}");
+        assert!(told.contains(&format!("): is a `{label}` block, but this file may only contain")), "{told}");
     }
 }
 
@@ -173,11 +173,11 @@ fn a_key_may_follow_the_name_of_its_curve_and_nothing_else() {
     pki.settings.key = pki.write("key.pem", &format!("{curve}{key}"));
     assert!(Tls::load(&pki.settings).is_ok());
     for (content, cause) in [
-        (format!("{key}{curve}"), "key.pem: block 2 (line 6): is `EC PARAMETERS`"),
-        (format!("{key}{}", pki.ca.pem()), "key.pem: block 2 (line 6): is `CERTIFICATE`"),
+        (format!("{key}{curve}"), "key.pem: block 2 (line 6): is a `EC PARAMETERS` block"),
+        (format!("{key}{}", pki.ca.pem()), "key.pem: block 2 (line 6): is a `CERTIFICATE` block"),
         (curve.to_owned(), "key.pem: holds no private key"),
-        (format!("{} {key}", key.trim_end()), "key.pem: is no valid PEM: line 5: it resembles"),
-        (key.replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"), "is `OPENSSH PRIVATE KEY`"),
+        (format!("{} {key}", key.trim_end()), "key.pem: is not valid PEM: line 5: it resembles"),
+        (key.replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"), "is a `OPENSSH PRIVATE KEY` block"),
     ] {
         pki.write("key.pem", &content);
         let told = refused(&pki, &content);
@@ -210,7 +210,7 @@ fn a_broken_certificate_is_told_by_its_block_and_its_subject() {
             role.put(&mut pki, &format!("{bundle}{broken}"));
             let told = refused(&pki, cause);
             assert!(told.starts_with(pki.path("both.pem").to_str().unwrap()), "{told}");
-            assert!(told.contains(&format!("{place}{named}: is no valid ")) && told.contains(cause), "{told}");
+            assert!(told.contains(&format!("{place}{named}: is not ")) && told.contains(cause), "{told}");
         }
     }
     pki.settings.client_cas[0].file = pki.write("both.pem", &format!("{bundle}{whole}"));
@@ -230,7 +230,7 @@ fn a_list_that_cannot_be_used_is_told_by_its_own_place() {
     for unusable in [broken, early] {
         pki.write("lists.pem", &format!("{other}{unusable}"));
         let told = refused(&pki, &unusable);
-        let place = format!("lists.pem: block 2 (line {}, \"CN=test CA\"): is no valid", other.lines().count() + 1);
+        let place = format!("lists.pem: block 2 (line {}, \"CN=test CA\"): is not a valid", other.lines().count() + 1);
         assert!(told.contains(&place), "{told}");
     }
 }

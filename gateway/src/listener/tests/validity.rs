@@ -130,7 +130,7 @@ async fn a_client_ca_that_has_ended_or_not_begun_lets_nobody_in_and_does_not_kee
             warning.contains("clients.pem: block 1 (line 1, \"CN=client CA\"): client CA CN=client CA "),
             "{warning}"
         );
-        assert!(warning.ends_with(": none of its clients gets in"), "{warning}");
+        assert!(warning.ends_with(": its clients are refused"), "{warning}");
     }
 }
 
@@ -266,7 +266,7 @@ fn what_cannot_be_read_behind_the_handshake_names_nobody_and_is_answered() {
 }
 
 #[tokio::test]
-async fn a_client_that_finds_no_place_is_counted() {
+async fn a_client_that_finds_no_free_slot_is_counted() {
     let pki = Pki::new();
     let limits = config::Listen { max_connections: 1, handshake_timeout: Duration::from_secs(2), ..limits() };
     let server = Server::start(&pki, limits).await;

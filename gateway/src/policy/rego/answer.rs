@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::EvalError;
 use crate::policy::document::Verdict;
 
-/// The longest part of an answer that is no verdict that is kept, in characters.
+/// How much of an invalid answer is kept, in characters.
 pub(super) const ANSWER_CHARACTERS: usize = 300;
 
 /// An element of the result set.
@@ -49,7 +49,7 @@ pub(super) fn verdict(results: &[u8]) -> Result<Verdict, EvalError> {
     }
 }
 
-/// What is wrong, without its place in a text that nobody sees and without a text of the answer, which may be a secret.
+/// The error without its line and column, and without any string value of the answer, which may be secret.
 fn problem(error: &serde_json::Error) -> String {
     const TEXT: &str = "invalid type: string";
     let problem = error.to_string();

@@ -95,7 +95,7 @@ async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
         ("cannot be read", &|path| fs::remove_file(path.join("policies.yaml")).unwrap()),
         ("it has no entrypoint", &|path| write(path, &[module("a", &no_entrypoint)])),
         ("its sha256 is", &|path| fs::write(path.join("a.wasm"), "torn").unwrap()),
-        ("asked about get, its answer is no verdict: ", &other_shape),
+        ("asked about get, its answer is not a valid verdict: ", &other_shape),
         ("data.json is in the directory, but policies.yaml does not name it", &unnamed),
         ("does not compile", &|path| write(path, &[Written { wasm: b"\0asm".to_vec(), ..good() }])),
     ];

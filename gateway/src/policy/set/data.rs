@@ -22,8 +22,8 @@ pub enum DataError {
     /// It begins with a mark that JSON does not know.
     #[error("it begins with a byte order mark; save it as UTF-8 without one")]
     Mark,
-    /// It is no JSON object, or one that names a key twice.
-    #[error("it is no JSON object that can be used: {0}")]
+    /// It is not a JSON object, or names a key twice.
+    #[error("it is not a usable JSON object: {0}")]
     Json(String),
     /// One of its keys is taken.
     #[error("it has the key `{key}`, {advice}")]

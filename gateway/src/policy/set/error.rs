@@ -37,8 +37,8 @@ impl SetError {
     }
 }
 
-/// The problems in one line; in further lines the answers that are no verdicts, which only those may see who may read
-/// settings.
+/// The problems on one line, then one line for each invalid answer; answers may contain settings, so show them only to
+/// readers of the settings.
 fn listed(problems: &[ModuleProblem]) -> String {
     let answer = |problem: &ModuleProblem| match &problem.error {
         ModuleError::Probe { action, cause: EvalError::Malformed { answer, .. } } => {

@@ -127,7 +127,10 @@ fn a_data_file_is_pinned_and_is_part_of_the_digest() {
     let torn = set("{}", "{\"a\": 1}").unwrap_err();
     assert!(torn.to_string().contains("its data: the sha256 of data.json is ") && torn.may_pass(), "{torn}");
     let wrong = set("[]", "[]").unwrap_err();
-    assert!(wrong.to_string().contains("its data: data.json: it is no JSON object") && !wrong.may_pass(), "{wrong}");
+    assert!(
+        wrong.to_string().contains("its data: data.json: it is not a usable JSON object") && !wrong.may_pass(),
+        "{wrong}"
+    );
     fs::File::create(&file).unwrap().set_len(data::BYTES + 1).unwrap();
     assert!(refusal(&directory).ends_with("data.json is longer than 1048576 bytes"));
     fs::remove_file(&file).unwrap();
