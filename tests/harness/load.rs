@@ -79,7 +79,7 @@ pub struct Template {
 impl Template {
     /// A read of one Deployment.
     pub fn get(namespace: &str, name: &str) -> Self {
-        let message = GetReplicasRequest { workload: workload(namespace, name), ..GetReplicasRequest::default() };
+        let message = GetReplicasRequest { workload: Some(workload(namespace, name)), ..GetReplicasRequest::default() };
         Self {
             method: Method::GET,
             path: replicas(namespace, name),
@@ -91,7 +91,7 @@ impl Template {
 
     /// A set of one Deployment's count.
     pub fn set(namespace: &str, name: &str, count: i32) -> Self {
-        let workload = workload(namespace, name);
+        let workload = Some(workload(namespace, name));
         let message = SetReplicasRequest { workload, replicas: Some(count), ..SetReplicasRequest::default() };
         Self {
             method: Method::PUT,
@@ -124,8 +124,8 @@ impl Template {
     }
 }
 
-fn workload(namespace: &str, name: &str) -> Option<Workload> {
-    Some(Workload { kind: String::new(), namespace: namespace.to_owned(), name: name.to_owned() })
+fn workload(namespace: &str, name: &str) -> Workload {
+    Workload { kind: String::new(), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 /// A message as gRPC sends it: not compressed, its length, itself.
