@@ -67,7 +67,7 @@ async fn a_body_of_a_mebibyte_is_refused_over_both_protocols() -> Result<()> {
 async fn a_body_whose_framing_is_broken_ends_its_connection_and_says_so() -> Result<()> {
     let suite = suite::shared().await?;
     let path = suite::replicas("demo", "web");
-    for chunks in ["zz\r\n", "5\r\n{}\r\n", "fffffffffffffffff\r\n"] {
+    for chunks in ["zz\r\n", "2\r\n{}zz\r\n", "fffffffffffffffff\r\n"] {
         let request = format!(
             "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Transfer-Encoding: chunked\r\n\r\n{chunks}"
