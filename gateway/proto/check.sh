@@ -2,7 +2,7 @@
 # Checks the style of the proto, and that clients of the released one (baseline.binpb) still understand it.
 #
 #   gateway/proto/check.sh            what `make lint` runs
-#   gateway/proto/check.sh --update   writes baseline.binpb anew, at a release: what it holds can no longer go
+#   gateway/proto/check.sh --update   regenerates baseline.binpb for a release; nothing in it may be removed later
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -62,7 +62,7 @@ pub struct GrpcApi {
     metrics: ApiMetrics,
 }
 
-/// A body that goes on until a moment of its own.
+/// A body that is cut off once `end` completes.
 struct Until {
     body: Body,
     end: BoxFuture<'static, ()>,
@@ -132,7 +132,7 @@ impl GrpcApi {
         call.ended(&self.metrics, route, result.as_ref().err().or(noted.as_ref()));
         let answer = result.unwrap_or_else(|error| refused(&error, &call));
         let mut answer = if route == REFLECTION {
-            // A client that asks nothing more would hold its stream, and a drain, for ever.
+            // Without an end, an idle client would keep its stream open, and hold up every drain to its deadline.
             let (shutdown, limit) = (self.shutdown.clone(), self.limits.request_timeout);
             let end = async move { tokio::time::timeout(limit, shutdown.recv()).await.unwrap_or_default() };
             answer.map(|body| ResponseBody::stream(Until { body, end: Box::pin(end) }))

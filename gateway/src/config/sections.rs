@@ -102,7 +102,7 @@ pub struct Policies {
     /// `reloadInterval`: how often it is looked at for changes. Default 1 s, 100 ms to 1 h.
     pub reload_interval: Duration,
     /// `compiledDirectory`: keeps compiled modules, so that a gateway that starts again, or another one, need not compile
-    /// them. Whoever can write there decides what the gateway runs. Default none: each start compiles.
+    /// them. The gateway runs these files: only it may be able to write to the directory. Default none: each start compiles.
     pub compiled_directory: Option<PathBuf>,
 }
 

@@ -47,7 +47,7 @@ impl Socket {
             let quiet = async { while matches!(timeout(QUIET, self.stream.read(&mut sink)).await, Ok(Ok(1..))) {} };
             let _ = timeout(ALERT_WITHIN, quiet).await;
             // A client that is gone needs none.
-            let _ = self.stream.write_all(&self.alert).await;
+            let _ = timeout(ALERT_WITHIN, self.stream.write_all(&self.alert)).await;
         }
         self.stream
     }

@@ -65,7 +65,7 @@ impl Action {
 }
 
 /// The Deployment that is asked about.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Its kind, such as `Deployment`; empty where the question is about no workload.

@@ -30,19 +30,11 @@ pub(super) fn document<A: Action>(client: &Arc<Client>, action: &A, observation:
 
 /// The question whether a client may see which policies serve. It is about no workload.
 pub(super) fn describing(client: &Arc<Client>) -> Input {
-    let target = Target {
-        kind: String::new(),
-        namespace: String::new(),
-        name: String::new(),
-        labels: Shared::default(),
-        annotations: Shared::default(),
-        namespace_labels: None,
-    };
     Input {
         api_version: API_VERSION.into(),
         client: client.into(),
         action: document::Action::Describe,
-        target,
+        target: Target::default(),
         current: None,
         request: None,
     }

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use super::matcher::{Matcher, Matching};
 use super::{ModuleError, rego};
 use crate::policy::document::{API_VERSION, Action, Client, Current, Input, Request, Target, Wanted};
-use crate::policy::shared::Shared;
 use crate::replicas::{Autoscaler, Rollout};
 use crate::workload::WorkloadKind;
 
@@ -42,7 +41,7 @@ fn question(action: Action, matcher: &Matcher) -> Input {
         api_version: API_VERSION.into(),
         client: client().into(),
         action,
-        target: if describes { nothing() } else { target(matcher) },
+        target: if describes { Target::default() } else { target(matcher) },
         current: (!describes).then(current),
         request: (action == Action::Set).then(|| Request {
             replicas: 4,
@@ -58,17 +57,6 @@ fn client() -> Client {
         groups: vec!["probes".to_owned()],
         serial: "5f1c".to_owned(),
         not_after: Timestamp::MAX,
-    }
-}
-
-fn nothing() -> Target {
-    Target {
-        kind: String::new(),
-        namespace: String::new(),
-        name: String::new(),
-        labels: Shared::default(),
-        annotations: Shared::default(),
-        namespace_labels: None,
     }
 }
 
