@@ -1,8 +1,12 @@
 //! Who gets in, from outside and around.
 
 use anyhow::Result;
+use scalegate::proto::v1::{GetReplicasRequest, ReleaseReplicasRequest, SetReplicasRequest, Workload};
 use scalegate_tests::suite::replicas;
 use serde_json::json;
+use tonic::Code;
+use tonic_health::ServingStatus;
+use tonic_health::pb::HealthCheckRequest;
 
 use crate::cluster::{DEMO, RELEASE, client, count, eventually, helm, kubectl, kubectl_refused};
 
@@ -37,6 +41,51 @@ async fn a_client_outside_reads_and_sets_and_it_arrives() -> Result<()> {
         assert!(client(name)?.get("/healthz").await.is_err(), "{name} got in");
     }
     assert_eq!(client("operator")?.delete(&web).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grpc_client_outside_reads_and_sets_through_the_same_port() -> Result<()> {
+    let workload = Some(Workload { namespace: DEMO.to_owned(), name: "web".to_owned(), ..Workload::default() });
+    let set = |count| SetReplicasRequest {
+        workload: workload.clone(),
+        replicas: Some(count),
+        reason: "launch".to_owned(),
+        ..SetReplicasRequest::default()
+    };
+    let mut health = client("viewer")?.health_service().await?;
+    for service in ["", "kubernetes"] {
+        let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await?.into_inner();
+        assert_eq!(answer.status, ServingStatus::Serving as i32, "{service:?}");
+    }
+    let mut operator = client("operator")?.replica_service().await?;
+    let before = count(DEMO, "web").await?;
+    let accepted = operator.set_replicas(set(4)).await?.into_inner();
+    let target = accepted.replicas.and_then(|replicas| replicas.target);
+    assert_eq!(target.map(|target| target.replicas), Some(4));
+    eventually("4 ready pods", async || {
+        let read = GetReplicasRequest { workload: workload.clone(), ..GetReplicasRequest::default() };
+        let seen = client("viewer")?.replica_service().await?.get_replicas(read).await?.into_inner().replicas;
+        let ready = seen.as_ref().and_then(|seen| seen.status.as_ref()).map(|status| status.ready_replicas);
+        Ok((ready == Some(4)).then_some(()))
+    })
+    .await?;
+    assert_eq!(count(DEMO, "web").await?, "4");
+
+    let mut viewer = client("viewer")?.replica_service().await?;
+    let refused = viewer.set_replicas(set(2)).await.expect_err("a viewer may not set");
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    for name in ["expired", "revoked", "other-ca"] {
+        // With TLS 1.3 a client learns only from its first answer that it was refused.
+        let checked = match client(name)?.health_service().await {
+            Ok(mut health) => health.check(HealthCheckRequest::default()).await.map(drop).map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        assert!(checked.is_err(), "{name} got in");
+    }
+    let release = ReleaseReplicasRequest { workload, ..ReleaseReplicasRequest::default() };
+    operator.release_replicas(release).await?;
+    kubectl(&["-n", DEMO, "scale", "deployment", "web", &format!("--replicas={before}")]).await?;
     Ok(())
 }
 
