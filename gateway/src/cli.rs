@@ -44,7 +44,7 @@ enum Command {
     Get {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
-        target: client::Target,
+        target: client::WorkloadName,
         #[command(flatten)]
         connect: client::Connect,
     },
@@ -52,7 +52,7 @@ enum Command {
     Set {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
-        target: client::Target,
+        target: client::WorkloadName,
         /// How many, from 0
         #[arg(value_parser = client::count, allow_negative_numbers = true)]
         replicas: u32,
@@ -69,7 +69,7 @@ enum Command {
     Release {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
-        target: client::Target,
+        target: client::WorkloadName,
         #[command(flatten)]
         connect: client::Connect,
     },

@@ -48,7 +48,7 @@ pub use body::{BodyError, ResponseBody};
 pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
 pub use pem::{PemError, PemFault, Place};
-pub use reload::Reloader;
+pub use reload::TlsReloader;
 pub use succession::SuccessionError;
 pub use tls::{Expiry, SharedSecret, Tls, TlsError};
 

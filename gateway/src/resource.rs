@@ -137,13 +137,13 @@ pub struct ReplicaTargetStatus {
     /// The last ten changes of the count, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
-    pub history: Vec<Change>,
+    pub history: Vec<CountChange>,
 }
 
 /// One change of a Deployment's count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct CountChange {
     /// When the reconciler wrote it.
     pub at: Time,
     /// The count before.

@@ -150,7 +150,7 @@ pub enum Error {
 
 /// What an error is to each kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
+pub struct ErrorKind {
     /// The status of HTTP.
     pub http: StatusCode,
     /// The code of gRPC.
@@ -166,8 +166,8 @@ impl Error {
     }
 
     /// What the error is at each door, and its stable code.
-    pub fn kind(&self) -> Kind {
-        let kind = |http, grpc, code| Kind { http, grpc, code };
+    pub fn kind(&self) -> ErrorKind {
+        let kind = |http, grpc, code| ErrorKind { http, grpc, code };
         match self {
             Self::Invalid { code, .. } => kind(StatusCode::BAD_REQUEST, Code::InvalidArgument, code),
             Self::InvalidCursor => kind(StatusCode::BAD_REQUEST, Code::InvalidArgument, "invalid_cursor"),

@@ -47,7 +47,7 @@ pub(super) struct Connect {
 
 /// A Deployment, as `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct WorkloadName {
     namespace: String,
     name: String,
 }
@@ -58,11 +58,11 @@ pub(super) enum Order {
     /// The Deployments that the caller may see: of one namespace, and by labels, if given.
     List { namespace: Option<String>, selector: Option<String> },
     /// One Deployment.
-    Get(Target),
+    Get(WorkloadName),
     /// Its count.
-    Set { target: Target, replicas: u32, reason: Option<String>, dry_run: bool },
+    Set { target: WorkloadName, replicas: u32, reason: Option<String>, dry_run: bool },
     /// No longer managed; the count stays.
-    Release(Target),
+    Release(WorkloadName),
 }
 
 /// Sends the order, and prints the answer. Anything but success is an error that says why.
@@ -197,7 +197,7 @@ impl Connect {
     }
 }
 
-impl Target {
+impl WorkloadName {
     fn path(&self) -> String {
         format!("/v1/namespaces/{}/deployments/{}/replicas", self.namespace, self.name)
     }
@@ -210,10 +210,10 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
 }
 
 /// `NAMESPACE/NAME`, of the characters that Kubernetes takes: nothing else belongs into a path.
-pub(super) fn target(text: &str) -> Result<Target, String> {
+pub(super) fn target(text: &str) -> Result<WorkloadName, String> {
     let target = text.split_once('/').map(|(namespace, name)| (name_of(namespace), name_of(name)));
     match target {
-        Some((Ok(namespace), Ok(name))) => Ok(Target { namespace, name }),
+        Some((Ok(namespace), Ok(name))) => Ok(WorkloadName { namespace, name }),
         _ => Err("it takes NAMESPACE/NAME".to_owned()),
     }
 }

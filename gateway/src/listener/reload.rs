@@ -15,7 +15,7 @@ use crate::files::{Fingerprint, Follower, Outlook, Source};
 
 /// Keeps the live certificates up with their files.
 #[derive(Debug)]
-pub struct Reloader {
+pub struct TlsReloader {
     settings: config::Tls,
     pub(super) follower: Follower<Files>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Files {
     metrics: ListenerMetrics,
 }
 
-impl Reloader {
+impl TlsReloader {
     /// Loads the files that `settings` names, which must be good at the start.
     pub fn start(settings: &config::Tls, metrics: ListenerMetrics) -> Result<(Self, LiveTls), TlsError> {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::document::{Action, Verdict};
-use super::judge::Judge;
+use super::evaluator::Evaluator;
 use super::list::ListQuery;
 use super::rego::testing::{Fake, LOOP};
-use super::reload::Reloader;
+use super::reload::PolicyReloader;
 use super::testing::{Written, client, input, labelled, metrics, module, write};
 use super::{Budget, Denied, Engine, rego};
 use crate::replicas::{Observation, Page, Rollout, Workload};
@@ -23,11 +23,11 @@ use crate::workload::{WorkloadKind, WorkloadRef};
 
 const YES: &str = r#"{"allow":true,"reasons":[]}"#;
 
-fn judge(modules: &[Written]) -> Judge {
+fn evaluator(modules: &[Written]) -> Evaluator {
     let directory = TempDir::new().unwrap();
     write(directory.path(), modules);
-    let (_, live) = Reloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
-    Judge::new(live, metrics())
+    let (_, live) = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
+    Evaluator::new(live, metrics())
 }
 
 fn giving(name: &'static str, verdict: &str) -> Written {
@@ -40,7 +40,7 @@ fn refusing(name: &'static str, reason: &str) -> Written {
 
 /// What comes of a set request in namespace `demo`: `allowed`, the reasons, or why there was no verdict.
 async fn outcome(modules: &[Written]) -> String {
-    match judge(modules).decide(input(Action::Set, "demo")).await {
+    match evaluator(modules).decide(input(Action::Set, "demo")).await {
         Ok(_) => "allowed".to_owned(),
         Err(Denied::Refused { reasons, .. }) => reasons.join("|"),
         Err(Denied::Busy { .. }) => "busy".to_owned(),
@@ -99,24 +99,24 @@ async fn what_is_allowed_for_a_time_is_not_allowed_for_ever() {
     let limited = || giving("a", r#"{"allow":true,"reasons":[],"maxSeconds":3600}"#);
     let shorter = giving("b", r#"{"allow":true,"reasons":[],"maxSeconds":60}"#);
     assert_eq!(outcome(&[limited(), shorter]).await, "it is allowed for 60 seconds at most");
-    assert!(judge(&[limited()]).decide(input(Action::Get, "demo")).await.is_ok());
+    assert!(evaluator(&[limited()]).decide(input(Action::Get, "demo")).await.is_ok());
     let mut question = input(Action::Set, "demo");
     question.request.as_mut().unwrap().duration_seconds = Some(3600);
-    assert!(judge(&[limited()]).decide(question).await.is_ok());
+    assert!(evaluator(&[limited()]).decide(question).await.is_ok());
 }
 
 #[tokio::test]
 async fn tags_of_all_modules_are_kept() {
     let tagged = |name, tags: &str| giving(name, &format!(r#"{{"allow":true,"reasons":[],"tags":{tags}}}"#));
-    let judge = judge(&[tagged("a", r#"{"role":"ci"}"#), tagged("b", r#"{"role":"x","team":"web"}"#)]);
-    let (_, tags) = judge.decide(input(Action::Get, "demo")).await.unwrap();
+    let evaluator = evaluator(&[tagged("a", r#"{"role":"ci"}"#), tagged("b", r#"{"role":"x","team":"web"}"#)]);
+    let (_, tags) = evaluator.decide(input(Action::Get, "demo")).await.unwrap();
     assert_eq!(tags, labelled(&[("role", "ci"), ("team", "web")]));
 }
 
 #[tokio::test]
 async fn more_decisions_than_the_pool_has_places_for_wait_their_turn() {
-    let judge = judge(&[giving("a", YES)]);
-    let decisions = (0..50).map(|_| judge.decide(input(Action::Get, "demo")));
+    let evaluator = evaluator(&[giving("a", YES)]);
+    let decisions = (0..50).map(|_| evaluator.decide(input(Action::Get, "demo")));
     assert!(futures::future::join_all(decisions).await.iter().all(Result::is_ok));
 }
 
@@ -174,10 +174,10 @@ fn numbered(count: usize) -> Vec<String> {
 }
 
 /// The names that a whole walk lists, and the sizes of its parts.
-async fn walk(judge: &Judge, names: &[String], limit: usize) -> (Vec<String>, Vec<usize>) {
+async fn walk(evaluator: &Evaluator, names: &[String], limit: usize) -> (Vec<String>, Vec<usize>) {
     let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
     loop {
-        let picked = judge.pick(&client().into(), &query(limit, after), pages(names)).await.unwrap();
+        let picked = evaluator.pick(&client().into(), &query(limit, after), pages(names)).await.unwrap();
         sizes.push(picked.items.len());
         listed.extend(picked.items.into_iter().map(|(observation, _)| observation.name.name));
         after = picked.next;
@@ -209,33 +209,33 @@ fn ends_with_zero() -> Written {
 
 #[tokio::test]
 async fn a_list_shows_each_allowed_deployment_once() {
-    let judge = judge(&[ends_with_zero()]);
+    let evaluator = evaluator(&[ends_with_zero()]);
     let names = numbered(95);
     let allowed: Vec<_> = names.iter().filter(|name| name.ends_with('0')).cloned().collect();
     for limit in [1, 3, 10, 1000] {
-        let (listed, _) = walk(&judge, &names, limit).await;
+        let (listed, _) = walk(&evaluator, &names, limit).await;
         assert_eq!(listed, allowed, "limit {limit}");
     }
 }
 
 #[tokio::test]
 async fn a_list_ends_early_rather_than_decide_without_end() {
-    let judge = judge(&[ends_with_zero()]);
+    let evaluator = evaluator(&[ends_with_zero()]);
     let names = numbered(1250);
-    let (listed, sizes) = walk(&judge, &names, 150).await;
+    let (listed, sizes) = walk(&evaluator, &names, 150).await;
     assert_eq!((listed.len(), sizes), (125, vec![100, 25]));
 }
 
 #[tokio::test]
 async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_matches() {
-    let judge = judge(&[giving("a", r#"{"allow":true,"reasons":[]}"#)]);
+    let evaluator = evaluator(&[giving("a", r#"{"allow":true,"reasons":[]}"#)]);
     let looked_at = std::cell::Cell::new(0);
     let nothing = |after: Option<&WorkloadRef>, _| {
         looked_at.set(looked_at.get() + 1_000);
         let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
         Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
     };
-    let picked = judge.pick(&client().into(), &query(10, None), nothing).await.unwrap();
+    let picked = evaluator.pick(&client().into(), &query(10, None), nothing).await.unwrap();
     assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
     assert_eq!(
         picked.next.map(|next| next.name),
@@ -246,8 +246,8 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
 
 #[tokio::test]
 async fn a_list_fails_as_a_whole() {
-    let judge = judge(&[malformed_once_loaded("a")]);
-    let picked = judge.pick(&client().into(), &query(10, None), pages(&numbered(3))).await;
+    let evaluator = evaluator(&[malformed_once_loaded("a")]);
+    let picked = evaluator.pick(&client().into(), &query(10, None), pages(&numbered(3))).await;
     assert!(matches!(picked, Err(Denied::Unavailable { .. })));
 }
 
@@ -272,16 +272,16 @@ async fn a_decision_is_one_line_with_all_that_is_needed_to_make_it_again() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
-    let judge = judge(&[refusing("a", "no")]);
+    let evaluator = evaluator(&[refusing("a", "no")]);
     let guard = tracing::subscriber::set_default(subscriber);
-    let denied = judge.decide(input(Action::Set, "demo")).await.unwrap_err();
+    let denied = evaluator.decide(input(Action::Set, "demo")).await.unwrap_err();
     drop(guard);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
     let line: serde_json::Value = serde_json::from_str(&text).unwrap();
     let Denied::Refused { decision, .. } = denied else { panic!("{denied}") };
     assert_eq!(line["decision_id"], decision.to_string());
-    assert_eq!(line["policy_set"], judge.live().status().digest);
+    assert_eq!(line["policy_set"], evaluator.live().status().digest);
     assert_eq!(line["reasons"], r#"["no"]"#);
     assert_eq!(line["verdicts"], r#"[{"module":"a","allow":false}]"#);
     assert_eq!((line["allow"].as_bool(), line["asked_time"].as_bool()), (Some(false), Some(false)));
@@ -300,9 +300,9 @@ async fn a_decision_that_panics_is_unavailable_and_on_record_inline_and_pooled()
             tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
         let panicking =
             Written { more: format!(", budget: {{deadline: {deadline}}}"), ..module("a", &Fake::panicking()) };
-        let judge = judge(&[panicking]);
+        let evaluator = evaluator(&[panicking]);
         let guard = tracing::subscriber::set_default(subscriber);
-        let denied = judge.decide(input(Action::Set, "demo")).await.unwrap_err();
+        let denied = evaluator.decide(input(Action::Set, "demo")).await.unwrap_err();
         drop(guard);
         let Denied::Unavailable { decision, cause } = denied else { panic!("{deadline}: {denied}") };
         assert!(cause.starts_with("policy a: the gateway panicked while evaluating it"), "{deadline}: {cause}");
@@ -357,9 +357,9 @@ fn the_example_policy_gives_the_verdicts_that_opa_gives() {
 async fn the_development_policies_decide_about_the_gateways_own_document() {
     for (variant, expected) in [("normal", None), ("freeze", Some("changes are frozen"))] {
         let directory = workspace("target/policies").join(variant);
-        let started = Reloader::start(Engine::new().unwrap(), &directory, metrics());
+        let started = PolicyReloader::start(Engine::new().unwrap(), &directory, metrics());
         let (_, live) = started.unwrap_or_else(|error| panic!("run `make policies` first: {error}"));
-        let decided = Judge::new(live, metrics()).decide(input(Action::Set, "demo")).await;
+        let decided = Evaluator::new(live, metrics()).decide(input(Action::Set, "demo")).await;
         match (decided, expected) {
             (Ok((_, tags)), None) => assert_eq!(tags, labelled(&[("role", "ci")])),
             (Err(Denied::Refused { reasons, .. }), Some(reason)) => {

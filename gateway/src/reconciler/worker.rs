@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use crate::replicas::{Change, Replicas};
+use crate::replicas::{CacheChange, Replicas};
 use crate::workload::WorkloadRef;
 
 use super::lease::Leadership;
@@ -79,8 +79,8 @@ impl Worker {
                 () = &mut stop => break,
                 _ = resync.tick() => desk.request_all(&self.replicas),
                 change = changes.next() => match change {
-                    Change::All => desk.request_all(&self.replicas),
-                    Change::One(name) => desk.queue.push(name, Instant::now()),
+                    CacheChange::All => desk.request_all(&self.replicas),
+                    CacheChange::One(name) => desk.queue.push(name, Instant::now()),
                 },
                 Some(done) = desk.running.next() => desk.finish(done),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}

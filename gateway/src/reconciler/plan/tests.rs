@@ -13,7 +13,7 @@ struct World {
     workload: Option<Workload>,
     autoscalers: Vec<Arc<Autoscaler>>,
     corrections: Corrections,
-    unrecorded: Vec<Change>,
+    unrecorded: Vec<CountChange>,
     now: Timestamp,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::super::backoff::Backoff;
-use super::super::kind::Kind;
+use super::super::kind::WatchedKind;
 use super::super::scope::Scope;
 use super::{End, Position};
 
@@ -28,7 +28,7 @@ impl Progress {
     }
 
     /// How long to wait before the next attempt, after `end`.
-    pub(super) fn after<K: Kind>(&mut self, end: &End) -> Option<Duration> {
+    pub(super) fn after<K: WatchedKind>(&mut self, end: &End) -> Option<Duration> {
         let (resource, namespace) = (K::WATCHED.as_str(), self.scope.name());
         match end {
             End::Closed => {

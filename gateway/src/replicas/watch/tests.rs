@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::super::fixtures::fake_api::{Call, FakeApi, Stream, fake_api};
 use super::super::fixtures::{self, Object};
 use super::super::kind::{DeploymentKind, NamespaceKind};
-use super::super::{Change, Changes, ContactState, Replicas, Watched};
+use super::super::{CacheChange, Changes, ContactState, Replicas, Watched};
 use super::*;
 
 /// A watch of one kind on a fake API server.
@@ -24,12 +24,12 @@ struct Fixture {
     running: JoinHandle<()>,
 }
 
-fn watching<K: Kind>() -> Fixture {
+fn watching<K: WatchedKind>() -> Fixture {
     watching_in::<K>(&[Scope::cluster()])
 }
 
 /// A cache of `scopes`, with one watch, in the first of them.
-fn watching_in<K: Kind>(scopes: &[Scope]) -> Fixture {
+fn watching_in<K: WatchedKind>(scopes: &[Scope]) -> Fixture {
     let (client, api) = fake_api();
     let mut registry = Registry::default();
     let metrics = ReplicasMetrics::register(&mut registry);
@@ -51,7 +51,7 @@ impl Fixture {
     /// Answers the list with `items` at version 10, and the watch that follows.
     async fn listed(&mut self, items: &[Value]) -> Stream {
         self.api.next().await.list("10", items, None);
-        assert_eq!(self.changes.next().await, Change::All);
+        assert_eq!(self.changes.next().await, CacheChange::All);
         self.watch_from("10").await
     }
 
@@ -63,7 +63,7 @@ impl Fixture {
     }
 
     async fn changed(&mut self, name: &str) {
-        assert_eq!(self.changes.next().await, Change::One(demo(name)));
+        assert_eq!(self.changes.next().await, CacheChange::One(demo(name)));
     }
 
     fn count(&self, name: &str) -> Option<i32> {
@@ -112,7 +112,7 @@ async fn everything_is_listed_page_by_page_and_then_followed() {
     assert_eq!(call.parameter("continue").as_deref(), Some("token"));
     assert_eq!(fixture.count("api"), None, "half a list is not shown");
     call.list("10", &[deployment("web", "7", 2)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (Some(1), Some(2)));
 
     let stream = fixture.watch_from("10").await;
@@ -154,7 +154,7 @@ async fn a_relist_after_410_drops_what_was_deleted_meanwhile_and_serves_the_old_
     assert!(is_a_list(&call), "{}", call.uri());
     assert_eq!((fixture.count("api"), fixture.count("web")), (Some(1), Some(2)));
     call.list("90", &[deployment("web", "80", 8)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(8)));
     fixture.watch_from("90").await;
 }
@@ -191,7 +191,7 @@ async fn an_object_that_is_not_understood_is_skipped_alone() {
 
     stream.event("ERROR", &json!({"kind": "Status", "code": 410, "message": "too old"}));
     fixture.api.next().await.list("30", &[undecodable("web", "11")], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(2)), "a relist keeps it too");
 }
 
@@ -259,7 +259,7 @@ async fn an_outage_in_which_changes_were_missed_ages_the_cache_until_the_list_is
     assert_eq!(fixture.contact().age, broke.elapsed());
 
     call.list("90", &[deployment("web", "80", 8)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!(fixture.contact().age, Duration::ZERO);
 }
 
@@ -346,18 +346,18 @@ async fn a_watch_of_one_namespace_asks_for_that_one_and_leaves_the_others_as_the
     let mut fixture = watching_in::<DeploymentKind>(&demo_and_other());
     let elsewhere = WorkloadRef::deployment("other", "web");
     fixture.replicas.put(Object::Deployment(fixtures::deployment("other", "web", 7)));
-    assert_eq!(fixture.changes.next().await, Change::One(elsewhere.clone()));
+    assert_eq!(fixture.changes.next().await, CacheChange::One(elsewhere.clone()));
 
     let list = fixture.api.next().await;
     assert!(list.uri().starts_with("/apis/apps/v1/namespaces/demo/deployments?"), "{}", list.uri());
     list.list("10", &[deployment("api", "1", 1), deployment("web", "2", 2)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     let watch = fixture.api.next().await;
     assert!(watch.uri().starts_with("/apis/apps/v1/namespaces/demo/deployments?"), "{}", watch.uri());
     watch.stream().event("ERROR", &json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}));
 
     fixture.api.next().await.list("90", &[deployment("web", "80", 8)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(8)));
     assert_eq!(fixture.replicas.observe(&elsewhere).workload.map(|workload| workload.replicas), Some(7));
 }
