@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::document::Client;
 use super::evaluator::Decided;
 use super::permit::DecisionId;
-use super::set::{SetDigest, hex};
+use super::set::SetDigest;
 use super::verdict::Outcome;
+use crate::hex;
 
 /// The longest input that is logged whole, in bytes.
 const MAX_INPUT: usize = 16 << 10;
@@ -93,7 +94,7 @@ fn input_text(json: &str) -> Cow<'_, str> {
         return Cow::Borrowed(json);
     }
     let digest = digest(&SHA256, json.as_bytes());
-    Cow::Owned(format!("{} bytes, sha256 {}", json.len(), hex(digest.as_ref())))
+    Cow::Owned(format!("{} bytes, sha256 {}", json.len(), hex::encode(digest)))
 }
 
 fn micros(elapsed: Duration) -> u64 {

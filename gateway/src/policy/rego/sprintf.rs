@@ -11,6 +11,7 @@ use std::str::Chars;
 
 use super::EvalError;
 use super::term::Term;
+use crate::hex;
 
 /// A width or a precision that is longer than this before its last digit is none, as in Go.
 const CRAZY: usize = 1_000_000;
@@ -285,8 +286,8 @@ fn character(value: i64) -> char {
 }
 
 fn hexadecimal(text: &str, spec: &Spec) -> String {
-    let bytes = text.bytes().take(spec.precision.unwrap_or(usize::MAX));
-    bytes.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    let length = spec.precision.unwrap_or(usize::MAX).min(text.len());
+    hex::encode(&text.as_bytes()[..length])
 }
 
 fn float(value: f64, verb: char, spec: &Spec) -> String {
