@@ -32,7 +32,7 @@ enum Command {
     /// Show the Deployments that you may see
     List {
         /// Of this namespace alone
-        #[arg(long, short, value_parser = client::name_of)]
+        #[arg(long, short, value_parser = client::namespace)]
         namespace: Option<String>,
         /// With these labels, such as tier=front
         #[arg(long, short = 'l')]

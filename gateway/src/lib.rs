@@ -31,12 +31,14 @@
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`files`]: what is loaded again when its files change.
 //! - [`shutdown`]: the signal to stop, and its order.
+//! - [`dns`]: names as Kubernetes checks them.
 //! - [`hex`]: bytes as hexadecimal text.
 
 pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod dns;
 pub mod files;
 pub mod hex;
 pub mod identity;

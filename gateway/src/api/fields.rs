@@ -1,5 +1,6 @@
 //! What clients write into requests, checked in the same way at every door.
 
+use crate::dns;
 use crate::identity::text::invisible;
 use crate::replicas::Version;
 use crate::resource::MAX_REASON_BYTES;
@@ -13,7 +14,7 @@ pub(super) const MAX_LIMIT: usize = 500;
 /// A workload's name, as Kubernetes lets it be.
 pub(super) fn workload(kind: WorkloadKind, in_namespace: &str, name: &str) -> Result<WorkloadRef, Error> {
     let namespace = namespace(in_namespace)?;
-    if name.len() <= 253 && name.split('.').all(is_dns_label) {
+    if dns::is_subdomain(name) {
         return Ok(WorkloadRef::new(kind, namespace, name));
     }
     Err(Error::invalid(
@@ -25,7 +26,7 @@ pub(super) fn workload(kind: WorkloadKind, in_namespace: &str, name: &str) -> Re
 
 /// A namespace's name.
 pub(super) fn namespace(text: &str) -> Result<String, Error> {
-    if is_dns_label(text) {
+    if dns::is_label(text) {
         return Ok(text.to_owned());
     }
     Err(Error::invalid(
@@ -33,15 +34,6 @@ pub(super) fn namespace(text: &str) -> Result<String, Error> {
         "a namespace's name has at most 63 lower-case letters, digits and '-', and begins and ends with a letter or \
          digit",
     ))
-}
-
-/// RFC 1123, as Kubernetes reads it.
-fn is_dns_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| inner(byte) || byte == b'-')
-        && text.bytes().next().is_some_and(inner)
-        && text.bytes().last().is_some_and(inner)
 }
 
 /// A reason that can be shown and stored.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::matcher::{Matcher, NamespacePattern};
+use crate::dns;
 use crate::policy::budget::Budget;
 use crate::policy::document::Action;
 
@@ -116,7 +117,7 @@ pub(super) fn parse(yaml: &str) -> Result<Vec<Entry>, ManifestError> {
 /// The entry, to be used only if no problem was added.
 fn check(raw: RawModule, problems: &mut Vec<String>) -> Entry {
     let mut problem = |field: &str, text: String| problems.push(format!("module {:?}: {field} {text}", raw.name));
-    if !is_dns_label(&raw.name) {
+    if !dns::is_label(&raw.name) {
         problem("name", "must be a DNS label: 1 to 63 of a-z, 0-9 and -, no - at its ends".to_owned());
     }
     if !is_plain_file_name(&raw.module) {
@@ -209,11 +210,6 @@ fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budg
     let memory_bytes = bytes("budget.memoryBytes", raw.memory_bytes, default.memory_bytes, 1 << 20, 256 << 20);
     let output_bytes = bytes("budget.outputBytes", raw.output_bytes, default.output_bytes, 1, 1 << 20);
     Budget { deadline, memory_bytes, output_bytes }
-}
-
-pub(super) fn is_dns_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// Whether a file of this name holds data.
