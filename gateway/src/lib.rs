@@ -31,11 +31,13 @@
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`files`]: what is loaded again when its files change.
 //! - [`shutdown`]: the signal to stop, and its order.
+//! - [`backoff`]: how long to wait before the next attempt.
 //! - [`dns`]: names as Kubernetes checks them.
 //! - [`hex`]: bytes as hexadecimal text.
 
 pub mod admin;
 pub mod api;
+pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod dns;

@@ -18,7 +18,6 @@
 #[cfg(test)]
 pub(crate) mod fixtures;
 
-mod backoff;
 mod cache;
 mod changes;
 mod contact;
