@@ -1,5 +1,7 @@
 //! The connection to the API server.
 
+pub mod call;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};

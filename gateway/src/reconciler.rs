@@ -40,9 +40,6 @@ use self::reconcile::Reconcile;
 use self::worker::Worker;
 use self::writer::Writer;
 
-/// Under this name the API server notes who wrote a field.
-const FIELD_MANAGER: &str = "scalegate";
-
 /// Why the reconciler cannot go on. The process should end: no other would take over while it lives.
 #[derive(Debug, Error)]
 pub enum ReconcilerError {

@@ -13,13 +13,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
-use kube::api::PostParams;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-use super::FIELD_MANAGER;
+use crate::kubernetes::call::{self, CallError};
 
 #[cfg(test)]
 mod tests;
@@ -60,7 +59,7 @@ impl LeaseSettings {
             && self.retry_period < self.renew_deadline
             && self.renew_deadline < self.lease_duration
             && self.lease_duration >= Duration::from_secs(1);
-        if ordered { Ok(()) } else { Err(LeaseError::Durations) }
+        if ordered { Ok(()) } else { Err(LeaseError) }
     }
 
     /// Two calls in a row fit into the renew deadline.
@@ -91,19 +90,10 @@ impl Leadership {
     }
 }
 
-/// Why one attempt on the Lease failed.
+/// The settings would let two processes lead at once.
 #[derive(Debug, Error)]
-pub enum LeaseError {
-    /// The settings would let two processes lead at once.
-    #[error("the lease needs 0 < retry period < renew deadline < lease duration, and a lease of at least 1 s")]
-    Durations,
-    /// The API server did not answer in time.
-    #[error("no answer from the API server within {0:?}")]
-    Timeout(Duration),
-    /// The API server refused, or could not be reached.
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-}
+#[error("the lease needs 0 < retry period < renew deadline < lease duration, and a lease of at least 1 s")]
+pub struct LeaseError;
 
 /// The record of a Lease as it was last seen to change, and when that was here.
 struct Observed {
@@ -170,7 +160,7 @@ impl Elector {
         }
     }
 
-    async fn try_acquire(&mut self) -> Result<Option<Term>, LeaseError> {
+    async fn try_acquire(&mut self) -> Result<Option<Term>, CallError> {
         let Some(lease) = self.get().await? else {
             return self.create().await;
         };
@@ -197,7 +187,7 @@ impl Elector {
     }
 
     /// `None` when another holds the Lease, or it is gone.
-    async fn renew(&self, lease: Lease) -> Result<Option<Term>, LeaseError> {
+    async fn renew(&self, lease: Lease) -> Result<Option<Term>, CallError> {
         if let Some(term) = self.replace(self.taken(lease)).await? {
             return Ok(Some(term));
         }
@@ -208,7 +198,7 @@ impl Elector {
         }
     }
 
-    async fn release(&self) -> Result<(), LeaseError> {
+    async fn release(&self) -> Result<(), CallError> {
         let Some(mut lease) = self.get().await? else { return Ok(()) };
         if !self.is_mine(&lease) {
             return Ok(());
@@ -269,33 +259,28 @@ impl Elector {
         lease
     }
 
-    async fn get(&self) -> Result<Option<Lease>, LeaseError> {
-        self.bounded(self.api.get_opt(&self.settings.name)).await
+    async fn get(&self) -> Result<Option<Lease>, CallError> {
+        call::within(self.settings.call_timeout(), self.api.get_opt(&self.settings.name)).await
     }
 
-    async fn create(&self) -> Result<Option<Term>, LeaseError> {
+    async fn create(&self) -> Result<Option<Term>, CallError> {
         let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
         let lease = self.taken(Lease { metadata, spec: None });
-        self.write(self.api.create(&params(), &lease)).await
+        self.write(self.api.create(&call::post(), &lease)).await
     }
 
-    async fn replace(&self, lease: Lease) -> Result<Option<Term>, LeaseError> {
-        self.write(self.api.replace(&self.settings.name, &params(), &lease)).await
+    async fn replace(&self, lease: Lease) -> Result<Option<Term>, CallError> {
+        self.write(self.api.replace(&self.settings.name, &call::post(), &lease)).await
     }
 
     /// `None` when another candidate was first. The term counts from before the write was sent.
-    async fn write(&self, call: impl Future<Output = kube::Result<Lease>>) -> Result<Option<Term>, LeaseError> {
+    async fn write(&self, sent: impl Future<Output = kube::Result<Lease>>) -> Result<Option<Term>, CallError> {
         let ends = Instant::now() + self.settings.renew_deadline;
-        match self.bounded(call).await {
+        match call::within(self.settings.call_timeout(), sent).await {
             Ok(lease) => Ok(Some(Term { lease, ends })),
-            Err(LeaseError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(None),
+            Err(error) if error.is_outdated() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    async fn bounded<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
-        let limit = self.settings.call_timeout();
-        Ok(timeout(limit, call).await.map_err(|_| LeaseError::Timeout(limit))??)
     }
 
     fn follow(&self, holder: Option<String>) {
@@ -306,10 +291,6 @@ impl Elector {
             changed
         });
     }
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 /// The holder; a released Lease has none.

@@ -26,6 +26,7 @@ use super::decode::AllowedAnnotations;
 use super::kind::{ObjectName, WatchedKind};
 use super::metrics::ReplicasMetrics;
 use super::scope::Scope;
+use crate::kubernetes::call::within;
 
 use self::end::End;
 use self::progress::Progress;
@@ -135,8 +136,7 @@ impl Watch {
         let request = Request::new(K::path(scope.name())).list(params).map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         // As text, because the client logs a body that does not parse, and that body may hold secrets.
-        let text =
-            timeout(deadline, self.client.request_text(request)).await.map_err(|_| End::NoAnswer(deadline))??;
+        let text = within(deadline, self.client.request_text(request)).await?;
         Ok(serde_json::from_str(&text)?)
     }
 
@@ -149,7 +149,7 @@ impl Watch {
             .map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         let opening = self.client.request_events::<Value>(request);
-        let mut events = timeout(deadline, opening).await.map_err(|_| End::NoAnswer(deadline))??.boxed();
+        let mut events = within(deadline, opening).await?.boxed();
 
         let opened = Instant::now();
         self.cache.link(&progress.scope, K::WATCHED, |link| link.opened(opened));
