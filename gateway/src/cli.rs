@@ -57,7 +57,7 @@ enum Command {
         #[arg(value_parser = client::count, allow_negative_numbers = true)]
         replicas: u32,
         /// Why; kept with the target
-        #[arg(long)]
+        #[arg(long, value_parser = client::reason)]
         reason: Option<String>,
         /// Decide only
         #[arg(long)]

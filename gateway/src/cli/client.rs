@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::dns;
 use crate::listener::pem::{self, Located};
+use crate::resource::{InvalidReason, check_reason};
 
 /// From the first packet to the last byte of the answer, a little longer than a gateway takes at most by default.
 const PATIENCE: Duration = Duration::from_secs(70);
@@ -208,6 +209,11 @@ impl WorkloadName {
 pub(super) fn count(text: &str) -> Result<u32, String> {
     let wrong = || format!("it takes a whole number from 0 to {}", i32::MAX);
     text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs()).ok_or_else(wrong)
+}
+
+/// A reason that the gateway would accept.
+pub(super) fn reason(text: &str) -> Result<String, InvalidReason> {
+    check_reason(text).map(|()| text.to_owned())
 }
 
 /// `NAMESPACE/NAME`, as Kubernetes allows them: nothing else belongs into a path.
