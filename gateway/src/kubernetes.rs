@@ -1,6 +1,8 @@
 //! The connection to the API server.
 
 pub mod call;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::time::Duration;
 

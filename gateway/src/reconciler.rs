@@ -18,8 +18,6 @@ mod worker;
 mod writer;
 
 #[cfg(test)]
-mod fake_api;
-#[cfg(test)]
 mod tests;
 
 pub use lease::{Leadership, LeaseError, LeaseSettings};

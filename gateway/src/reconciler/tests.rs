@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::kubernetes::testing::store::{FakeApi, Fault, RecordedWrite};
 use crate::replicas::fixtures::{self, Object};
 use crate::replicas::{Autoscaler, ReplicasMetrics, ReplicasSettings, Workload};
 use crate::resource::ReplicaTarget;
 use crate::workload::WorkloadRef;
 
-use super::fake_api::{FakeApi, Fault, Write};
 use super::*;
 
 const TARGET: &str = "/apis/scalegate.dev/v1alpha1/namespaces/demo/replicatargets/web";
@@ -94,7 +94,7 @@ impl Cluster {
     /// The writes on paths that end in `end`: method, status code and body.
     fn writes(&self, end: &str) -> Vec<(Method, u16, Value)> {
         let writes = self.api.writes().into_iter().filter(|write| write.path.ends_with(end));
-        writes.map(|Write { method, code, body, .. }| (method, code, body)).collect()
+        writes.map(|RecordedWrite { method, code, body, .. }| (method, code, body)).collect()
     }
 
     fn codes(&self, end: &str) -> Vec<u16> {

@@ -4,20 +4,20 @@
 
 use std::time::Duration;
 
-use crate::workload::WorkloadRef;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::super::fixtures::fake_api::{Call, FakeApi, Stream, fake_api};
 use super::super::fixtures::{self, Object};
 use super::super::kind::{DeploymentKind, NamespaceKind};
 use super::super::{CacheChange, Changes, ContactState, Replicas, Watched};
 use super::*;
+use crate::kubernetes::testing::script::{Call, ScriptedApi, Stream, scripted_api};
+use crate::workload::WorkloadRef;
 
 /// A watch of one kind on a fake API server.
 struct Fixture {
-    api: FakeApi,
+    api: ScriptedApi,
     replicas: Replicas,
     changes: Changes,
     registry: Registry,
@@ -30,7 +30,7 @@ fn watching<K: WatchedKind>() -> Fixture {
 
 /// A cache of `scopes`, with one watch, in the first of them.
 fn watching_in<K: WatchedKind>(scopes: &[Scope]) -> Fixture {
-    let (client, api) = fake_api();
+    let (client, api) = scripted_api();
     let mut registry = Registry::default();
     let metrics = ReplicasMetrics::register(&mut registry);
     let cache = Arc::new(Cache::new(scopes));
