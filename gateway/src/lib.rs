@@ -28,6 +28,7 @@
 //! - [`telemetry`]: the log, and the registry of metrics.
 //! - [`kubernetes`]: the connection to the API server.
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
+//! - [`pem`]: reads certificates, keys and revocation lists from files.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`files`]: what is loaded again when its files change.
 //! - [`shutdown`]: the signal to stop, and its order.
@@ -48,6 +49,7 @@ pub mod kubernetes;
 #[cfg(test)]
 mod layers;
 pub mod listener;
+pub mod pem;
 pub mod policy;
 pub mod proto;
 pub mod reconciler;

@@ -15,7 +15,7 @@ mod handshake;
 mod live;
 mod log_limit;
 mod metrics;
-pub(crate) mod pem;
+mod outcome;
 mod reload;
 mod socket;
 mod standing;
@@ -45,10 +45,10 @@ use crate::shutdown::Shutdown;
 
 use log_limit::LogLimit;
 
+pub use authorities::AuthoritiesError;
 pub use body::{BodyError, ResponseBody};
 pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
-pub use pem::{PemError, PemFault, Place};
 pub use reload::TlsReloader;
 pub use succession::SuccessionError;
 pub use tls::{Expiry, SharedSecret, Tls, TlsError};

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::dns;
-use crate::listener::pem::{self, Located};
+use crate::pem::{self, Located};
 use crate::resource::{InvalidReason, check_reason};
 
 /// From the first packet to the last byte of the answer, a little longer than a gateway takes at most by default.

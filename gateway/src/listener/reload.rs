@@ -6,10 +6,12 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use thiserror::Error;
 
 use super::live::LiveTls;
+use super::metrics::ListenerMetrics;
+use super::succession::{self, SuccessionError};
 use super::tls::{Tls, TlsError};
-use super::{ListenerMetrics, succession};
 use crate::config;
 use crate::files::{Fingerprint, Follower, Outlook, Source};
 
@@ -75,8 +77,19 @@ impl Source for Files {
     }
 }
 
+/// Why what serves is kept.
+#[derive(Debug, Error)]
+enum ReloadError {
+    /// The files cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] TlsError),
+    /// What was loaded is worse than what serves.
+    #[error(transparent)]
+    Worse(#[from] SuccessionError),
+}
+
 impl Files {
-    fn load_better(&self) -> Result<Tls, TlsError> {
+    fn load_better(&self) -> Result<Tls, ReloadError> {
         let tls = Tls::load(&self.settings)?;
         succession::check(&self.live.tls(), &tls, Timestamp::now())?;
         Ok(tls)

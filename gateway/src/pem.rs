@@ -125,7 +125,7 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<Located<CertificateDer<'st
 }
 
 /// The revocation lists in `file`, one at least.
-pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Located<CertificateRevocationListDer<'static>>>, PemError> {
+pub(crate) fn revocation_lists(file: &Path) -> Result<Vec<Located<CertificateRevocationListDer<'static>>>, PemError> {
     LISTS.all(file, &read(file)?, |item: &CertificateRevocationListDer<'_>| der::list_issuer(item))
 }
 
