@@ -29,7 +29,7 @@ use crate::config;
 use crate::shutdown::Shutdown;
 
 pub use readiness::{Readiness, ReadyHandle};
-pub use status::Status;
+pub use status::StatusPage;
 
 /// Connections at once; more wait.
 const MAX_CONNECTIONS: usize = 256;
@@ -63,7 +63,7 @@ pub struct Admin {
 struct Pages {
     readiness: Readiness,
     registry: Registry,
-    status: Status,
+    status: StatusPage,
 }
 
 impl Admin {
@@ -72,7 +72,7 @@ impl Admin {
         settings: &config::Admin,
         readiness: Readiness,
         registry: Registry,
-        status: Status,
+        status: StatusPage,
     ) -> Result<Self, AdminError> {
         let failed = |source| AdminError { address: settings.address, source };
         let socket = TcpListener::bind(settings.address).await.map_err(failed)?;
@@ -202,7 +202,7 @@ mod tests {
     async fn start() -> (SocketAddr, Readiness, crate::shutdown::Trigger, tokio::task::JoinHandle<()>) {
         let readiness = Readiness::default();
         let settings = config::Admin { address: ([127, 0, 0, 1], 0).into() };
-        let status = Status::default().with("leader", || true);
+        let status = StatusPage::default().with("leader", || true);
         let admin = Admin::bind(&settings, readiness.clone(), telemetry::registry(), status).await.unwrap();
         let (trigger, shutdown) = Shutdown::new();
         (admin.local_addr(), readiness, trigger, tokio::spawn(admin.serve(shutdown)))

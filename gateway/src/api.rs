@@ -26,7 +26,7 @@ use hyper::{Request, Response};
 use crate::listener::{Handler, Peer, ResponseBody};
 
 pub use self::cursor::Cursors;
-pub use self::error::{Error, Kind};
+pub use self::error::{Error, ErrorKind};
 pub use self::grpc::GrpcApi;
 pub use self::http::HttpApi;
 pub use self::metrics::ApiMetrics;

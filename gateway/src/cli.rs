@@ -32,7 +32,7 @@ enum Command {
     /// Show the Deployments that you may see
     List {
         /// Of this namespace alone
-        #[arg(long, short, value_parser = client::name_of)]
+        #[arg(long, short, value_parser = client::namespace)]
         namespace: Option<String>,
         /// With these labels, such as tier=front
         #[arg(long, short = 'l')]
@@ -44,7 +44,7 @@ enum Command {
     Get {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
-        target: client::Target,
+        target: client::WorkloadName,
         #[command(flatten)]
         connect: client::Connect,
     },
@@ -52,12 +52,12 @@ enum Command {
     Set {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
-        target: client::Target,
+        target: client::WorkloadName,
         /// How many, from 0
         #[arg(value_parser = client::count, allow_negative_numbers = true)]
         replicas: u32,
         /// Why; kept with the target
-        #[arg(long)]
+        #[arg(long, value_parser = client::reason)]
         reason: Option<String>,
         /// Decide only
         #[arg(long)]
@@ -69,7 +69,7 @@ enum Command {
     Release {
         /// The Deployment, as NAMESPACE/NAME
         #[arg(value_parser = client::target)]
-        target: client::Target,
+        target: client::WorkloadName,
         #[command(flatten)]
         connect: client::Connect,
     },

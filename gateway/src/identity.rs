@@ -9,7 +9,7 @@ pub mod spiffe;
 pub(crate) mod text;
 mod validity;
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
+
+use crate::hex;
 
 pub use spiffe::{InvalidSpiffeId, InvalidTrustDomain, TrustDomain};
 pub use text::InvalidText;
@@ -224,12 +226,7 @@ fn serial(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {
     if serial.is_empty() || serial.len() > MAX_SERIAL_BYTES {
         return Err(IdentityError::InvalidSerial);
     }
-    let mut hexadecimal = String::with_capacity(2 * serial.len());
-    for byte in serial {
-        // Writing to a string does not fail.
-        let _ = write!(hexadecimal, "{byte:02x}");
-    }
-    Ok(hexadecimal)
+    Ok(hex::encode(serial))
 }
 
 fn fingerprint(der: &CertificateDer<'_>) -> [u8; 32] {

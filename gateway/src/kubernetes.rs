@@ -1,5 +1,9 @@
 //! The connection to the API server.
 
+pub mod call;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};

@@ -28,20 +28,28 @@
 //! - [`telemetry`]: the log, and the registry of metrics.
 //! - [`kubernetes`]: the connection to the API server.
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
+//! - [`pem`]: reads certificates, keys and revocation lists from files.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`files`]: what is loaded again when its files change.
 //! - [`shutdown`]: the signal to stop, and its order.
+//! - [`backoff`]: how long to wait before the next attempt.
+//! - [`dns`]: names as Kubernetes checks them.
+//! - [`hex`]: bytes as hexadecimal text.
 
 pub mod admin;
 pub mod api;
+pub mod backoff;
 pub mod cli;
 pub mod config;
+pub mod dns;
 pub mod files;
+pub mod hex;
 pub mod identity;
 pub mod kubernetes;
 #[cfg(test)]
 mod layers;
 pub mod listener;
+pub mod pem;
 pub mod policy;
 pub mod proto;
 pub mod reconciler;

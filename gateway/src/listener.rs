@@ -15,7 +15,7 @@ mod handshake;
 mod live;
 mod log_limit;
 mod metrics;
-pub(crate) mod pem;
+mod outcome;
 mod reload;
 mod socket;
 mod standing;
@@ -38,22 +38,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::backoff::Backoff;
 use crate::config;
 use crate::identity::{ClientIdentity, IdentityError};
 use crate::shutdown::Shutdown;
 
 use log_limit::LogLimit;
 
+pub use authorities::AuthoritiesError;
 pub use body::{BodyError, ResponseBody};
 pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
-pub use pem::{PemError, PemFault, Place};
-pub use reload::Reloader;
+pub use reload::TlsReloader;
 pub use succession::SuccessionError;
 pub use tls::{Expiry, SharedSecret, Tls, TlsError};
 
-/// The first pause after an error of `accept` that is not one connection's own, and the longest.
-const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// The pause after an error of `accept` that is not one connection's own.
+const ACCEPT_PAUSE: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
 
 /// How many clients may be in their handshake, or wait for a connection slot, at once: strangers can fill these handshake
 /// slots only, never the connection slots of verified clients.
@@ -185,14 +186,14 @@ impl Listener {
         connections: &mut JoinSet<()>,
     ) {
         let mut stop = pin!(stop);
-        let mut pause = ACCEPT_PAUSE.0;
+        let mut failures = 0;
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => return,
                 Some(ended) = connections.join_next() => report(&ended),
                 () = self.logs.tell_left_out() => {}
-                (permit, stream, address) = self.accept(&mut pause) => {
+                (permit, stream, address) = self.accept(&mut failures) => {
                     connections.spawn(connection::run(context.clone(), stream, address, permit));
                 }
             }
@@ -200,24 +201,24 @@ impl Listener {
     }
 
     /// The next connection, once there is room for its handshake.
-    async fn accept(&self, pause: &mut Duration) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+    async fn accept(&self, failures: &mut u32) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
         loop {
             // The semaphore is never closed, so there always is a permit.
             let permit = self.handshakes.clone().acquire_owned().await.ok();
             match self.socket.accept().await {
                 Ok((stream, address)) => {
-                    *pause = ACCEPT_PAUSE.0;
+                    *failures = 0;
                     return (permit, stream, address);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.metrics.accept_error();
+                    *failures = failures.saturating_add(1);
+                    let pause = ACCEPT_PAUSE.after(*failures);
                     tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept connections");
                     // Most likely the process is out of file descriptors or memory: only time and the end of other
                     // connections help.
-                    let wait = *pause;
-                    *pause = (wait * 2).min(ACCEPT_PAUSE.1);
-                    sleep(wait).await;
+                    sleep(pause).await;
                 }
             }
         }

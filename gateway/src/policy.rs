@@ -3,15 +3,15 @@
 //! A request becomes a [`document::Input`]; each module of the live [`PolicySet`] that matches it is asked, and all
 //! must allow it. Whatever keeps a module from answering is a no, told apart from a refusal: [`Denied::Unavailable`].
 //!
-//! Component guests, a cache of verdicts and shadow modules have their place beside `rego`, in `judge` and in `set`.
+//! Component guests, a cache of verdicts and shadow modules have their place beside `rego`, in `evaluator` and in `set`.
 
 mod action;
 mod budget;
 mod decision_log;
 pub mod document;
 mod engine;
+mod evaluator;
 mod input;
-mod judge;
 mod list;
 mod live;
 mod metrics;
@@ -28,15 +28,15 @@ mod trial;
 mod turns;
 mod verdict;
 
-pub use action::{Action, Get, Release, Set};
+pub use action::{Decidable, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
 pub use list::{ListQuery, Listing};
-pub use live::{ModuleStatus, Monitor, Status};
+pub use live::{ModuleStatus, Monitor, PolicyStatus};
 pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, Permit};
 pub use rego::{EvalError, LoadError};
-pub use reload::Reloader;
+pub use reload::PolicyReloader;
 pub use set::{DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
 pub use trial::{ModuleTrial, Trial, TrialError, try_out};
 
@@ -46,7 +46,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use self::judge::Judge;
+use self::evaluator::Evaluator;
 use crate::identity::ClientIdentity;
 use crate::replicas::{Observation, Replicas};
 
@@ -64,24 +64,24 @@ pub enum StartError {
 /// Decides, by the policies that serve and the state of the cluster. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    judge: Judge,
+    evaluator: Evaluator,
     replicas: Replicas,
 }
 
 impl Policy {
-    /// Loads the policies in `directory`, with an engine for them. The [`Reloader`] keeps them up with it for as long as
+    /// Loads the policies in `directory`, with an engine for them. The [`PolicyReloader`] keeps them up with it for as long as
     /// it runs.
     pub async fn open(
         engine: Engine,
         directory: PathBuf,
         replicas: Replicas,
         metrics: PolicyMetrics,
-    ) -> Result<(Self, Monitor, Reloader), StartError> {
+    ) -> Result<(Self, Monitor, PolicyReloader), StartError> {
         let loading = metrics.clone();
-        let load = move || Reloader::start(engine, &directory, loading);
+        let load = move || PolicyReloader::start(engine, &directory, loading);
         let (reloader, live) = tokio::task::spawn_blocking(load).await.map_err(StartError::Loading)??;
         let monitor = Monitor::new(live.clone());
-        Ok((Self { judge: Judge::new(live, metrics), replicas }, monitor, reloader))
+        Ok((Self { evaluator: Evaluator::new(live, metrics), replicas }, monitor, reloader))
     }
 
     /// Decides whether `client` may do `action` now, and logs the decision.
@@ -90,10 +90,10 @@ impl Policy {
     ///
     /// [`Denied::Refused`] where the rules say no or no module covers it, [`Denied::Unavailable`] where a module could
     /// not be asked.
-    pub async fn decide<A: Action>(&self, client: &Arc<ClientIdentity>, action: A) -> Result<Permit<A>, Denied> {
+    pub async fn decide<A: Decidable>(&self, client: &Arc<ClientIdentity>, action: A) -> Result<Permit<A>, Denied> {
         let observation = self.replicas.observe(action.target());
         let document = input::document(client.client(), &action, &observation);
-        let (decision, tags) = self.judge.decide(document).await?;
+        let (decision, tags) = self.evaluator.decide(document).await?;
         Ok(Permit { action, client: client.clone(), observation, decision, tags })
     }
 
@@ -106,7 +106,7 @@ impl Policy {
         let page = |after: Option<&_>, limit| {
             self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)
         };
-        let picked = self.judge.pick(client.client(), query, page).await?;
+        let picked = self.evaluator.pick(client.client(), query, page).await?;
         let permit = |(observation, tags): (Observation, _)| Permit {
             action: Get { target: observation.name.clone() },
             client: client.clone(),
@@ -132,8 +132,8 @@ impl Policy {
     /// # Errors
     ///
     /// As [`Policy::decide`].
-    pub async fn describe(&self, client: &Arc<ClientIdentity>) -> Result<Status, Denied> {
-        self.judge.decide(input::describing(client.client())).await?;
-        Ok(self.judge.live().status())
+    pub async fn describe(&self, client: &Arc<ClientIdentity>) -> Result<PolicyStatus, Denied> {
+        self.evaluator.decide(input::describing(client.client())).await?;
+        Ok(self.evaluator.live().status())
     }
 }

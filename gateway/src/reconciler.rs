@@ -18,8 +18,6 @@ mod worker;
 mod writer;
 
 #[cfg(test)]
-mod fake_api;
-#[cfg(test)]
 mod tests;
 
 pub use lease::{Leadership, LeaseError, LeaseSettings};
@@ -39,9 +37,6 @@ use self::lease::Elector;
 use self::reconcile::Reconcile;
 use self::worker::Worker;
 use self::writer::Writer;
-
-/// Under this name the API server notes who wrote a field.
-const FIELD_MANAGER: &str = "scalegate";
 
 /// Why the reconciler cannot go on. The process should end: no other would take over while it lives.
 #[derive(Debug, Error)]

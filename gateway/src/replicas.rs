@@ -18,7 +18,6 @@
 #[cfg(test)]
 pub(crate) mod fixtures;
 
-mod backoff;
 mod cache;
 mod changes;
 mod contact;
@@ -31,7 +30,7 @@ mod scope;
 mod version;
 mod watch;
 
-pub use changes::{Change, Changes, TimedOut};
+pub use changes::{CacheChange, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
 pub use metrics::ReplicasMetrics;
 pub use model::{Autoscaler, Observation, Rollout, Workload};

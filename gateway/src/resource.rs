@@ -3,8 +3,10 @@
 #![allow(unreachable_pub, reason = "the schema's derive repeats the type where it cannot be reached")]
 
 mod crd;
+mod reason;
 
 pub use crd::{CrdError, crd, crd_yaml};
+pub use reason::{InvalidReason, MAX_REASON_BYTES, check_reason};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -12,9 +14,6 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::workload::WorkloadKind;
-
-/// The most bytes of a reason.
-pub const MAX_REASON_BYTES: usize = 512;
 
 /// How many replicas a Deployment should run, who asked for it and why.
 ///
@@ -76,8 +75,9 @@ pub struct ReplicaTargetSpec {
     pub requested_by: Option<String>,
     /// Why, in the asker's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
-    #[x_kube(validation = Rule::new("size(bytes(self)) <= 512").message("the reason is longer than 512 bytes"))]
+    #[schemars(length(max = MAX_REASON_BYTES))]
+    #[x_kube(validation = Rule::new(format!("size(bytes(self)) <= {MAX_REASON_BYTES}"))
+        .message(format!("the reason is longer than {MAX_REASON_BYTES} bytes").as_str()))]
     pub reason: Option<String>,
     /// The policy decision that permitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,13 +137,13 @@ pub struct ReplicaTargetStatus {
     /// The last ten changes of the count, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
-    pub history: Vec<Change>,
+    pub history: Vec<CountChange>,
 }
 
 /// One change of a Deployment's count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct CountChange {
     /// When the reconciler wrote it.
     pub at: Time,
     /// The count before.

@@ -10,12 +10,10 @@ mod order;
 
 pub use error::WriteError;
 
-use std::time::Duration;
-
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use tokio::time::timeout;
+use kube::api::{DeleteParams, Patch, Preconditions};
 
+use crate::kubernetes::call;
 use crate::policy::{Permit, Release, Set};
 use crate::replicas::Observation;
 use crate::resource::ReplicaTarget;
@@ -23,14 +21,8 @@ use crate::resource::ReplicaTarget;
 use self::in_flight::InFlight;
 use self::order::{Order, Write};
 
-/// How long one request to the API server may take.
-const DEADLINE: Duration = Duration::from_secs(10);
-
 /// How often a release goes on when the target's status was updated just then.
 const RELEASE_ATTEMPTS: usize = 5;
-
-/// The name under which the API server keeps who set which field.
-const FIELD_MANAGER: &str = "scalegate";
 
 /// Writes `ReplicaTarget`s. Clones share one client.
 #[derive(Clone)]
@@ -82,17 +74,14 @@ impl Targets {
 
     async fn write(&self, seen: &Observation, order: Order) -> Result<ReplicaTarget, WriteError> {
         match order.write(seen)? {
-            Write::Create(target) => {
-                let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-                bounded(self.in_namespace_of(seen).create(&params, &target)).await
-            }
+            Write::Create(target) => Ok(call::write(self.in_namespace_of(seen).create(&call::post(), &target)).await?),
             Write::Patch(patch) => self.patch(seen, &patch).await,
         }
     }
 
     async fn patch(&self, seen: &Observation, patch: &Patch<()>) -> Result<ReplicaTarget, WriteError> {
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        bounded(self.in_namespace_of(seen).patch(&seen.name.target_name(), &params, patch)).await
+        let targets = self.in_namespace_of(seen);
+        Ok(call::write(targets.patch(&seen.name.target_name(), &call::patch(), patch)).await?)
     }
 
     /// The uid alone would let a release delete a count that was set after the decision, which no policy ever saw. But a
@@ -105,7 +94,8 @@ impl Targets {
         for _ in 0..RELEASE_ATTEMPTS {
             let preconditions = Preconditions { uid: target.metadata.uid.clone(), resource_version };
             let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            match bounded(targets.delete(&seen.name.target_name(), &params)).await {
+            let deletion = call::write(targets.delete(&seen.name.target_name(), &params)).await;
+            match deletion.map_err(WriteError::from) {
                 Err(WriteError::MovedOn) => {
                     resource_version = self.patch(seen, &order::is_still(target)?).await?.metadata.resource_version;
                 }
@@ -117,14 +107,6 @@ impl Targets {
 
     fn in_namespace_of(&self, seen: &Observation) -> Api<ReplicaTarget> {
         Api::namespaced(self.client.clone(), &seen.name.namespace)
-    }
-}
-
-/// A stopped API server must make an error, not a hang.
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
-    match timeout(DEADLINE, request).await {
-        Ok(answer) => answer.map_err(WriteError::from),
-        Err(elapsed) => Err(WriteError::Unavailable { source: elapsed.into() }),
     }
 }
 

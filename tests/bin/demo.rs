@@ -13,6 +13,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
 use scalegate_tests::client::Client;
 use scalegate_tests::paths::repository;
+use scalegate_tests::poll;
 use scalegate_tests::sandbox::{NAMESPACE, Sandbox, conclude};
 use scalegate_tests::suite;
 use serde_json::{Value, json};
@@ -123,7 +124,7 @@ async fn swap(sandbox: &Sandbox) -> Result<()> {
     println!("$ cp target/policies/freeze/* $SCALEGATE_POLICIES/");
     suite::copy_policies("freeze", &sandbox.policies)?;
     let path = format!("{WEB}?dryRun=true");
-    let frozen = suite::eventually("the freeze", async || {
+    let frozen = poll::eventually("the freeze", async || {
         let answer = operator.put(&path, &json!({"replicas": 6})).await?;
         Ok((answer.status == 403).then(|| answer.json()))
     })
@@ -131,7 +132,7 @@ async fn swap(sandbox: &Sandbox) -> Result<()> {
     println!("   setting 6 is now refused: {}", frozen["reasons"]);
     println!("$ cp target/policies/normal/* $SCALEGATE_POLICIES/");
     suite::copy_policies("normal", &sandbox.policies)?;
-    suite::eventually("the end of the freeze", async || {
+    poll::eventually("the end of the freeze", async || {
         Ok((operator.put(&path, &json!({"replicas": 6})).await?.status == 200).then_some(()))
     })
     .await?;
@@ -150,7 +151,7 @@ async fn drift(sandbox: &Sandbox) -> Result<()> {
     let by_hand = PatchParams { field_manager: Some("kubectl".into()), ..PatchParams::default() };
     deployments.patch("web", &by_hand, &Patch::Merge(json!({"spec": {"replicas": 1}}))).await?;
     let events: Api<Event> = Api::namespaced(client, NAMESPACE);
-    let event = suite::eventually("the correction", async || {
+    let event = poll::eventually("the correction", async || {
         let all = events.list(&ListParams::default()).await?;
         Ok(all.into_iter().find(|event| event.reason.as_deref() == Some("DriftCorrected")))
     })
@@ -237,7 +238,7 @@ async fn deployment(sandbox: &Sandbox) -> Result<String> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
     let wanted = deployments.get("web").await?.spec.and_then(|spec| spec.replicas).unwrap_or_default();
-    let ready = suite::eventually("the pods", async || {
+    let ready = poll::eventually("the pods", async || {
         let all = pods.list(&ListParams::default().labels("app=web")).await?;
         let ready = all.iter().filter(|pod| is_ready(pod)).count();
         Ok((usize::try_from(wanted) == Ok(ready)).then_some(ready))

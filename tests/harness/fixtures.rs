@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::time::Duration;
+use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::time::Instant;
 
-/// How long something that should happen may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::poll;
 
 /// What runs in the pods of a cluster that has kubelets: nothing.
 const PAUSE: &str = "registry.k8s.io/pause:3.10";
@@ -94,17 +92,11 @@ pub async fn wait_for<K>(api: &Api<K>, name: &str, what: &str, holds: impl Fn(&K
 where
     K: Clone + Debug + DeserializeOwned,
 {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let last = api.get_opt(name).await;
-        if let Ok(Some(object)) = &last
-            && holds(object)
-        {
-            return Ok(object.clone());
-        }
-        if Instant::now() > deadline {
-            bail!("waited in vain for {what}; last seen: {last:?}");
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    poll::until(what, poll::PATIENCE, async || {
+        Ok(match api.get_opt(name).await {
+            Ok(Some(object)) if holds(&object) => ControlFlow::Break(object),
+            other => ControlFlow::Continue(format!("{other:?}")),
+        })
+    })
+    .await
 }

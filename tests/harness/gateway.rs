@@ -1,15 +1,16 @@
 //! A running gateway: the real binary, in a process of its own.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::paths::binary;
+use crate::poll;
 use crate::process::Process;
 
 /// How long a gateway may take until it is ready.
@@ -121,18 +122,15 @@ impl Gateway {
     }
 
     async fn wait_ready(&self) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        loop {
-            let last = self.admin("/readyz").await.map(|(status, body)| format!("{status}: {body}"));
-            if matches!(&last, Ok(text) if text.starts_with("200")) {
-                return Ok(());
+        poll::until("the gateway to be ready", READY_WITHIN, async || {
+            let last = self.admin("/readyz").await;
+            if matches!(last, Ok((200, _))) {
+                return Ok(ControlFlow::Break(()));
             }
             self.process.check()?;
-            if Instant::now() > deadline {
-                bail!("the gateway is not ready: {last:?}\n{}", self.process.log_tail());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            Ok(ControlFlow::Continue(format!("{last:?}\n{}", self.process.log_tail())))
+        })
+        .await
     }
 }
 
@@ -165,17 +163,16 @@ pub fn read_log(path: &Path) -> Vec<Value> {
 
 /// The addresses that the gateway's log says it serves on.
 async fn serving(process: &Process, log: &Path) -> Result<(SocketAddr, SocketAddr)> {
-    let deadline = Instant::now() + READY_WITHIN;
-    loop {
+    poll::until("the gateway to serve", READY_WITHIN, async || {
         if let Some(line) = read_log(log).into_iter().find(|line| line["message"] == "serving") {
             let address =
                 |field: &str| line[field].as_str().unwrap_or_default().parse().context("an address in the log");
-            return Ok((address("address")?, address("admin")?));
+            return Ok(ControlFlow::Break((address("address")?, address("admin")?)));
         }
         process.check()?;
-        ensure!(Instant::now() < deadline, "the gateway does not serve:\n{}", process.log_tail());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        Ok(ControlFlow::Continue(process.log_tail()))
+    })
+    .await
 }
 
 pub(crate) async fn plain_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {

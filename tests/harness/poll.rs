@@ -6,6 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
+/// How long something that should happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
 /// The pause between two attempts: short beside what is waited for, long beside what an attempt costs.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -29,4 +32,25 @@ pub async fn until<T>(
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Repeats `question` until it has an answer, or [`PATIENCE`] ends.
+pub async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    eventually_within(PATIENCE, what, question).await
+}
+
+/// Repeats `question` until it has an answer. One that fails is repeated too: its error ends the wait only at `limit`.
+pub async fn eventually_within<T>(
+    limit: Duration,
+    what: &str,
+    mut question: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let attempt = async || {
+        Ok(match question().await {
+            Ok(Some(answer)) => ControlFlow::Break(answer),
+            Ok(None) => ControlFlow::Continue("not yet".to_owned()),
+            Err(error) => ControlFlow::Continue(format!("{error:#}")),
+        })
+    };
+    until(what, limit, attempt).await
 }

@@ -4,21 +4,17 @@
 //! [`shared`]. Tests that stop, crash or count something have the control plane to themselves: [`exclusive`].
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::paths::{repository, scratch};
+use crate::poll::eventually;
 use crate::{fixtures, kubeconfig, stack};
-
-/// How long something that should happen may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Names the kubeconfig of a cluster to test on instead of a control plane of our own. Its administrator installs the
 /// CRD and the roles; nothing of the cluster is stopped or started.
@@ -262,33 +258,6 @@ pub async fn wait_ready(client: &Client, namespace: &str, name: &str, replicas_:
         Ok(ready.then_some(view))
     })
     .await
-}
-
-/// Asks again and again until `question` has an answer, or patience ends.
-pub async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    eventually_within(PATIENCE, what, question).await
-}
-
-/// Asks again and again until `question` has an answer; an error that it meets ends it only when `patience` does.
-pub async fn eventually_within<T>(
-    patience: Duration,
-    what: &str,
-    mut question: impl AsyncFnMut() -> Result<Option<T>>,
-) -> Result<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let last = question().await;
-        if let Ok(Some(answer)) = last {
-            return Ok(answer);
-        }
-        if Instant::now() > deadline {
-            return match last {
-                Err(error) => Err(error).with_context(|| format!("waited in vain for {what}")),
-                Ok(_) => bail!("waited in vain for {what}"),
-            };
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Copies the compiled example policy set `variant` (`normal` or `freeze`) into `directory`.

@@ -9,13 +9,14 @@ use scalegate::resource::ReplicaTarget;
 use scalegate_tests::controlplane::Paused;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::{Gateway, read_log};
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 use tonic::{Code, Request};
 
 /// Waits until the log has a line that `is_it` takes for the one.
 async fn logged(gateway: &Gateway, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
-    suite::eventually(what, async || Ok(gateway.log().into_iter().find(|line| is_it(line)))).await
+    poll::eventually(what, async || Ok(gateway.log().into_iter().find(|line| is_it(line)))).await
 }
 
 #[tokio::test]
@@ -51,7 +52,7 @@ async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_sho
     drop(paused);
 
     let is_end = |line: &Value| line["message"] == "write ended" && line["outcome"] == "stored";
-    let both = suite::eventually("both writes to end", async || {
+    let both = poll::eventually("both writes to end", async || {
         let ends: Vec<Value> = gateway.log().into_iter().filter(is_end).collect();
         Ok((ends.len() == 2).then_some(ends))
     })
@@ -77,11 +78,11 @@ async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_sho
     let begun = || gateway.log().iter().filter(|line| line["message"] == "write begun").count();
     let before = begun();
     let last = tokio::spawn(async move { client.put(&path, &json!({"replicas": 6})).await });
-    suite::eventually("the last write to begin", async || Ok((begun() > before).then_some(()))).await?;
+    poll::eventually("the last write to begin", async || Ok((begun() > before).then_some(()))).await?;
     last.abort();
     let log = gateway.log_path().to_owned();
     let ended = tokio::spawn(gateway.terminate());
-    suite::eventually("the gateway to stop", async || {
+    poll::eventually("the gateway to stop", async || {
         let stopping =
             read_log(&log).iter().any(|line| line["message"].as_str().is_some_and(|text| text.starts_with("stopping")));
         Ok(stopping.then_some(()))

@@ -9,7 +9,8 @@ use kube::{Api, Client};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::kubeconfig;
-use scalegate_tests::suite::{self, Shared, eventually};
+use scalegate_tests::poll::eventually;
+use scalegate_tests::suite::{self, Shared};
 use serde_json::{Value, json};
 
 /// Somebody who may do with targets in a namespace what the role `edit` lets one do with other objects.

@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::fixtures::{deployment, wait_for};
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::json;
 
@@ -47,7 +48,7 @@ async fn an_allowed_set_arrives_and_says_when_it_is_accepted_applied_and_ready()
     assert_eq!(target.metadata.owner_references.map(|owners| owners.len()), Some(1));
 
     let events: Api<Event> = Api::namespaced(kube, &namespace);
-    let event = suite::eventually("an event about the change", async || {
+    let event = poll::eventually("an event about the change", async || {
         let all = events.list(&ListParams::default()).await?;
         Ok(all.into_iter().find(|event| event.reason.as_deref() == Some("Scaled")))
     })
@@ -101,7 +102,7 @@ async fn drift_is_corrected_and_told() -> Result<()> {
     .await?;
 
     let events: Api<Event> = Api::namespaced(kube, &namespace);
-    let told = suite::eventually("an event about the drift", async || {
+    let told = poll::eventually("an event about the drift", async || {
         let all = events.list(&ListParams::default()).await?;
         Ok(all.into_iter().find(|event| event.reason.as_deref() == Some("DriftCorrected")))
     })
@@ -238,7 +239,7 @@ async fn a_deployment_that_an_autoscaler_drives_is_left_to_it() -> Result<()> {
     Api::namespaced(kube.clone(), &namespace).create(&PostParams::default(), &autoscaler).await?;
     let operator = suite.client("operator")?;
     let path = suite::replicas(&namespace, "web");
-    suite::eventually("the autoscaler to be seen", async || {
+    poll::eventually("the autoscaler to be seen", async || {
         let view = operator.get(&path).await?.json();
         Ok((view["owner"]["name"] == "web-hpa").then_some(()))
     })
@@ -281,14 +282,14 @@ async fn a_target_that_is_being_deleted_holds_no_longer_whatever_keeps_its_objec
     let finalizers = |names: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": names}}));
     targets.patch("web", &PatchParams::default(), &finalizers(&["scalegate.test/kept"])).await?;
 
-    suite::eventually("the release", async || Ok((operator.delete(&path).await?.status == 200).then_some(()))).await?;
-    suite::eventually("the gateway to show no target", async || {
+    poll::eventually("the release", async || Ok((operator.delete(&path).await?.status == 200).then_some(()))).await?;
+    poll::eventually("the gateway to show no target", async || {
         Ok(operator.get(&path).await?.json()["target"].is_null().then_some(()))
     })
     .await?;
     assert!(targets.get("web").await?.metadata.deletion_timestamp.is_some());
     targets.patch("web", &PatchParams::default(), &finalizers(&[])).await?;
-    let again = suite::eventually("a new target to be accepted", async || {
+    let again = poll::eventually("a new target to be accepted", async || {
         let answer = operator.put(&path, &json!({"replicas": 4})).await?;
         Ok((answer.status == 202).then_some(answer))
     })

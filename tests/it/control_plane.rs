@@ -9,6 +9,7 @@ use kube::Api;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::paths::binary;
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 
 #[tokio::test]
@@ -31,7 +32,7 @@ async fn make_dev_tells_how_to_reach_it_and_leaves_no_process_however_it_ends() 
         let directory = tempfile::tempdir()?;
         let mut dev =
             Command::new(binary("dev")?).arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        let env = suite::eventually("`make dev` to be up", async || {
+        let env = poll::eventually("`make dev` to be up", async || {
             Ok(std::fs::read_to_string(directory.path().join("env")).ok().filter(|text| text.ends_with('\n')))
         })
         .await?;
@@ -44,7 +45,7 @@ async fn make_dev_tells_how_to_reach_it_and_leaves_no_process_however_it_ends() 
 
         kill_process(Pid::from_raw(i32::try_from(dev.id())?).unwrap(), signal)?;
         dev.wait()?;
-        suite::eventually("every program to end", async || {
+        poll::eventually("every program to end", async || {
             Ok(programs.iter().all(|pid| test_kill_process(*pid).is_err()).then_some(()))
         })
         .await?;

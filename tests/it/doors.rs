@@ -13,6 +13,7 @@ use kube::api::{ListParams, PostParams};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::client::{Answer, Client};
 use scalegate_tests::fixtures::deployment;
+use scalegate_tests::poll;
 use scalegate_tests::suite::{self, Shared};
 use serde_json::{Value, json};
 
@@ -63,7 +64,7 @@ impl<'a> Door<'a> {
     async fn settle(&self) -> Result<()> {
         let viewer = self.suite.client("viewer")?;
         let path = suite::replicas(&self.known.namespace, "web");
-        suite::eventually("web to be as it was set", async || {
+        poll::eventually("web to be as it was set", async || {
             let view = viewer.get(&path).await?.json();
             let is_ready = view["progress"]["ready"] == true;
             let pods = [&view["status"]["updatedReplicas"], &view["status"]["availableReplicas"]];
@@ -91,7 +92,7 @@ async fn prepare(suite: &Shared, namespace: &str) -> Result<()> {
     suite::wait_ready(&viewer, namespace, "web", 3).await?;
     suite::wait_ready(&viewer, namespace, "auto", 2).await?;
     let path = suite::replicas(namespace, "auto");
-    suite::eventually("the autoscaler to be seen", async || {
+    poll::eventually("the autoscaler to be seen", async || {
         Ok((viewer.get(&path).await?.json()["owner"]["kind"] == "HorizontalPodAutoscaler").then_some(()))
     })
     .await

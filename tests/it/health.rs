@@ -5,6 +5,7 @@ use scalegate::proto::v1::{SetReplicasRequest, Workload};
 use scalegate_tests::controlplane::Paused;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::{Gateway, read_log};
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use tonic::{Code, Streaming};
 use tonic_health::ServingStatus;
@@ -72,7 +73,7 @@ async fn health_tells_an_outage_and_a_drain_and_calls_in_flight_finish() -> Resu
     let set = SetReplicasRequest { workload: Some(workload), replicas: Some(3), ..SetReplicasRequest::default() };
     let in_flight = tokio::spawn(async move { service.set_replicas(set).await });
     let log = gateway.log_path().to_owned();
-    suite::eventually("the write to begin", async || {
+    poll::eventually("the write to begin", async || {
         Ok(read_log(&log).iter().any(|line| line["message"] == "write begun").then_some(()))
     })
     .await?;

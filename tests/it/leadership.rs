@@ -3,6 +3,7 @@
 use anyhow::Result;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::Gateway;
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ async fn when_the_leader_is_killed_the_other_takes_over_and_brings_a_write_made_
     let namespace = suite.namespace("leaders").await?;
     deployment(&namespace, "web").replicas(2).create(&suite.kube().await?).await?;
     let one = suite.start(&suite.options("gateway-1")).await?;
-    suite::eventually("the first gateway to lead", async || Ok(leads(&one).await?.then_some(()))).await?;
+    poll::eventually("the first gateway to lead", async || Ok(leads(&one).await?.then_some(()))).await?;
     let two = suite.start(&suite.options("gateway-2")).await?;
     for gateway in [&one, &two] {
         suite::wait_seen(&gateway.client("viewer")?, &namespace, "web").await?;
@@ -28,7 +29,7 @@ async fn when_the_leader_is_killed_the_other_takes_over_and_brings_a_write_made_
     let answer = operator.put(&suite::replicas(&namespace, "web"), &json!({"replicas": 4})).await?;
     assert_eq!(answer.status, 202, "{}", answer.json());
     assert_eq!(answer.json()["progress"]["applied"], false);
-    suite::eventually("the second gateway to lead", async || Ok(leads(&two).await?.then_some(()))).await?;
+    poll::eventually("the second gateway to lead", async || Ok(leads(&two).await?.then_some(()))).await?;
     suite::wait_ready(&operator, &namespace, "web", 4).await?;
     two.terminate().await
 }
@@ -37,7 +38,7 @@ async fn when_the_leader_is_killed_the_other_takes_over_and_brings_a_write_made_
 async fn a_leader_that_is_told_to_stop_hands_over_without_waiting_for_the_lease() -> Result<()> {
     let suite = suite::exclusive().await?;
     let one = suite.start(&suite.options("leaving")).await?;
-    suite::eventually("the first gateway to lead", async || Ok(leads(&one).await?.then_some(()))).await?;
+    poll::eventually("the first gateway to lead", async || Ok(leads(&one).await?.then_some(()))).await?;
     one.terminate().await?;
     let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
         kube::Api::namespaced(suite.kube().await?, scalegate_tests::stack::SYSTEM);

@@ -63,8 +63,7 @@ pub(crate) fn handmade(eval: &str) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    scalegate::hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
 }
 
 /// An entry of `policies.yaml` for the module `NAME.wasm`, with enough time for a busy machine.

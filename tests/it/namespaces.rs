@@ -11,7 +11,8 @@ use scalegate::resource::ReplicaTarget;
 use scalegate_tests::client::Answer;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::GatewayOptions;
-use scalegate_tests::suite::{self, Exclusive, copy_policies, eventually};
+use scalegate_tests::poll::eventually;
+use scalegate_tests::suite::{self, Exclusive, copy_policies};
 use scalegate_tests::{kubeconfig, stack};
 use serde_json::{Value, json};
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use scalegate_tests::fixtures::deployment;
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::json;
 
@@ -37,16 +38,16 @@ async fn an_outage_of_the_api_server_stops_writes_and_never_reads() -> Result<()
     assert!(gateway.is_running());
 
     plane.start_api_server().await?;
-    suite::eventually("contact again", async || Ok((operator.get("/healthz").await?.status == 200).then_some(())))
+    poll::eventually("contact again", async || Ok((operator.get("/healthz").await?.status == 200).then_some(())))
         .await?;
-    let write = suite::eventually("writes again", async || {
+    let write = poll::eventually("writes again", async || {
         let write = operator.put(&path, &json!({"replicas": 4})).await?;
         Ok((write.status == 202).then_some(write))
     })
     .await?;
     assert_eq!(write.json()["target"]["replicas"], 4);
     // Pods come when Kubernetes' own controllers have recovered, which is theirs to do.
-    suite::eventually("the write to arrive", async || {
+    poll::eventually("the write to arrive", async || {
         let view = operator.get(&path).await?.json();
         Ok((view["spec"]["replicas"] == 4 && view["progress"]["applied"] == true).then_some(()))
     })

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::Gateway;
+use scalegate_tests::poll;
 use scalegate_tests::suite::{self, copy_policies};
 use serde_json::json;
 
@@ -62,7 +63,7 @@ async fn a_swap_changes_the_answers_and_fails_no_request_in_between() -> Result<
     let dry_run = format!("{path}?dryRun=true");
     for (variant, status) in [("freeze", 403), ("normal", 200), ("freeze", 403)] {
         copy_policies(variant, &policies)?;
-        suite::eventually("the swapped policy to decide", async || {
+        poll::eventually("the swapped policy to decide", async || {
             Ok((operator.put(&dry_run, &json!({"replicas": 4})).await?.status == status).then_some(()))
         })
         .await?;
@@ -96,14 +97,14 @@ async fn a_set_that_is_not_fit_never_replaces_the_one_that_serves() -> Result<()
     ] {
         let before = reloads(&gateway, "failure").await?;
         write_one(&policies, module, &digest)?;
-        suite::eventually(what, async || Ok((reloads(&gateway, "failure").await? > before).then_some(()))).await?;
+        poll::eventually(what, async || Ok((reloads(&gateway, "failure").await? > before).then_some(()))).await?;
         let answer = viewer.get(&suite::replicas(&namespace, "web")).await?;
         assert_eq!(answer.status, 404, "{what}: the last good set allows the viewer to look: {}", answer.json());
     }
     for text in ["", "modules: []", "modules: 3", "modules: [{name: x}]", "\u{0}", "a: &a [*a]"] {
         let before = reloads(&gateway, "failure").await?;
         std::fs::write(policies.join("policies.yaml"), text)?;
-        suite::eventually(text, async || Ok((reloads(&gateway, "failure").await? > before).then_some(()))).await?;
+        poll::eventually(text, async || Ok((reloads(&gateway, "failure").await? > before).then_some(()))).await?;
         assert_eq!(viewer.get(&suite::replicas(&namespace, "web")).await?.status, 404, "{text}");
     }
     assert!(gateway.log().iter().any(|line| line["level"] == "WARN" && line.to_string().contains("sha256")));
@@ -149,7 +150,7 @@ async fn a_data_file_decides_and_its_change_is_taken_over() -> Result<()> {
     let refused = operator.put(&set, &json!({"replicas": 6})).await?;
     assert_eq!((refused.status, &refused.json()["reasons"]), (403, &json!(["no row allows it"])));
     write(6)?;
-    suite::eventually("the new data", async || {
+    poll::eventually("the new data", async || {
         Ok((operator.put(&set, &json!({"replicas": 6})).await?.status == 200).then_some(()))
     })
     .await?;
@@ -177,7 +178,7 @@ async fn a_module_that_never_ends_is_a_503_and_harms_nobody() -> Result<()> {
     assert!(gateway.is_running());
 
     copy_policies("normal", &policies)?;
-    suite::eventually("the good set", async || {
+    poll::eventually("the good set", async || {
         Ok((viewer.get(&suite::replicas(&namespace, "web")).await?.status == 404).then_some(()))
     })
     .await?;

@@ -13,6 +13,7 @@ use scalegate_certs::{CertificateAuthority, Issued, LeafSpec, Serial, Validity};
 use scalegate_tests::client::{Client, Connection};
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::Gateway;
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -122,7 +123,7 @@ impl Load {
     /// Waits until each caller got some answers more.
     async fn goes_on(&self) -> Result<()> {
         let before: Vec<u64> = self.answered.iter().map(|count| count.load(SeqCst)).collect();
-        suite::eventually("each caller to get ten answers more", async || {
+        poll::eventually("each caller to get ten answers more", async || {
             if let Some(ended) = self.callers.iter().position(JoinHandle::is_finished) {
                 panic!("caller {ended} gave up");
             }
@@ -164,7 +165,7 @@ async fn call(
 }
 
 async fn wait_metric(gateway: &Gateway, line: &str, reached: impl Fn(f64) -> bool) -> Result<()> {
-    suite::eventually(line, async || Ok(gateway.metric(line).await.is_ok_and(&reached).then_some(()))).await
+    poll::eventually(line, async || Ok(gateway.metric(line).await.is_ok_and(&reached).then_some(()))).await
 }
 
 /// Swaps files and waits until the gateway has taken them over.
@@ -180,7 +181,7 @@ async fn status(gateway: &Gateway) -> Result<Value> {
 }
 
 async fn wait_ended(connection: &mut Connection, path: &str) -> Result<()> {
-    suite::eventually("the connection to end", async || Ok(connection.get(path).await.is_err().then_some(()))).await
+    poll::eventually("the connection to end", async || Ok(connection.get(path).await.is_err().then_some(()))).await
 }
 
 #[tokio::test]

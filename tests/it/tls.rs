@@ -12,6 +12,7 @@ use scalegate_certs::{CertificateAuthority, LeafSpec, Validity};
 use scalegate_tests::client::Client;
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::paths::binary;
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::json;
 use tonic_types::StatusExt;
@@ -91,7 +92,7 @@ fn logged(gateway: &Gateway, text: &str) -> bool {
 async fn wait_failing(gateway: &Gateway, failing: bool) -> Result<()> {
     const METRIC: &str = "scalegate_tls_reload_failing";
     let is_so = |value: f64| (value > 0.0) == failing;
-    suite::eventually(METRIC, async || Ok(is_so(gateway.metric(METRIC).await?).then_some(()))).await
+    poll::eventually(METRIC, async || Ok(is_so(gateway.metric(METRIC).await?).then_some(()))).await
 }
 
 #[test]
@@ -143,7 +144,7 @@ async fn authorities_are_asked_for_their_time_and_a_list_that_is_not_read_does_n
         "this is the certificate of the client CA CN=ended CA",
         r#"issued by \"CN=strange CA\", which is no client CA"#,
     ] {
-        suite::eventually(text, async || Ok(logged(&gateway, text).then_some(()))).await?;
+        poll::eventually(text, async || Ok(logged(&gateway, text).then_some(()))).await?;
     }
     assert!(gateway.metric("scalegate_handshakes_total{outcome=\"bad_certificate\"}").await? >= 2.0);
 

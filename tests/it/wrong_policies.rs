@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::paths::binary;
+use scalegate_tests::poll;
 use scalegate_tests::suite::{self, copy_policies};
 use serde_json::Value;
 
@@ -68,7 +69,7 @@ async fn a_set_that_cannot_answer_never_replaces_one_that_can() -> Result<()> {
         let before = gateway.metric(failures).await.unwrap_or(0.0);
         let (manifest, files) = wrong.files(&name)?;
         write_set(&policies, &manifest, &files)?;
-        suite::eventually(wrong.what, async || {
+        poll::eventually(wrong.what, async || {
             let error = last_error(&gateway).await?;
             let text = error["message"].as_str().context("no error yet")?;
             Ok(told(text, &name, &wrong).then_some(()))
@@ -85,7 +86,7 @@ async fn a_set_that_cannot_answer_never_replaces_one_that_can() -> Result<()> {
     }
     write_set(&policies, "modules: []", &[])?;
     copy_policies("normal", &policies)?;
-    suite::eventually("the good set", async || Ok(last_error(&gateway).await?.is_null().then_some(()))).await?;
+    poll::eventually("the good set", async || Ok(last_error(&gateway).await?.is_null().then_some(()))).await?;
     assert!(gateway.metric("scalegate_policy_reload_failing").await? == 0.0);
     gateway.terminate().await
 }

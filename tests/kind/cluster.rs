@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use scalegate_tests::client::{Answer, Client};
 use scalegate_tests::paths::repository;
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -109,5 +110,5 @@ pub(crate) async fn count(namespace: &str, name: &str) -> Result<String> {
 
 /// Asks until `question` has an answer, or patience ends.
 pub(crate) async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    suite::eventually_within(PATIENCE, what, question).await
+    poll::eventually_within(PATIENCE, what, question).await
 }

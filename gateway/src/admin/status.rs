@@ -11,9 +11,9 @@ type Part = Box<dyn Fn() -> Value + Send + Sync>;
 
 /// What `/status` shows: each part is asked when the page is. None may tell names of clients or Deployments.
 #[derive(Default)]
-pub struct Status(Vec<(&'static str, Part)>);
+pub struct StatusPage(Vec<(&'static str, Part)>);
 
-impl Status {
+impl StatusPage {
     /// Adds what `part` tells under `name`.
     #[must_use]
     pub fn with<T: Serialize>(mut self, name: &'static str, part: impl Fn() -> T + Send + Sync + 'static) -> Self {
@@ -34,7 +34,7 @@ impl Status {
     }
 }
 
-impl fmt::Debug for Status {
+impl fmt::Debug for StatusPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }

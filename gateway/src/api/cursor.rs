@@ -14,6 +14,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::{error::Unspecified, rand};
 
+use crate::hex;
 use crate::identity::ClientIdentity;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
@@ -62,7 +63,7 @@ impl Cursors {
         let scope = scope(client, name.kind, namespace);
         let once = Nonce::assume_unique_for_key(nonce);
         self.0.load().current.seal_in_place_append_tag(once, Aad::from(scope), &mut sealed)?;
-        Ok(nonce.iter().chain(&sealed).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+        Ok(hex::encode([&nonce[..], &sealed].concat()))
     }
 
     /// What was sealed for the same client and list; `None` for anything else.
@@ -73,7 +74,7 @@ impl Cursors {
         namespace: Option<&str>,
         cursor: &str,
     ) -> Option<WorkloadRef> {
-        let (bytes, scope) = (from_hex(cursor)?, scope(client, kind, namespace));
+        let (bytes, scope) = (hex::decode(cursor)?, scope(client, kind, namespace));
         let keys = self.0.load();
         let mut keys = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
         let opened = keys.find_map(|key| open(key, &scope, &bytes))?;
@@ -100,12 +101,6 @@ fn open(key: &LessSafeKey, scope: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 /// Whose cursor it is, and of which list. No id and no namespace has a NUL in it.
 fn scope(client: &ClientIdentity, kind: WorkloadKind, namespace: Option<&str>) -> String {
     format!("{}\0{kind}\0{}", client.id(), namespace.unwrap_or("*"))
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use super::error::Error;
 use super::grpc;
 use super::health::Health;
 use super::metrics::ApiMetrics;
-use super::operation::{Answer, Change, ListRequest, Operation};
+use super::operation::{Answer, ListRequest, Operation, WriteRequest};
 use super::operations::Operations;
 use super::view::ReplicasView;
 
@@ -133,13 +133,13 @@ impl HttpApi {
                 let dry_run = query.only_flag("dryRun")?;
                 let SetBody { replicas, reason } =
                     request::set_body(&head.headers, body, self.limits.max_body_bytes).await?;
-                Ok(Operation::Set(Change { action: Set { target, replicas, reason }, precondition, dry_run }))
+                Ok(Operation::Set(WriteRequest { action: Set { target, replicas, reason }, precondition, dry_run }))
             }
             Method::DELETE => {
                 body.none().await?;
                 let (target, precondition) = (workload?, request::precondition(&head.headers)?);
                 let dry_run = query.only_flag("dryRun")?;
-                Ok(Operation::Release(Change { action: Release { target }, precondition, dry_run }))
+                Ok(Operation::Release(WriteRequest { action: Release { target }, precondition, dry_run }))
             }
             _ => Err(Error::MethodNotAllowed { allow: "GET, HEAD, PUT, DELETE" }),
         }

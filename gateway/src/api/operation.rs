@@ -2,7 +2,7 @@
 
 use kube::core::Selector;
 
-use crate::policy::{Release, Set, Status};
+use crate::policy::{PolicyStatus, Release, Set};
 use crate::replicas::Version;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
@@ -16,9 +16,9 @@ pub(super) enum Operation {
     /// The workloads that the client may get.
     List(ListRequest),
     /// To set a workload's baseline.
-    Set(Change<Set>),
+    Set(WriteRequest<Set>),
     /// To stop managing a workload; its count stays.
-    Release(Change<Release>),
+    Release(WriteRequest<Release>),
     /// Which policies serve.
     ListPolicies,
 }
@@ -33,7 +33,7 @@ pub(super) enum Answer {
     /// A part of a list.
     List(ListView),
     /// The policies that serve.
-    Policies(Status),
+    Policies(PolicyStatus),
 }
 
 /// Which version of the target a change is meant for.
@@ -47,7 +47,7 @@ pub(super) enum Precondition {
 
 /// A change that is asked for.
 #[derive(Debug)]
-pub(super) struct Change<A> {
+pub(super) struct WriteRequest<A> {
     pub(super) action: A,
     pub(super) precondition: Precondition,
     /// Decide only.

@@ -13,7 +13,7 @@ use crate::workload::WorkloadRef;
 
 use super::cursor::Cursors;
 use super::error::Error;
-use super::operation::{Answer, Change, ListRequest, Operation, Precondition};
+use super::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
 use super::view::{ListView, ReplicasView};
 
 /// How long a write is retried after losing to a concurrent writer.
@@ -87,7 +87,7 @@ impl Operations {
         Ok(Answer::List(ListView::of(&listing, next)))
     }
 
-    async fn set(&self, client: &Arc<ClientIdentity>, change: Change<Set>) -> Result<Answer, Error> {
+    async fn set(&self, client: &Arc<ClientIdentity>, change: WriteRequest<Set>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
@@ -108,7 +108,7 @@ impl Operations {
         Err(Error::Conflict { target })
     }
 
-    async fn release(&self, client: &Arc<ClientIdentity>, change: Change<Release>) -> Result<Answer, Error> {
+    async fn release(&self, client: &Arc<ClientIdentity>, change: WriteRequest<Release>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {

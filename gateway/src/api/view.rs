@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::policy::{Action, Get, Listing, Permit};
+use crate::policy::{Decidable, Get, Listing, Permit};
 use crate::replicas::{Observation, Rollout, Version, Workload};
 use crate::resource::ReplicaTarget;
 
@@ -18,8 +18,8 @@ pub(super) struct ReplicasView {
     /// What `If-Match` and `atLeastVersion` take.
     pub(super) version: String,
     pub(super) spec: Spec,
-    pub(super) status: Status,
-    pub(super) target: Option<Target>,
+    pub(super) status: StatusView,
+    pub(super) target: Option<TargetView>,
     pub(super) owner: Option<Owner>,
     pub(super) progress: Progress,
     /// How long ago the API server last confirmed what is said here.
@@ -39,7 +39,7 @@ pub(super) struct Spec {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub(super) struct StatusView {
     pub(super) ready_replicas: i32,
     pub(super) available_replicas: i32,
     pub(super) updated_replicas: i32,
@@ -49,7 +49,7 @@ pub(super) struct Status {
 /// What was asked of the Deployment through the gateway.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Target {
+pub(super) struct TargetView {
     pub(super) replicas: i32,
     pub(super) requested_by: Option<String>,
     pub(super) reason: Option<String>,
@@ -99,9 +99,9 @@ impl ReplicasView {
     }
 
     /// What a permitted change would make of what it saw: `target` is the one that would be stored.
-    pub(super) fn would<A: Action>(permit: &Permit<A>) -> Option<Self> {
+    pub(super) fn would<A: Decidable>(permit: &Permit<A>) -> Option<Self> {
         let view = Self::after(permit, permit.observation().target.as_deref())?;
-        let target = permit.action().request().map(|request| Target {
+        let target = permit.action().request().map(|request| TargetView {
             replicas: request.replicas,
             requested_by: Some(permit.client().id().to_string()),
             reason: request.reason,
@@ -120,13 +120,13 @@ impl ReplicasView {
             name: observation.name.name.clone(),
             version: version.to_string(),
             spec: Spec { replicas: workload.replicas },
-            status: Status {
+            status: StatusView {
                 ready_replicas: workload.ready,
                 available_replicas: workload.available,
                 updated_replicas: workload.updated,
                 rollout: workload.rollout,
             },
-            target: target.map(Target::of),
+            target: target.map(TargetView::of),
             owner: Owner::of(observation, target),
             progress: Progress::of(workload, target),
             age_seconds: (observation.age.as_secs_f64() * 1000.0).round() / 1000.0,
@@ -136,7 +136,7 @@ impl ReplicasView {
     }
 }
 
-impl Target {
+impl TargetView {
     fn of(target: &ReplicaTarget) -> Self {
         Self {
             replicas: target.spec.effective_replicas(),

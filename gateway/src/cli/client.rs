@@ -21,7 +21,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::listener::pem::{self, Located};
+use crate::dns;
+use crate::pem::{self, Located};
+use crate::resource::{InvalidReason, check_reason};
 
 /// From the first packet to the last byte of the answer, a little longer than a gateway takes at most by default.
 const PATIENCE: Duration = Duration::from_secs(70);
@@ -47,7 +49,7 @@ pub(super) struct Connect {
 
 /// A Deployment, as `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct WorkloadName {
     namespace: String,
     name: String,
 }
@@ -58,11 +60,11 @@ pub(super) enum Order {
     /// The Deployments that the caller may see: of one namespace, and by labels, if given.
     List { namespace: Option<String>, selector: Option<String> },
     /// One Deployment.
-    Get(Target),
+    Get(WorkloadName),
     /// Its count.
-    Set { target: Target, replicas: u32, reason: Option<String>, dry_run: bool },
+    Set { target: WorkloadName, replicas: u32, reason: Option<String>, dry_run: bool },
     /// No longer managed; the count stays.
-    Release(Target),
+    Release(WorkloadName),
 }
 
 /// Sends the order, and prints the answer. Anything but success is an error that says why.
@@ -197,7 +199,7 @@ impl Connect {
     }
 }
 
-impl Target {
+impl WorkloadName {
     fn path(&self) -> String {
         format!("/v1/namespaces/{}/deployments/{}/replicas", self.namespace, self.name)
     }
@@ -209,22 +211,29 @@ pub(super) fn count(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs()).ok_or_else(wrong)
 }
 
-/// `NAMESPACE/NAME`, of the characters that Kubernetes takes: nothing else belongs into a path.
-pub(super) fn target(text: &str) -> Result<Target, String> {
-    let target = text.split_once('/').map(|(namespace, name)| (name_of(namespace), name_of(name)));
-    match target {
-        Some((Ok(namespace), Ok(name))) => Ok(Target { namespace, name }),
+/// A reason that the gateway would accept.
+pub(super) fn reason(text: &str) -> Result<String, InvalidReason> {
+    check_reason(text).map(|()| text.to_owned())
+}
+
+/// `NAMESPACE/NAME`, as Kubernetes allows them: nothing else belongs into a path.
+pub(super) fn target(text: &str) -> Result<WorkloadName, String> {
+    match text.split_once('/').map(|(of, name)| (namespace(of), object_name(name))) {
+        Some((Ok(namespace), Ok(name))) => Ok(WorkloadName { namespace, name }),
         _ => Err("it takes NAMESPACE/NAME".to_owned()),
     }
 }
 
-/// A name of the characters that Kubernetes takes.
-pub(super) fn name_of(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-    if text.is_empty() || text.len() > 253 || !text.chars().all(allowed) {
-        return Err("it takes a name of a-z, 0-9, '-' and '.'".to_owned());
-    }
-    Ok(text.to_owned())
+/// A namespace's name, as Kubernetes allows it.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    let wrong = || "it takes a namespace's name: 1 to 63 of a-z, 0-9 and -, no - at its ends".to_owned();
+    dns::is_label(text).then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// An object's name, as Kubernetes allows it.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    let wrong = || "it takes a name of a-z, 0-9, - and ., with a letter or digit at the ends of each part".to_owned();
+    dns::is_subdomain(text).then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 fn server(text: &str) -> Result<Uri> {
@@ -250,7 +259,9 @@ mod tests {
     fn a_target_is_a_namespace_and_a_name_and_nothing_that_bends_a_path() {
         let web = target("demo/web").unwrap();
         assert_eq!(path(Order::Get(web)), "/v1/namespaces/demo/deployments/web/replicas");
-        for bad in ["web", "demo/", "/web", "demo/web/x", "demo/..%2f", "Demo/web", "demo/web?x=1", ""] {
+        for bad in
+            ["web", "demo/", "/web", "demo/web/x", "demo/..", "../web", "demo/..%2f", "Demo/web", "demo/web?x=1", ""]
+        {
             assert!(target(bad).is_err(), "{bad}");
         }
     }

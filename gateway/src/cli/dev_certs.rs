@@ -58,10 +58,10 @@ pub(super) enum SecretsError {
 #[derive(Debug, clap::Args)]
 pub(super) struct DevCertsArgs {
     /// The namespace of the Secrets
-    #[arg(long, value_name = "NAME", value_parser = super::client::name_of)]
+    #[arg(long, value_name = "NAME", value_parser = super::client::namespace)]
     namespace: String,
     /// What their names begin with: PREFIX-tls and PREFIX-clients
-    #[arg(long, value_name = "PREFIX", value_parser = super::client::name_of)]
+    #[arg(long, value_name = "PREFIX", value_parser = super::client::object_name)]
     secrets: String,
     /// The trust domain of the clients' SPIFFE ids
     #[arg(long, value_name = "NAME", default_value = "scalegate.test", value_parser = trust_domain)]

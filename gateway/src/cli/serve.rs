@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::admin::{Admin, Readiness, ReadyHandle, Status};
+use crate::admin::{Admin, Readiness, ReadyHandle, StatusPage};
 use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
 use crate::config::{Args, Config};
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
@@ -73,7 +73,7 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
     let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, metrics)
         .context("the descriptors of gRPC cannot be read")?;
     let leadership = reconciler.leadership();
-    let status = Status::default()
+    let status = StatusPage::default()
         .with("policies", move || loaded.status())
         .with("tls", move || tls.status())
         .with("leader", move || leadership.borrow().is_leader());
@@ -166,7 +166,7 @@ async fn policies(
 
 /// Loads certificates and keys, which must be good at the start, and keeps looking for new ones.
 fn certificates(settings: &config::Tls, metrics: ListenerMetrics, background: &mut Background) -> Result<LiveTls> {
-    let (reloader, live) = listener::Reloader::start(settings, metrics)?;
+    let (reloader, live) = listener::TlsReloader::start(settings, metrics)?;
     background.spawn("the reloading of certificates", reloader.run(std::future::pending()));
     Ok(live)
 }

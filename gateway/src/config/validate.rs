@@ -6,6 +6,7 @@ use config::{Value, ValueKind};
 
 use super::reader::Reader;
 use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
+use crate::dns;
 use crate::identity::CommonName;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -161,7 +162,7 @@ fn namespaces(reader: &mut Reader) -> Vec<String> {
     const FIELD: &str = "kubernetes.namespaces";
     let namespaces = reader.list(FIELD, "must be a list of names of namespaces");
     for (index, name) in namespaces.iter().enumerate() {
-        if !is_label(name) {
+        if !dns::is_label(name) {
             reader.reject(&format!("{FIELD}[{index}]"), format!("{name:?}"), NAMESPACE);
         } else if namespaces[..index].contains(name) {
             reader.reject(&format!("{FIELD}[{index}]"), format!("{name:?}"), "is there twice");
@@ -177,11 +178,11 @@ fn namespaces(reader: &mut Reader) -> Vec<String> {
 fn lease(reader: &mut Reader, host: &Host) -> Lease {
     let lease = Lease {
         namespace: if reader.is_set("lease.namespace") {
-            name(reader, "lease.namespace", 63)
+            name(reader, "lease.namespace", 63, dns::is_label)
         } else {
             host.namespace.clone()
         },
-        name: name(reader, "lease.name", 253),
+        name: name(reader, "lease.name", 253, dns::is_subdomain),
         identity: reader
             .optional_text("lease.identity", "must be a name that no other gateway has")
             .unwrap_or_else(|| host.identity.clone()),
@@ -202,16 +203,11 @@ fn lease(reader: &mut Reader, host: &Host) -> Lease {
     lease
 }
 
-fn is_label(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// A Kubernetes name: a DNS label where `max` is 63, else a DNS subdomain.
-fn name(reader: &mut Reader, field: &str, max: usize) -> String {
+/// A name that `is_name` accepts, which has `max` characters at most.
+fn name(reader: &mut Reader, field: &str, max: usize, is_name: fn(&str) -> bool) -> String {
     let allowed = format!("must be 1 to {max} lower-case letters, digits and inner dashes");
     let name = reader.text(field, &allowed).unwrap_or_default();
-    if !name.is_empty() && (name.len() > max || !name.split('.').all(is_label) || (max == 63 && name.contains('.'))) {
+    if !name.is_empty() && !is_name(&name) {
         reader.reject(field, format!("{name:?}"), allowed);
     }
     name

@@ -7,6 +7,7 @@ use x509_parser::x509::AttributeTypeAndValue;
 
 use super::text::{excerpt, plain};
 use super::{CommonName, IdentityError, IdentityRules, InvalidText, MAX_GROUPS, spiffe};
+use crate::dns;
 
 /// Refuses a certificate whose extended key usage does not name client authentication.
 ///
@@ -76,16 +77,11 @@ fn spiffe_id(uri: &str, rules: &IdentityRules) -> Result<String, IdentityError> 
 }
 
 fn dns_id(name: &str) -> Result<String, IdentityError> {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if name.len() > 253 || !name.split('.').all(is_label) {
+    let lower = name.to_ascii_lowercase();
+    if !dns::is_subdomain(&lower) {
         return Err(IdentityError::InvalidDnsName(excerpt(name)));
     }
-    Ok(format!("dns:{}", name.to_ascii_lowercase()))
+    Ok(format!("dns:{lower}"))
 }
 
 fn common_name_id(certificate: &X509Certificate<'_>, rules: &IdentityRules) -> Result<String, IdentityError> {

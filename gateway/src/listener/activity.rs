@@ -3,15 +3,13 @@
 //! Requests only store times; a timer of the connection looks at them when it fires, instead of being set anew for each
 //! request.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncRead;
 use tokio::time::Instant;
+use tokio_util::io::InspectReader;
 
 /// How long a connection may stay in each state.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +45,16 @@ impl Activity {
         self.requests.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         Busy(self.clone())
+    }
+
+    /// `stream`, with a note of the arrival of its bytes.
+    pub(super) fn watch<S: AsyncRead>(self: &Arc<Self>, stream: S) -> InspectReader<S, impl FnMut(&[u8]) + use<S>> {
+        let activity = self.clone();
+        InspectReader::new(stream, move |bytes| {
+            if !bytes.is_empty() {
+                activity.bytes_arrived();
+            }
+        })
     }
 
     /// When the connection must be closed if nothing more happens; `None` while a request is handled.
@@ -88,55 +96,6 @@ impl Drop for Busy {
     }
 }
 
-/// A stream that notes when bytes arrive.
-pub(super) struct Watched<S> {
-    stream: S,
-    activity: Arc<Activity>,
-}
-
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.activity.bytes_arrived();
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -165,7 +124,7 @@ mod tests {
         assert_eq!(patience_left(&activity, &activity.idle_since), IDLE);
 
         let (mut client, server) = tokio::io::duplex(64);
-        let mut server = Watched::new(server, activity.clone());
+        let mut server = activity.watch(server);
         client.write_all(b"GET").await.unwrap();
         server.read_u8().await.unwrap();
         let first_byte = activity.deadline(PATIENCE);

@@ -7,7 +7,9 @@
 //!
 //! Time: a CA lets clients in from the beginning to the end of its own certificate, like each certificate below it.
 
+mod authority;
 mod ca;
+mod error;
 mod objection;
 mod refusal;
 mod revocation;
@@ -23,12 +25,13 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::pem;
-use super::tls::TlsError;
 use crate::config;
 use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustDomain};
+use crate::pem;
 
-use ca::{Authority, Ca, CaMark};
+use authority::Authority;
+use ca::{Ca, CaMark};
+pub use error::AuthoritiesError;
 pub(super) use objection::Objection;
 use objection::Verdict;
 pub(super) use refusal::noting;
@@ -61,7 +64,7 @@ const HANDSHAKE: Duration = Duration::from_mins(5);
 
 impl Authorities {
     /// Reads the files that `settings` names.
-    pub(super) fn load(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+    pub(super) fn load(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<Self, AuthoritiesError> {
         let mut cas = Vec::new();
         for ca in &settings.client_cas {
             for found in pem::certificates(&ca.file)? {
@@ -87,7 +90,7 @@ impl Authorities {
             common_name: settings.common_name,
         };
         for ca in cas {
-            let authority = ca.into_authority(&lists, provider)?;
+            let authority = Authority::new(ca, &lists, provider)?;
             for subject in authority.verifier.root_hint_subjects() {
                 if !loaded.hints.iter().any(|hint| hint.as_ref() == subject.as_ref()) {
                     loaded.hints.push(subject.clone());

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Busy, Patience, Watched};
+use super::activity::{Activity, Busy, Patience};
 use super::body::{Keeping, ResponseBody};
 use super::farewell::{Lent, end_tls};
 use super::handshake::accept;
@@ -93,7 +93,7 @@ async fn http1<H: Handler>(
     let patience = Patience { head: Some(context.limits.header_timeout), idle: context.limits.idle_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
-    let io = TokioIo::new(Watched::new(stream, activity.clone()));
+    let io = TokioIo::new(activity.watch(stream));
     let connection = http1::Builder::new()
         .max_header_size(usize::from(MAX_HEAD_BYTES))
         .max_buf_size(4 * usize::from(MAX_HEAD_BYTES))

@@ -1,10 +1,9 @@
-//! The TLS handshake, and what became of it.
+//! The TLS handshake.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::{Error, ServerConfig};
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -12,49 +11,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::authorities::noting;
 use super::farewell::end;
+use super::outcome::Outcome;
 use super::socket::Socket;
 use super::{ListenerMetrics, LogLimit};
-
-/// What became of a handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Ok,
-    /// It took too long.
-    Timeout,
-    /// The client left; port scans and TCP health checks do that.
-    Closed,
-    /// The client showed no certificate.
-    NoCertificate,
-    /// The client's certificate was refused.
-    BadCertificate,
-    /// The two had no common ground.
-    TlsError,
-}
-
-impl Outcome {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Ok, Self::Timeout, Self::Closed, Self::NoCertificate, Self::BadCertificate, Self::TlsError];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Timeout => "timeout",
-            Self::Closed => "closed",
-            Self::NoCertificate => "no_certificate",
-            Self::BadCertificate => "bad_certificate",
-            Self::TlsError => "tls_error",
-        }
-    }
-
-    fn of(error: &io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(Error::NoCertificatesPresented) => Self::NoCertificate,
-            Some(Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_)) => Self::BadCertificate,
-            Some(_) => Self::TlsError,
-            None => Self::Closed,
-        }
-    }
-}
 
 /// Does the handshake; `None` if it failed, which is then counted and logged.
 pub(super) async fn accept(

@@ -10,7 +10,7 @@ use super::Phase;
 use super::tls::{SharedSecret, Tls};
 use crate::files::{LastFailure, ReloadFailure};
 
-/// The state that the listener, its connections and the [`Reloader`](super::Reloader) share.
+/// The state that the listener, its connections and the [`TlsReloader`](super::TlsReloader) share.
 #[derive(Debug, Clone)]
 pub struct LiveTls(Arc<Inner>);
 

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::authorities::Objection;
-use super::handshake::Outcome;
+use super::outcome::Outcome;
 use super::tls::Expiry;
 
 /// The listener's metrics. Clones count together.

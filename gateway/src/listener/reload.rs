@@ -6,16 +6,18 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use thiserror::Error;
 
 use super::live::LiveTls;
+use super::metrics::ListenerMetrics;
+use super::succession::{self, SuccessionError};
 use super::tls::{Tls, TlsError};
-use super::{ListenerMetrics, succession};
 use crate::config;
 use crate::files::{Fingerprint, Follower, Outlook, Source};
 
 /// Keeps the live certificates up with their files.
 #[derive(Debug)]
-pub struct Reloader {
+pub struct TlsReloader {
     settings: config::Tls,
     pub(super) follower: Follower<Files>,
 }
@@ -27,7 +29,7 @@ pub(super) struct Files {
     metrics: ListenerMetrics,
 }
 
-impl Reloader {
+impl TlsReloader {
     /// Loads the files that `settings` names, which must be good at the start.
     pub fn start(settings: &config::Tls, metrics: ListenerMetrics) -> Result<(Self, LiveTls), TlsError> {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.
@@ -75,8 +77,19 @@ impl Source for Files {
     }
 }
 
+/// Why what serves is kept.
+#[derive(Debug, Error)]
+enum ReloadError {
+    /// The files cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] TlsError),
+    /// What was loaded is worse than what serves.
+    #[error(transparent)]
+    Worse(#[from] SuccessionError),
+}
+
 impl Files {
-    fn load_better(&self) -> Result<Tls, TlsError> {
+    fn load_better(&self) -> Result<Tls, ReloadError> {
         let tls = Tls::load(&self.settings)?;
         succession::check(&self.live.tls(), &tls, Timestamp::now())?;
         Ok(tls)

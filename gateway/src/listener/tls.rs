@@ -13,11 +13,10 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{Error, ServerConfig};
 use thiserror::Error;
 
-use super::authorities::Authorities;
-use super::pem::{self, PemError, Place};
-use super::succession::SuccessionError;
+use super::authorities::{Authorities, AuthoritiesError};
 use crate::config;
 use crate::identity::{Validity, der};
+use crate::pem::{self, PemError};
 
 /// Why certificates and keys cannot be used. Each error names its file.
 #[derive(Debug, Error)]
@@ -25,22 +24,9 @@ pub enum TlsError {
     /// A file is no usable PEM.
     #[error(transparent)]
     Pem(#[from] PemError),
-    /// A client CA cannot be used.
-    #[error("{place}: cannot be a client CA: {cause}")]
-    Ca {
-        /// Which certificate.
-        place: Place,
-        /// Why.
-        cause: String,
-    },
-    /// A revocation list cannot be used.
-    #[error("{place}: is not a valid revocation list: {cause}")]
-    RevocationList {
-        /// Which list.
-        place: Place,
-        /// Why.
-        cause: String,
-    },
+    /// A client CA or a revocation list cannot be used.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// Certificate and key are of different pairs.
     #[error("{} does not hold the private key of the certificate in {}", key.display(), certificate.display())]
     Mismatch {
@@ -49,9 +35,6 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
     },
-    /// What was loaded is worse than what serves.
-    #[error(transparent)]
-    Worse(#[from] SuccessionError),
     /// The server's certificate or key cannot be used.
     #[error("{} and {}: cannot be the server's certificate and key: {cause}", certificate.display(), key.display())]
     Server {

@@ -4,7 +4,7 @@ use super::document;
 use crate::workload::WorkloadRef;
 
 /// Something that a policy decides about.
-pub trait Action: Send + Sync {
+pub trait Decidable: Send + Sync {
     /// The action's name in the policy document.
     const KIND: document::Action;
 
@@ -42,7 +42,7 @@ pub struct Release {
     pub target: WorkloadRef,
 }
 
-impl Action for Get {
+impl Decidable for Get {
     const KIND: document::Action = document::Action::Get;
 
     fn target(&self) -> &WorkloadRef {
@@ -50,7 +50,7 @@ impl Action for Get {
     }
 }
 
-impl Action for Set {
+impl Decidable for Set {
     const KIND: document::Action = document::Action::Set;
 
     fn target(&self) -> &WorkloadRef {
@@ -62,7 +62,7 @@ impl Action for Set {
     }
 }
 
-impl Action for Release {
+impl Decidable for Release {
     const KIND: document::Action = document::Action::Release;
 
     fn target(&self) -> &WorkloadRef {

@@ -8,18 +8,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::document::Client;
-use super::judge::Judged;
+use super::evaluator::Decided;
 use super::permit::DecisionId;
-use super::set::{SetDigest, hex};
+use super::set::SetDigest;
 use super::verdict::Outcome;
+use crate::hex;
 
 /// The longest input that is logged whole, in bytes.
 const MAX_INPUT: usize = 16 << 10;
 
 /// Logs a decision.
-pub(super) fn decision(decision: DecisionId, judged: &Judged, now: Timestamp, set: &SetDigest) {
-    let input = &judged.question.input;
-    let reasons: &[String] = match &judged.judgement.outcome {
+pub(super) fn decision(decision: DecisionId, decided: &Decided, now: Timestamp, set: &SetDigest) {
+    let input = &decided.question.input;
+    let reasons: &[String] = match &decided.conclusion.outcome {
         Outcome::Refused(reasons) => reasons,
         Outcome::Allowed(_) | Outcome::Unavailable(_) => &[],
     };
@@ -31,15 +32,15 @@ pub(super) fn decision(decision: DecisionId, judged: &Judged, now: Timestamp, se
         action = input.action.name(),
         namespace = input.target.namespace,
         name = input.target.name,
-        allow = matches!(judged.judgement.outcome, Outcome::Allowed(_)),
-        outcome = judged.judgement.outcome.name(),
+        allow = matches!(decided.conclusion.outcome, Outcome::Allowed(_)),
+        outcome = decided.conclusion.outcome.name(),
         reasons = json(&reasons),
-        verdicts = json(&judged.judgement.verdicts),
+        verdicts = json(&decided.conclusion.verdicts),
         instant = %now,
-        asked_time = judged.judgement.asked_time,
+        asked_time = decided.conclusion.asked_time,
         policy_set = %set,
-        elapsed_us = micros(judged.elapsed),
-        input = &*input_text(&judged.question.json),
+        elapsed_us = micros(decided.elapsed),
+        input = &*input_text(&decided.question.json),
         "decided"
     );
 }
@@ -74,15 +75,15 @@ pub(super) fn list(decision: DecisionId, list: &ListRecord<'_>, now: Timestamp, 
 }
 
 /// Logs an item of a list.
-pub(super) fn item(decision: DecisionId, judged: &Judged) {
+pub(super) fn item(decision: DecisionId, decided: &Decided) {
     tracing::debug!(
         target: "decision",
         decision_id = %decision,
-        outcome = judged.judgement.outcome.name(),
-        verdicts = json(&judged.judgement.verdicts),
-        asked_time = judged.judgement.asked_time,
-        elapsed_us = micros(judged.elapsed),
-        input = &*input_text(&judged.question.json),
+        outcome = decided.conclusion.outcome.name(),
+        verdicts = json(&decided.conclusion.verdicts),
+        asked_time = decided.conclusion.asked_time,
+        elapsed_us = micros(decided.elapsed),
+        input = &*input_text(&decided.question.json),
         "decided about an item"
     );
 }
@@ -93,7 +94,7 @@ fn input_text(json: &str) -> Cow<'_, str> {
         return Cow::Borrowed(json);
     }
     let digest = digest(&SHA256, json.as_bytes());
-    Cow::Owned(format!("{} bytes, sha256 {}", json.len(), hex(digest.as_ref())))
+    Cow::Owned(format!("{} bytes, sha256 {}", json.len(), hex::encode(digest)))
 }
 
 fn micros(elapsed: Duration) -> u64 {

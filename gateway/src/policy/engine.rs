@@ -32,14 +32,14 @@ pub enum EngineError {
     },
     /// The thread that moves its clock did not start.
     #[error("the thread of the WebAssembly engine's clock does not start")]
-    Clock(#[source] io::Error),
+    EpochThread(#[source] io::Error),
 }
 
 /// Compiles and runs modules. Clones share one engine; the last one to go ends its thread.
 #[derive(Debug, Clone)]
 pub struct Engine {
     wasm: wasmtime::Engine,
-    _clock: Arc<Clock>,
+    _epochs: Arc<EpochThread>,
 }
 
 impl Engine {
@@ -73,8 +73,8 @@ impl Engine {
         config.wasm_backtrace_max_frames(None);
         config.cache(compiled);
         let wasm = wasmtime::Engine::new(&config).map_err(|error| EngineError::Engine(error.to_string()))?;
-        let clock = Arc::new(Clock::start(wasm.clone()).map_err(EngineError::Clock)?);
-        Ok(Self { wasm, _clock: clock })
+        let epochs = Arc::new(EpochThread::start(wasm.clone()).map_err(EngineError::EpochThread)?);
+        Ok(Self { wasm, _epochs: epochs })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
@@ -119,12 +119,12 @@ fn yield_to_requests() {
 
 /// The thread that increments the epoch. Dropping it ends and joins the thread.
 #[derive(Debug)]
-struct Clock {
+struct EpochThread {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Clock {
+impl EpochThread {
     fn start(engine: wasmtime::Engine) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel::<()>();
         let tick = move || {
@@ -137,7 +137,7 @@ impl Clock {
     }
 }
 
-impl Drop for Clock {
+impl Drop for EpochThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()

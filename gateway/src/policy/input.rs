@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::action::Action;
+use super::action::Decidable;
 use super::document::{self, API_VERSION, Client, Current, Input, Target, Wanted};
 use super::shared::Shared;
 use crate::replicas::{Observation, Workload};
 
 /// The whole document. The same facts give the same bytes.
-pub(super) fn document<A: Action>(client: &Arc<Client>, action: &A, observation: &Observation) -> Input {
+pub(super) fn document<A: Decidable>(client: &Arc<Client>, action: &A, observation: &Observation) -> Input {
     let workload = observation.workload.as_deref();
     Input {
         api_version: API_VERSION.into(),

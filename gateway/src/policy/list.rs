@@ -9,8 +9,8 @@ use kube::core::Selector;
 use super::action::Get;
 use super::decision_log::{self, ListRecord};
 use super::document::Client;
+use super::evaluator::{Decided, Evaluator, Unanswered};
 use super::input::{self, Tags};
-use super::judge::{Judge, Judged, Unanswered};
 use super::permit::{DecisionId, Denied, Permit};
 use super::set::PolicySet;
 use super::verdict::{Outcome, Question};
@@ -58,7 +58,7 @@ pub(super) struct Picked {
     evaluated: usize,
 }
 
-impl Judge {
+impl Evaluator {
     /// Walks the pages that `page` gives (after a name, so many at most) and picks what `client` may get.
     pub(super) async fn pick(
         &self,
@@ -106,11 +106,11 @@ impl Judge {
             let questions = part.items.iter().map(|observation| question(client, observation));
             let questions =
                 questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
-            let judged = self.pooled(set, questions, now).await?;
+            let decided = self.pooled(set, questions, now).await?;
             // A turn that ended early leaves the rest of its page to the next one.
-            let last = judged.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
+            let last = decided.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
             let next = last.map_or(part.next, |last| Some(part.items[last].name.clone()));
-            picked.add(part.items, judged)?;
+            picked.add(part.items, decided)?;
             picked.next = next;
             if picked.next.is_none() {
                 break;
@@ -121,11 +121,11 @@ impl Judge {
 }
 
 impl Picked {
-    fn add(&mut self, observations: Vec<Observation>, judged: Vec<Judged>) -> Result<(), Unanswered> {
-        for (observation, judged) in observations.into_iter().zip(judged) {
+    fn add(&mut self, observations: Vec<Observation>, decided: Vec<Decided>) -> Result<(), Unanswered> {
+        for (observation, decided) in observations.into_iter().zip(decided) {
             self.evaluated += 1;
-            decision_log::item(self.decision, &judged);
-            match judged.judgement.outcome {
+            decision_log::item(self.decision, &decided);
+            match decided.conclusion.outcome {
                 Outcome::Allowed(tags) => self.items.push((observation, tags)),
                 Outcome::Refused(_) => {}
                 Outcome::Unavailable(cause) => return Err(Unanswered::Cause(cause)),

@@ -19,7 +19,7 @@ pub(super) struct Live {
 /// Which policies serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
+pub struct PolicyStatus {
     /// SHA-256 over `policies.yaml` and its modules, lower-case hexadecimal.
     pub digest: String,
     /// When this set began to serve.
@@ -52,7 +52,7 @@ impl Monitor {
     }
 
     /// Which policies serve, and why newer ones do not.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> PolicyStatus {
         self.0.status()
     }
 }
@@ -87,10 +87,10 @@ impl Live {
         self.failure.set(message)
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> PolicyStatus {
         let set = self.set.load();
         let modules = set.modules().iter();
-        Status {
+        PolicyStatus {
             digest: set.digest().to_string(),
             since: set.loaded(),
             modules: modules

@@ -8,6 +8,7 @@ mod answer;
 mod builtins;
 mod complexity;
 mod host;
+mod quote;
 mod sprintf;
 mod term;
 #[cfg(test)]

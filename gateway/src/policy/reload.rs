@@ -17,7 +17,7 @@ use crate::files::{Fingerprint, Follower, Outlook, Source};
 
 /// Keeps the live set up with its directory.
 #[derive(Debug)]
-pub struct Reloader(Follower<Directory>);
+pub struct PolicyReloader(Follower<Directory>);
 
 #[derive(Debug)]
 struct Directory {
@@ -27,7 +27,7 @@ struct Directory {
     metrics: PolicyMetrics,
 }
 
-impl Reloader {
+impl PolicyReloader {
     /// Loads the first set.
     pub(super) fn start(engine: Engine, path: &Path, metrics: PolicyMetrics) -> Result<(Self, Arc<Live>), SetError> {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.

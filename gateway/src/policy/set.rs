@@ -26,6 +26,7 @@ pub(super) use self::matcher::Matching;
 use super::document::Input;
 use super::engine::Engine;
 use super::rego;
+use crate::hex;
 
 /// The longest `policies.yaml` that is read, in bytes.
 const MANIFEST_BYTES: u64 = 1 << 20;
@@ -82,7 +83,7 @@ impl PolicySet {
         if !problems.is_empty() {
             return Err(SetError::Modules(problems));
         }
-        Ok(Self { digest: SetDigest(hex(whole.finish().as_ref())), loaded: Timestamp::now(), modules })
+        Ok(Self { digest: SetDigest(hex::encode(whole.finish())), loaded: Timestamp::now(), modules })
     }
 
     /// The set's digest.
@@ -144,7 +145,7 @@ fn read_data(directory: &Path, data: &DataFile, whole: &mut Context) -> Result<V
 fn add(whole: &mut Context, bytes: &[u8]) -> String {
     whole.update(&(bytes.len() as u64).to_be_bytes());
     whole.update(bytes);
-    hex(digest(&SHA256, bytes).as_ref())
+    hex::encode(digest(&SHA256, bytes))
 }
 
 /// A data file that is forgotten in `policies.yaml` would be missing in silence: rules find nothing where it should be,
@@ -184,8 +185,4 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
         return Err(ReadError::TooLong { path: path.to_owned(), limit });
     }
     Ok(bytes)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }

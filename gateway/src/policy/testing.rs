@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -15,6 +14,7 @@ use super::document::{API_VERSION, Action, Client, Current, Input, Request, Targ
 use super::metrics::PolicyMetrics;
 use super::rego::testing::Fake;
 use super::shared::Shared;
+use crate::hex;
 use crate::replicas::Rollout;
 
 pub(super) fn labelled(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -62,10 +62,7 @@ pub(super) fn metrics() -> PolicyMetrics {
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").unwrap();
-        hex
-    })
+    hex::encode(digest(&SHA256, bytes))
 }
 
 /// A module in a directory: its name, its bytes, and further YAML of its entry, such as `, match: {…}`.

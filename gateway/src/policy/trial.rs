@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::document::{API_VERSION, Input};
 use super::set::PolicySet;
-use super::verdict::{Judgement, Outcome, Question, judge};
+use super::verdict::{Conclusion, Outcome, Question, evaluate};
 
 /// What a set says to one question.
 #[derive(Debug, Serialize)]
@@ -61,8 +61,8 @@ pub enum TrialError {
 ///
 /// Where the document is not what a gateway would ask, and where a module cannot answer.
 pub fn try_out(set: &PolicySet, document: &str, now: Timestamp) -> Result<Trial, TrialError> {
-    let judgement = judge(set, &question(document)?, now);
-    let Judgement { outcome, verdicts, asked_time } = judgement;
+    let conclusion = evaluate(set, &question(document)?, now);
+    let Conclusion { outcome, verdicts, asked_time } = conclusion;
     let (allow, reasons, tags) = match outcome {
         Outcome::Allowed(tags) => (true, Vec::new(), tags),
         Outcome::Refused(reasons) => (false, reasons, BTreeMap::new()),

@@ -23,7 +23,7 @@ impl Question {
 
 /// The answer to one question.
 #[derive(Debug)]
-pub(super) struct Judgement {
+pub(super) struct Conclusion {
     pub(super) outcome: Outcome,
     /// In the set's order, up to the first module that failed.
     pub(super) verdicts: Vec<ModuleVerdict>,
@@ -62,7 +62,7 @@ pub(super) struct ModuleVerdict {
 }
 
 /// Asks every module of `set` that matches: all must allow, and one at least must match.
-pub(super) fn judge(set: &PolicySet, question: &Question, now: Timestamp) -> Judgement {
+pub(super) fn evaluate(set: &PolicySet, question: &Question, now: Timestamp) -> Conclusion {
     let mut combined = Combined::default();
     for module in set.modules() {
         let verdict = match module.matches(&question.input) {
@@ -113,12 +113,12 @@ impl Combined {
         }
     }
 
-    fn unavailable(self, module: &str, error: &str) -> Judgement {
+    fn unavailable(self, module: &str, error: &str) -> Conclusion {
         let outcome = Outcome::Unavailable(format!("policy {module}: {error}"));
-        Judgement { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
+        Conclusion { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
     }
 
-    fn conclude(mut self, input: &Input) -> Judgement {
+    fn conclude(mut self, input: &Input) -> Conclusion {
         if self.verdicts.is_empty() {
             let action = input.action.name();
             // To describe the policies is to ask about no namespace.
@@ -132,7 +132,7 @@ impl Combined {
         }
         let outcome =
             if self.refusals.is_empty() { Outcome::Allowed(self.tags) } else { Outcome::Refused(self.refusals) };
-        Judgement { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
+        Conclusion { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
     }
 
     /// A module that allows a count for a limited time has not allowed it for longer, nor for ever.

@@ -37,14 +37,14 @@ pub(super) fn status<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a 
 
 /// All four conditions, in a fixed order. A condition whose status stays keeps its time.
 pub(super) fn of(seen: &Seen<'_>, situation: Situation<'_>, corrections: &Corrections) -> Vec<Condition> {
-    let judged = [
+    let found = [
         (READY, ready(situation)),
         (TARGET_FOUND, target_found(situation)),
         (SYNCED, synced(seen, situation)),
         (CONTENDED, contended(seen, situation, corrections)),
     ];
     let old = seen.target.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    judged.into_iter().map(|(kind, judged)| condition(seen, old, kind, judged)).collect()
+    found.into_iter().map(|(kind, found)| condition(seen, old, kind, found)).collect()
 }
 
 fn condition(seen: &Seen<'_>, old: &[Condition], kind: &str, (holds, (reason, message)): (bool, Why)) -> Condition {

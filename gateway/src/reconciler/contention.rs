@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::backoff::Backoff;
+
 /// Corrections that follow one another within this time belong together; after so long without one, peace is back.
 pub(super) const WINDOW: Duration = Duration::from_mins(2);
 /// So many corrections within the window are a fight.
 const FIGHT: usize = 3;
-/// The pause after the correction that made it a fight; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The pause after each correction of a fight, beginning with the one that made it a fight.
+const PAUSE: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_mins(1) };
 
 /// The recent corrections of one Deployment.
 ///
@@ -57,8 +58,7 @@ impl Corrections {
         if !self.is_fight(now) {
             return Duration::ZERO;
         }
-        let doublings = self.rounds.saturating_sub(1).min(8);
-        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+        let pause = PAUSE.after(self.rounds);
         self.latest.back().map_or(Duration::ZERO, |last| pause.saturating_sub(since(*last, now)))
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::resource::{Change, ReplicaTargetSpec};
+use crate::resource::{CountChange, ReplicaTargetSpec};
 
 use super::ownership;
 
@@ -11,8 +11,8 @@ use super::ownership;
 const KEPT: usize = 10;
 
 /// The change that `spec` asked for.
-pub(super) fn change(spec: &ReplicaTargetSpec, from: i32, to: i32, at: Timestamp) -> Change {
-    Change {
+pub(super) fn change(spec: &ReplicaTargetSpec, from: i32, to: i32, at: Timestamp) -> CountChange {
+    CountChange {
         at: Time(at),
         from,
         to,
@@ -23,20 +23,20 @@ pub(super) fn change(spec: &ReplicaTargetSpec, from: i32, to: i32, at: Timestamp
 }
 
 /// The correction of what `manager` had set: nobody requested it, and no decision permitted it.
-pub(super) fn correction(manager: Option<&str>, from: i32, to: i32, at: Timestamp) -> Change {
+pub(super) fn correction(manager: Option<&str>, from: i32, to: i32, at: Timestamp) -> CountChange {
     let reason = Some(format!("drift corrected, set by {}", ownership::in_words(manager)));
-    Change { at: Time(at), from, to, requested_by: None, reason, decision_id: None }
+    CountChange { at: Time(at), from, to, requested_by: None, reason, decision_id: None }
 }
 
 /// Whether the change that `spec` asks for is among `history`.
-pub(super) fn holds(history: &[Change], spec: &ReplicaTargetSpec) -> bool {
+pub(super) fn holds(history: &[CountChange], spec: &ReplicaTargetSpec) -> bool {
     history.iter().any(|change| change.decision_id == spec.decision_id && change.to == spec.effective_replicas())
 }
 
 /// `history` with `changes` after it, of which the last ten are kept.
 ///
 /// A correction that repeats the one before it takes its place: a fight would push out who asked for what.
-pub(super) fn with<'a>(history: &[Change], changes: impl Iterator<Item = &'a Change>) -> Vec<Change> {
+pub(super) fn with<'a>(history: &[CountChange], changes: impl Iterator<Item = &'a CountChange>) -> Vec<CountChange> {
     let mut history = history.to_vec();
     for change in changes {
         match history.last_mut() {
@@ -48,7 +48,7 @@ pub(super) fn with<'a>(history: &[Change], changes: impl Iterator<Item = &'a Cha
     history
 }
 
-fn is_repeated(last: &Change, change: &Change) -> bool {
+fn is_repeated(last: &CountChange, change: &CountChange) -> bool {
     let correction = change.requested_by.is_none() && change.decision_id.is_none();
-    correction && *last == Change { at: last.at.clone(), ..change.clone() }
+    correction && *last == CountChange { at: last.at.clone(), ..change.clone() }
 }

@@ -5,6 +5,10 @@
 //! the record are written for people and never compared with a clock. A holder counts its deadline from before it sent
 //! the renewal, a candidate from after it saw it, so the holder always stops first.
 
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -13,61 +17,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
-use kube::api::PostParams;
-use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-use super::FIELD_MANAGER;
+use crate::kubernetes::call::{self, CallError};
 
-#[cfg(test)]
-mod tests;
-
-/// Which Lease is contested, as whom, and how patiently.
-#[derive(Debug, Clone)]
-pub struct LeaseSettings {
-    /// The Lease's namespace.
-    pub namespace: String,
-    /// The Lease's name.
-    pub name: String,
-    /// Who holds it: unique for each process, so that a restarted pod is another candidate.
-    pub identity: String,
-    /// How long a record must stay unchanged before another candidate takes it. Default 15 s; whole seconds.
-    pub lease_duration: Duration,
-    /// How long a leader leads on after the last renewal that succeeded. Default 10 s; less than `lease_duration`.
-    pub renew_deadline: Duration,
-    /// The pause between two attempts to acquire or renew. Default 2 s; less than `renew_deadline`.
-    pub retry_period: Duration,
-}
-
-impl LeaseSettings {
-    /// The default patience (15 s, 10 s, 2 s) and an identity made of the pod's name and a random suffix.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>, pod: &str) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-            identity: format!("{pod}_{}", uuid::Uuid::now_v7().simple()),
-            lease_duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-        }
-    }
-
-    /// The durations must be ordered, else two could lead at once.
-    pub(super) fn validate(&self) -> Result<(), LeaseError> {
-        let ordered = Duration::ZERO < self.retry_period
-            && self.retry_period < self.renew_deadline
-            && self.renew_deadline < self.lease_duration
-            && self.lease_duration >= Duration::from_secs(1);
-        if ordered { Ok(()) } else { Err(LeaseError::Durations) }
-    }
-
-    /// Two calls in a row fit into the renew deadline.
-    fn call_timeout(&self) -> Duration {
-        self.renew_deadline / 2
-    }
-}
+pub use self::settings::{LeaseError, LeaseSettings};
 
 /// Whether this process leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,20 +45,6 @@ impl Leadership {
     pub fn is_leader(&self) -> bool {
         matches!(self, Self::Leader { .. })
     }
-}
-
-/// Why one attempt on the Lease failed.
-#[derive(Debug, Error)]
-pub enum LeaseError {
-    /// The settings would let two processes lead at once.
-    #[error("the lease needs 0 < retry period < renew deadline < lease duration, and a lease of at least 1 s")]
-    Durations,
-    /// The API server did not answer in time.
-    #[error("no answer from the API server within {0:?}")]
-    Timeout(Duration),
-    /// The API server refused, or could not be reached.
-    #[error(transparent)]
-    Api(#[from] kube::Error),
 }
 
 /// The record of a Lease as it was last seen to change, and when that was here.
@@ -170,7 +112,7 @@ impl Elector {
         }
     }
 
-    async fn try_acquire(&mut self) -> Result<Option<Term>, LeaseError> {
+    async fn try_acquire(&mut self) -> Result<Option<Term>, CallError> {
         let Some(lease) = self.get().await? else {
             return self.create().await;
         };
@@ -197,7 +139,7 @@ impl Elector {
     }
 
     /// `None` when another holds the Lease, or it is gone.
-    async fn renew(&self, lease: Lease) -> Result<Option<Term>, LeaseError> {
+    async fn renew(&self, lease: Lease) -> Result<Option<Term>, CallError> {
         if let Some(term) = self.replace(self.taken(lease)).await? {
             return Ok(Some(term));
         }
@@ -208,7 +150,7 @@ impl Elector {
         }
     }
 
-    async fn release(&self) -> Result<(), LeaseError> {
+    async fn release(&self) -> Result<(), CallError> {
         let Some(mut lease) = self.get().await? else { return Ok(()) };
         if !self.is_mine(&lease) {
             return Ok(());
@@ -269,33 +211,28 @@ impl Elector {
         lease
     }
 
-    async fn get(&self) -> Result<Option<Lease>, LeaseError> {
-        self.bounded(self.api.get_opt(&self.settings.name)).await
+    async fn get(&self) -> Result<Option<Lease>, CallError> {
+        call::within(self.settings.call_timeout(), self.api.get_opt(&self.settings.name)).await
     }
 
-    async fn create(&self) -> Result<Option<Term>, LeaseError> {
+    async fn create(&self) -> Result<Option<Term>, CallError> {
         let metadata = ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() };
         let lease = self.taken(Lease { metadata, spec: None });
-        self.write(self.api.create(&params(), &lease)).await
+        self.write(self.api.create(&call::post(), &lease)).await
     }
 
-    async fn replace(&self, lease: Lease) -> Result<Option<Term>, LeaseError> {
-        self.write(self.api.replace(&self.settings.name, &params(), &lease)).await
+    async fn replace(&self, lease: Lease) -> Result<Option<Term>, CallError> {
+        self.write(self.api.replace(&self.settings.name, &call::post(), &lease)).await
     }
 
     /// `None` when another candidate was first. The term counts from before the write was sent.
-    async fn write(&self, call: impl Future<Output = kube::Result<Lease>>) -> Result<Option<Term>, LeaseError> {
+    async fn write(&self, sent: impl Future<Output = kube::Result<Lease>>) -> Result<Option<Term>, CallError> {
         let ends = Instant::now() + self.settings.renew_deadline;
-        match self.bounded(call).await {
+        match call::within(self.settings.call_timeout(), sent).await {
             Ok(lease) => Ok(Some(Term { lease, ends })),
-            Err(LeaseError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(None),
+            Err(error) if error.is_outdated() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    async fn bounded<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
-        let limit = self.settings.call_timeout();
-        Ok(timeout(limit, call).await.map_err(|_| LeaseError::Timeout(limit))??)
     }
 
     fn follow(&self, holder: Option<String>) {
@@ -306,10 +243,6 @@ impl Elector {
             changed
         });
     }
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 /// The holder; a released Lease has none.

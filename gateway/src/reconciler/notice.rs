@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
-use crate::resource::{Change, ReplicaTargetStatus};
+use crate::resource::{CountChange, ReplicaTargetStatus};
 use crate::workload::WorkloadRef;
 
 use super::conditions::{self, CONTENDED};
@@ -28,8 +28,8 @@ pub(super) struct Notice {
 
 impl Notice {
     /// The count was set.
-    pub(super) fn scaled(cause: Cause, change: &Change, fight: bool) -> Self {
-        let Change { from, to, .. } = change;
+    pub(super) fn scaled(cause: Cause, change: &CountChange, fight: bool) -> Self {
+        let CountChange { from, to, .. } = change;
         let why = change.reason.as_deref().unwrap_or("no reason given");
         match cause {
             Cause::Change => {
@@ -107,8 +107,8 @@ mod tests {
 
     use super::*;
 
-    fn change(reason: &str) -> Change {
-        Change {
+    fn change(reason: &str) -> CountChange {
+        CountChange {
             at: Time(Timestamp::UNIX_EPOCH),
             from: 3,
             to: 6,

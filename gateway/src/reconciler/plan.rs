@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::replicas::{Autoscaler, Rollout, Workload};
-use crate::resource::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::resource::{CountChange, ReplicaTarget, ReplicaTargetStatus};
 
 use super::conditions::{self, SCALE_REJECTED, SYNCED};
 use super::contention::Corrections;
@@ -29,7 +29,7 @@ pub(super) struct Seen<'a> {
     /// The corrections that this leader made of late.
     pub(super) corrections: &'a Corrections,
     /// Changes that were made, but whose status could not be written.
-    pub(super) unrecorded: &'a [Change],
+    pub(super) unrecorded: &'a [CountChange],
     pub(super) now: Timestamp,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct ScaleTo {
     pub(super) uid: String,
     pub(super) cause: Cause,
     /// What it changes: `to` is the count to write.
-    pub(super) change: Change,
+    pub(super) change: CountChange,
 }
 
 /// Why a count is written.
@@ -111,7 +111,7 @@ impl Seen<'_> {
         observed.is_none() || observed != self.target.metadata.generation
     }
 
-    fn history(&self) -> &[Change] {
+    fn history(&self) -> &[CountChange] {
         self.target.status.as_ref().map_or(&[], |status| &status.history)
     }
 
@@ -127,7 +127,7 @@ impl Seen<'_> {
     }
 
     /// The entry of a change that reached the Deployment but never the history, as when the leader died in between.
-    fn lost_change(&self, workload: &Workload) -> Option<Change> {
+    fn lost_change(&self, workload: &Workload) -> Option<CountChange> {
         let from = self.target.status.as_ref()?.replicas?;
         let lost = from != workload.replicas
             && self.generation_is_new()
@@ -211,7 +211,7 @@ fn status(
     seen: &Seen<'_>,
     situation: Situation<'_>,
     corrections: &Corrections,
-    change: Option<&Change>,
+    change: Option<&CountChange>,
 ) -> ReplicaTargetStatus {
     let workload = situation.workload();
     let changes = seen.unrecorded.iter().chain(change);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::replicas::{Observation, Replicas};
-use crate::resource::{Change, ReplicaTarget, ReplicaTargetStatus};
+use crate::resource::{CountChange, ReplicaTarget, ReplicaTargetStatus};
 use crate::workload::WorkloadRef;
 
 use super::contention::Corrections;
@@ -37,7 +37,7 @@ pub(super) enum Next {
 pub(super) struct Memory {
     corrections: Corrections,
     /// Changes that were made, but are not in the status yet.
-    unrecorded: Vec<Change>,
+    unrecorded: Vec<CountChange>,
     /// The versions that our last writes replaced: while the cache still shows one, it is behind.
     replaced_workload: Option<String>,
     replaced_target: Option<String>,
@@ -55,12 +55,12 @@ impl Memory {
 
 /// The time as it was when the process started, plus what has passed since: a clock that is set meanwhile ends no wait.
 #[derive(Debug, Clone, Copy)]
-struct Clock {
+struct SteadyClock {
     started: Timestamp,
     at: Instant,
 }
 
-impl Clock {
+impl SteadyClock {
     fn start() -> Self {
         Self { started: Timestamp::now(), at: Instant::now() }
     }
@@ -76,12 +76,12 @@ pub(super) struct Reconcile {
     replicas: Replicas,
     writer: Writer,
     metrics: ReconcilerMetrics,
-    clock: Clock,
+    clock: SteadyClock,
 }
 
 impl Reconcile {
     pub(super) fn new(replicas: Replicas, writer: Writer, metrics: ReconcilerMetrics) -> Self {
-        Self { replicas, writer, metrics, clock: Clock::start() }
+        Self { replicas, writer, metrics, clock: SteadyClock::start() }
     }
 
     /// Looks at `name` once and does what is to be done.
@@ -158,7 +158,7 @@ impl Reconcile {
                 return Err(error);
             }
         };
-        let Change { from, to, requested_by, reason, decision_id, .. } = &scale.change;
+        let CountChange { from, to, requested_by, reason, decision_id, .. } = &scale.change;
         info!(workload = %name, from, to, requested_by, reason, decision_id, cause = ?scale.cause, "scaled");
         self.metrics.scaled(scale.cause);
         memory.replaced_workload = replaced(&scale.resource_version, written);

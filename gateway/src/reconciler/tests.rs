@@ -2,125 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod cluster;
+
 use std::time::Duration;
 
 use http::Method;
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use serde_json::json;
 use tokio::time::sleep;
 
-use crate::replicas::fixtures::{self, Object};
-use crate::replicas::{Autoscaler, ReplicasMetrics, ReplicasSettings, Workload};
-use crate::resource::ReplicaTarget;
+use crate::kubernetes::testing::store::Fault;
+use crate::replicas::fixtures::Object;
+use crate::replicas::{Autoscaler, ReplicasMetrics, ReplicasSettings};
 use crate::workload::WorkloadRef;
 
-use super::fake_api::{FakeApi, Fault, Write};
 use super::*;
 
-const TARGET: &str = "/apis/scalegate.dev/v1alpha1/namespaces/demo/replicatargets/web";
-const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/demo/deployments/web";
-const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/scalegate";
-
-struct Cluster {
-    api: FakeApi,
-    replicas: Replicas,
-}
-
-impl Cluster {
-    /// A Deployment `demo/web` that runs `replicas`.
-    fn new(replicas: i32) -> Self {
-        let cluster = Self { api: FakeApi::default(), replicas: Replicas::from_objects([]) };
-        let Workload { uid, .. } = fixtures::deployment("demo", "web", replicas);
-        cluster.api.store(DEPLOYMENT, &json!({ "metadata": { "uid": uid }, "spec": { "replicas": replicas } }));
-        cluster.bring_deployment();
-        cluster
-    }
-
-    /// A client sets the target.
-    fn request(&self, replicas: i32, generation: i64) {
-        let mut target = fixtures::target("demo", "web", replicas);
-        target.metadata.generation = Some(generation);
-        target.spec.decision_id = Some(format!("d-{generation}"));
-        target.status = self.api.object(TARGET).and_then(|old| serde_json::from_value(old["status"].clone()).ok());
-        self.api.store(TARGET, &target);
-        self.bring_target();
-    }
-
-    /// Somebody else sets the Deployment's count.
-    fn drift(&self, replicas: i32) {
-        let mut workload = self.api.object(DEPLOYMENT).unwrap();
-        workload["spec"]["replicas"] = json!(replicas);
-        self.api.store(DEPLOYMENT, &workload);
-        self.bring_deployment();
-    }
-
-    /// The watch on Deployments catches up.
-    fn bring_deployment(&self) {
-        let object = self.api.object(DEPLOYMENT).unwrap();
-        let replicas = self.spec_replicas();
-        self.replicas.put(Object::Deployment(Workload {
-            resource_version: object["metadata"]["resourceVersion"].as_str().unwrap().to_owned(),
-            ..fixtures::deployment("demo", "web", replicas)
-        }));
-    }
-
-    /// The watch on targets catches up.
-    fn bring_target(&self) {
-        self.replicas.put(Object::Target(Box::new(self.target())));
-    }
-
-    fn target(&self) -> ReplicaTarget {
-        serde_json::from_value(self.api.object(TARGET).unwrap()).unwrap()
-    }
-
-    fn spec_replicas(&self) -> i32 {
-        serde_json::from_value(self.api.object(DEPLOYMENT).unwrap()["spec"]["replicas"].clone()).unwrap()
-    }
-
-    fn start(&self, identity: &str) -> Running {
-        let mut registry = Registry::default();
-        let metrics = ReconcilerMetrics::register(&mut registry);
-        let settings = LeaseSettings { identity: identity.to_owned(), ..LeaseSettings::new("system", "scalegate", "") };
-        let reconciler = Reconciler::new(settings, self.api.client(), self.replicas.clone(), metrics).unwrap();
-        let leadership = reconciler.leadership();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(reconciler.run(async move {
-            let _ = stopped.await;
-        }));
-        Running { leadership, stop, task, registry }
-    }
-
-    /// The writes on paths that end in `end`: method, status code and body.
-    fn writes(&self, end: &str) -> Vec<(Method, u16, Value)> {
-        let writes = self.api.writes().into_iter().filter(|write| write.path.ends_with(end));
-        writes.map(|Write { method, code, body, .. }| (method, code, body)).collect()
-    }
-
-    fn codes(&self, end: &str) -> Vec<u16> {
-        self.writes(end).into_iter().map(|(_, code, _)| code).collect()
-    }
-}
-
-struct Running {
-    leadership: watch::Receiver<Leadership>,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<(), ReconcilerError>>,
-    registry: Registry,
-}
-
-impl Running {
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        self.task.await.unwrap().unwrap();
-    }
-
-    fn metrics(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        text
-    }
-}
+use self::cluster::{Cluster, DEPLOYMENT, LEASE, TARGET};
 
 async fn after(milliseconds: u64) {
     sleep(Duration::from_millis(milliseconds)).await;

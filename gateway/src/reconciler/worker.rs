@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use crate::replicas::{Change, Replicas};
+use crate::backoff::Backoff;
+use crate::replicas::{CacheChange, Replicas};
 use crate::workload::WorkloadRef;
 
 use super::lease::Leadership;
@@ -26,9 +27,8 @@ const RESYNC: Duration = Duration::from_mins(5);
 const WORKERS: usize = 8;
 /// How long started work may take to end after the shutdown began, while the Lease is still held.
 const DRAIN: Duration = Duration::from_secs(5);
-/// The rest after a failure, doubled with each further one.
-const FIRST_REST: Duration = Duration::from_millis(200);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// The rest of a target whose writes fail.
+const REST: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
 
 /// Works on targets whenever this process leads.
 pub(super) struct Worker {
@@ -79,8 +79,8 @@ impl Worker {
                 () = &mut stop => break,
                 _ = resync.tick() => desk.request_all(&self.replicas),
                 change = changes.next() => match change {
-                    Change::All => desk.request_all(&self.replicas),
-                    Change::One(name) => desk.queue.push(name, Instant::now()),
+                    CacheChange::All => desk.request_all(&self.replicas),
+                    CacheChange::One(name) => desk.queue.push(name, Instant::now()),
                 },
                 Some(done) = desk.running.next() => desk.finish(done),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
@@ -133,7 +133,7 @@ impl Desk {
     fn finish(&mut self, Done { name, mut memory, next }: Done) {
         debug!(workload = %name, ?next, "reconciled");
         memory.failures = if next == Next::Rest { memory.failures.saturating_add(1) } else { 0 };
-        let rest = rest_after(memory.failures);
+        let rest = REST.after(memory.failures);
         if next != Next::Forget {
             self.memories.insert(name.clone(), memory);
         }
@@ -142,23 +142,5 @@ impl Desk {
             Next::Within(delay) => self.queue.done(name, Some(Instant::now() + delay)),
             Next::Rest => self.queue.failed(name, Instant::now() + rest),
         }
-    }
-}
-
-/// The rest after `failures` in a row, at least one.
-fn rest_after(failures: u32) -> Duration {
-    FIRST_REST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_REST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rest_doubles_up_to_half_a_minute() {
-        let rests: Vec<u64> =
-            (1..=10).map(|failures| rest_after(failures).as_millis().try_into().unwrap_or(0)).collect();
-        assert_eq!(rests, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
-        assert_eq!(rest_after(u32::MAX), LONGEST_REST);
     }
 }

@@ -3,7 +3,6 @@
 //! Each names the resourceVersion that it was decided on: of a state that has moved on, or of a leader that woke too
 //! late, the API server takes none. Nothing is applied or patched on a Deployment, so nothing is owned there.
 
-use std::future::Future;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,20 +10,16 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch};
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::time::timeout;
 
+use crate::kubernetes::call::{self, CallError};
 use crate::resource::{ReplicaTarget, ReplicaTargetStatus};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
-use super::FIELD_MANAGER;
 use super::notice::Notice;
 use super::plan::ScaleTo;
-
-/// How long the API server may take to answer one write.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a write did not happen.
 #[derive(Debug, Error)]
@@ -36,8 +31,8 @@ pub(super) enum WriteError {
     #[error("the API server refused: {0}")]
     Refused(String),
     /// The API server did not answer in time. The write may have happened.
-    #[error("no answer within {CALL_TIMEOUT:?}")]
-    Timeout,
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
     /// The API server failed, or could not be reached. The write may have happened.
     #[error("the API server could not be asked: {0}")]
     Unavailable(#[source] kube::Error),
@@ -55,22 +50,23 @@ impl WriteError {
         match self {
             Self::Outdated => "outdated",
             Self::Refused(_) => "refused",
-            Self::Timeout => "timeout",
+            Self::Timeout(_) => "timeout",
             Self::Unavailable(_) => "unavailable",
             Self::Json(_) => "json",
         }
     }
 }
 
-impl From<kube::Error> for WriteError {
-    fn from(error: kube::Error) -> Self {
+impl From<CallError> for WriteError {
+    fn from(error: CallError) -> Self {
         match error {
-            kube::Error::Api(status) if matches!(status.code, 404 | 409) => Self::Outdated,
+            error if error.is_outdated() => Self::Outdated,
+            CallError::Timeout(limit) => Self::Timeout(limit),
             // Too many requests: the API server did not look at it yet.
-            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+            CallError::Api(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
                 Self::Refused(status.message)
             }
-            error => Self::Unavailable(error),
+            CallError::Api(error) => Self::Unavailable(error),
         }
     }
 }
@@ -104,7 +100,7 @@ impl Writer {
         let written = match name.kind {
             WorkloadKind::Deployment => {
                 let api: Api<Deployment> = Api::namespaced(self.client.clone(), &name.namespace);
-                bounded(api.replace_scale(&name.name, &post(), &scale)).await?
+                call::write(api.replace_scale(&name.name, &call::post(), &scale)).await?
             }
         };
         Ok(written.metadata.resource_version)
@@ -123,8 +119,7 @@ impl Writer {
             "status": replacement(target.status.as_ref(), status)?,
         });
         let api: Api<ReplicaTarget> = Api::namespaced(self.client.clone(), namespace);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let written = bounded(api.patch_status(name, &params, &Patch::Merge(&patch))).await?;
+        let written = call::write(api.patch_status(name, &call::patch(), &Patch::Merge(&patch))).await?;
         Ok(written.metadata.resource_version)
     }
 
@@ -132,7 +127,7 @@ impl Writer {
     pub(super) async fn event(&self, name: &WorkloadRef, uid: &str, notice: Notice) -> Result<(), WriteError> {
         let event = notice.event(name, uid, &self.instance, Timestamp::now());
         let api: Api<Event> = Api::namespaced(self.client.clone(), &name.namespace);
-        bounded(api.create(&post(), &event)).await.map(drop)
+        Ok(call::write(api.create(&call::post(), &event)).await.map(drop)?)
     }
 }
 
@@ -145,14 +140,6 @@ fn replacement(old: Option<&ReplicaTargetStatus>, new: &ReplicaTargetStatus) -> 
         }
     }
     Ok(patch)
-}
-
-fn post() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
-    Ok(timeout(CALL_TIMEOUT, call).await.map_err(|_| WriteError::Timeout)??)
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::resource::ReplicaTarget;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
-use super::changes::{BACKLOG, Change, Changes};
+use super::changes::{BACKLOG, CacheChange, Changes};
 use super::contact::{Contact, Link, Watched};
 use super::decode::Scaling;
-use super::kind::{Kind, ObjectName, workload_of};
+use super::kind::{ObjectName, WatchedKind, workload_of};
 use super::links::Links;
 use super::scope::Scope;
 use super::{Autoscaler, Observation, Page, Workload};
@@ -109,7 +109,7 @@ fn in_namespace<'a, T>(table: &'a Table<T>, namespace: &'a str) -> impl Iterator
 #[derive(Debug)]
 pub(super) struct Cache {
     state: RwLock<State>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<CacheChange>,
     synced: watch::Sender<bool>,
 }
 
@@ -196,7 +196,7 @@ impl Cache {
 /// What the watches tell.
 impl Cache {
     /// Keeps `item` under `name`, or forgets what was there.
-    pub(super) fn put<K: Kind>(&self, name: &ObjectName, item: Option<K::Item>) {
+    pub(super) fn put<K: WatchedKind>(&self, name: &ObjectName, item: Option<K::Item>) {
         let mut touched: Vec<WorkloadRef> = item.iter().filter_map(|item| K::concerns(name, item)).collect();
         {
             let mut state = self.write();
@@ -209,13 +209,13 @@ impl Cache {
             K::reindex(&mut state, Some(&touched));
         }
         for name in touched {
-            self.tell(Change::One(name));
+            self.tell(CacheChange::One(name));
         }
     }
 
     /// Puts `items` in the place of all objects of the kind in `scope`; those in `keep` stay as they were if they are
     /// not among `items`.
-    pub(super) fn replace<K: Kind>(
+    pub(super) fn replace<K: WatchedKind>(
         &self,
         scope: &Scope,
         items: BTreeMap<ObjectName, K::Item>,
@@ -241,7 +241,7 @@ impl Cache {
         // Freeing a large table takes a while: not under the lock.
         drop(before);
         self.check_synced();
-        self.tell(Change::All);
+        self.tell(CacheChange::All);
     }
 
     /// Notes how a watch's stream fares.
@@ -258,7 +258,7 @@ impl Cache {
         }
     }
 
-    fn tell(&self, change: Change) {
+    fn tell(&self, change: CacheChange) {
         // Nobody may be listening.
         let _ = self.changes.send(change);
     }

@@ -15,7 +15,7 @@ pub(super) const BACKLOG: usize = 1024;
 
 /// Something in the cache changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum CacheChange {
     /// Anything may have changed: after a relist, or because the subscriber lagged behind.
     All,
     /// The Deployment of this name, its target or its autoscalers.
@@ -25,20 +25,20 @@ pub enum Change {
 /// A subscription to changes. A slow subscriber loses single changes but never the knowledge that there were some.
 #[derive(Debug)]
 pub struct Changes {
-    pub(super) receiver: broadcast::Receiver<Change>,
+    pub(super) receiver: broadcast::Receiver<CacheChange>,
     /// The sender lives in the cache: holding it means that the channel never closes.
     pub(super) _cache: Arc<Cache>,
 }
 
 impl Changes {
     /// The next change. Cancelling it loses none.
-    pub async fn next(&mut self) -> Change {
+    pub async fn next(&mut self) -> CacheChange {
         match self.receiver.recv().await {
             Ok(change) => change,
             Err(RecvError::Lagged(_)) => {
                 // What is still queued is covered by `All`.
                 self.receiver = self.receiver.resubscribe();
-                Change::All
+                CacheChange::All
             }
             // Cannot be, as long as the cache is held.
             Err(RecvError::Closed) => std::future::pending().await,
@@ -49,7 +49,7 @@ impl Changes {
     pub(super) async fn concerning(&mut self, name: &WorkloadRef) {
         loop {
             match self.next().await {
-                Change::One(other) if other != *name => {}
+                CacheChange::One(other) if other != *name => {}
                 _ => return,
             }
         }

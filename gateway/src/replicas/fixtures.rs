@@ -1,7 +1,5 @@
 //! A cache without a cluster, for unit tests of those who read it.
 
-pub(crate) mod fake_api;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ impl fmt::Display for ObjectName {
 }
 
 /// One kind of watched objects.
-pub(super) trait Kind: Send + Sync + 'static {
+pub(super) trait WatchedKind: Send + Sync + 'static {
     /// Its name among the watches.
     const WATCHED: Watched;
 
@@ -77,7 +77,7 @@ pub(super) trait Kind: Send + Sync + 'static {
 
 pub(super) struct DeploymentKind;
 
-impl Kind for DeploymentKind {
+impl WatchedKind for DeploymentKind {
     const WATCHED: Watched = Watched::Deployments;
     type Item = Workload;
 
@@ -100,7 +100,7 @@ impl Kind for DeploymentKind {
 
 pub(super) struct TargetKind;
 
-impl Kind for TargetKind {
+impl WatchedKind for TargetKind {
     const WATCHED: Watched = Watched::Targets;
     type Item = ReplicaTarget;
 
@@ -133,7 +133,7 @@ pub(super) fn workload_of(name: &ObjectName, target: &ReplicaTarget) -> Option<W
 
 pub(super) struct AutoscalerKind;
 
-impl Kind for AutoscalerKind {
+impl WatchedKind for AutoscalerKind {
     const WATCHED: Watched = Watched::Autoscalers;
     type Item = Scaling;
 
@@ -160,7 +160,7 @@ impl Kind for AutoscalerKind {
 
 pub(super) struct NamespaceKind;
 
-impl Kind for NamespaceKind {
+impl WatchedKind for NamespaceKind {
     const WATCHED: Watched = Watched::Namespaces;
     type Item = BTreeMap<String, String>;
 

@@ -23,9 +23,10 @@ use tracing::{info, warn};
 use super::ReplicasSettings;
 use super::cache::Cache;
 use super::decode::AllowedAnnotations;
-use super::kind::{Kind, ObjectName};
+use super::kind::{ObjectName, WatchedKind};
 use super::metrics::ReplicasMetrics;
 use super::scope::Scope;
+use crate::kubernetes::call::within;
 
 use self::end::End;
 use self::progress::Progress;
@@ -66,7 +67,7 @@ impl Watch {
     }
 
     /// Keeps the cache's objects of one kind in `scope` fresh, for ever.
-    pub(super) async fn run<K: Kind>(self, scope: Scope) {
+    pub(super) async fn run<K: WatchedKind>(self, scope: Scope) {
         let mut progress = Progress::new(scope);
         loop {
             let end = self.attempt::<K>(&mut progress).await;
@@ -90,7 +91,7 @@ impl Watch {
     }
 
     /// Lists if need be, then follows the changes until something ends that.
-    async fn attempt<K: Kind>(&self, progress: &mut Progress) -> End {
+    async fn attempt<K: WatchedKind>(&self, progress: &mut Progress) -> End {
         let position = if let Some(position) = &progress.position {
             progress.just_listed = false;
             position.clone()
@@ -110,7 +111,7 @@ impl Watch {
     }
 
     /// Reads everything, page by page, and puts it in the place of what was there.
-    async fn list<K: Kind>(&self, scope: &Scope) -> Result<Position, End> {
+    async fn list<K: WatchedKind>(&self, scope: &Scope) -> Result<Position, End> {
         let mut items = BTreeMap::new();
         let mut undecodable = BTreeSet::new();
         let mut params = ListParams::default().limit(self.settings.page_size);
@@ -131,17 +132,16 @@ impl Watch {
         }
     }
 
-    async fn list_page<K: Kind>(&self, scope: &Scope, params: &ListParams) -> Result<ListPage, End> {
+    async fn list_page<K: WatchedKind>(&self, scope: &Scope, params: &ListParams) -> Result<ListPage, End> {
         let request = Request::new(K::path(scope.name())).list(params).map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         // As text, because the client logs a body that does not parse, and that body may hold secrets.
-        let text =
-            timeout(deadline, self.client.request_text(request)).await.map_err(|_| End::NoAnswer(deadline))??;
+        let text = within(deadline, self.client.request_text(request)).await?;
         Ok(serde_json::from_str(&text)?)
     }
 
     /// Follows the changes after `position`; `Ok` when the API server closed the stream in good order.
-    async fn follow<K: Kind>(&self, position: Position, progress: &mut Progress) -> Result<(), End> {
+    async fn follow<K: WatchedKind>(&self, position: Position, progress: &mut Progress) -> Result<(), End> {
         let seconds = u32::try_from(self.settings.watch_timeout.as_secs()).unwrap_or(u32::MAX);
         let params = WatchParams::default().timeout(seconds);
         let request = Request::new(K::path(progress.scope.name()))
@@ -149,7 +149,7 @@ impl Watch {
             .map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         let opening = self.client.request_events::<Value>(request);
-        let mut events = timeout(deadline, opening).await.map_err(|_| End::NoAnswer(deadline))??.boxed();
+        let mut events = within(deadline, opening).await?.boxed();
 
         let opened = Instant::now();
         self.cache.link(&progress.scope, K::WATCHED, |link| link.opened(opened));
@@ -171,7 +171,7 @@ impl Watch {
         Ok(())
     }
 
-    fn take<K: Kind>(&self, event: WatchEvent<Value>, position: &mut Option<Position>) -> Result<(), End> {
+    fn take<K: WatchedKind>(&self, event: WatchEvent<Value>, position: &mut Option<Position>) -> Result<(), End> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 advance(position, &object);
@@ -194,7 +194,7 @@ impl Watch {
         Ok(())
     }
 
-    fn decode<K: Kind>(&self, object: Value) -> Decoded<K> {
+    fn decode<K: WatchedKind>(&self, object: Value) -> Decoded<K> {
         let name = name_of(&object);
         match (name, K::decode(object, &self.annotations)) {
             (Some(name), Ok(Some(item))) => Decoded::Item(name, item),
@@ -204,7 +204,7 @@ impl Watch {
         }
     }
 
-    fn undecodable<K: Kind>(&self, name: Option<ObjectName>, error: &dyn std::fmt::Display) -> Decoded<K> {
+    fn undecodable<K: WatchedKind>(&self, name: Option<ObjectName>, error: &dyn std::fmt::Display) -> Decoded<K> {
         let object = name.as_ref().map(ToString::to_string);
         warn!(resource = K::WATCHED.as_str(), object, %error, "object skipped: it is not understood");
         self.metrics.undecodable(K::WATCHED);
@@ -212,7 +212,7 @@ impl Watch {
     }
 }
 
-enum Decoded<K: Kind> {
+enum Decoded<K: WatchedKind> {
     Item(ObjectName, K::Item),
     OfNoInterest(ObjectName),
     Undecodable(Option<ObjectName>),

@@ -3,6 +3,8 @@
 use kube::core::Status;
 use thiserror::Error;
 
+use crate::kubernetes::call::CallError;
+
 /// Why a target was not written.
 #[derive(Debug, Error)]
 pub enum WriteError {
@@ -29,11 +31,11 @@ pub enum WriteError {
     },
 }
 
-impl From<kube::Error> for WriteError {
-    fn from(error: kube::Error) -> Self {
+impl From<CallError> for WriteError {
+    fn from(error: CallError) -> Self {
         match error {
-            kube::Error::Api(status) => Self::from_status(*status),
-            kube::Error::BuildRequest(error) => Self::Rejected { message: error.to_string() },
+            CallError::Api(kube::Error::Api(status)) => Self::from_status(*status),
+            CallError::Api(kube::Error::BuildRequest(error)) => Self::Rejected { message: error.to_string() },
             other => Self::Unavailable { source: other.into() },
         }
     }

@@ -5,8 +5,8 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
+use crate::kubernetes::testing::script::{ScriptedApi, scripted_api};
 use crate::replicas::Replicas;
-use crate::replicas::fixtures::fake_api::{FakeApi, fake_api};
 use crate::replicas::fixtures::{Object, deployment, target};
 use crate::workload::WorkloadRef;
 
@@ -54,8 +54,8 @@ fn web_uid() -> String {
 }
 
 /// Lets `write` run against an API server that `answer` plays.
-async fn against<T>(write: impl AsyncFnOnce(Targets) -> T, answer: impl AsyncFnOnce(&mut FakeApi)) -> T {
-    let (client, mut api) = fake_api();
+async fn against<T>(write: impl AsyncFnOnce(Targets) -> T, answer: impl AsyncFnOnce(&mut ScriptedApi)) -> T {
+    let (client, mut api) = scripted_api();
     let (result, ()) = tokio::join!(write(Targets::new(client)), answer(&mut api));
     result
 }
@@ -126,7 +126,7 @@ async fn a_set_on_a_recreated_deployment_passes_the_target_on_to_it() {
 
 #[tokio::test]
 async fn without_a_deployment_nothing_is_written() {
-    let (client, _api) = fake_api();
+    let (client, _api) = scripted_api();
     let result = Targets::new(client).write(&seen([]), order(3)).await;
     assert!(matches!(result, Err(WriteError::Rejected { .. })), "{result:?}");
 }
@@ -191,7 +191,7 @@ async fn a_release_does_not_delete_a_count_that_was_set_after_the_decision() {
 
 #[tokio::test]
 async fn a_release_without_a_target_writes_nothing() {
-    let (client, mut api) = fake_api();
+    let (client, mut api) = scripted_api();
     let seen = seen([web()]);
     let targets = Targets::new(client);
     tokio::select! {
@@ -204,7 +204,7 @@ async fn a_release_without_a_target_writes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_does_not_answer_is_unavailable_and_not_a_hang() {
     let seen = seen([web()]);
-    let (client, mut api) = fake_api();
+    let (client, mut api) = scripted_api();
     let targets = Targets::new(client);
     let (result, _unanswered) = tokio::join!(targets.write(&seen, order(6)), api.next());
     assert!(matches!(result, Err(WriteError::Unavailable { .. })), "{result:?}");
@@ -220,7 +220,7 @@ async fn a_connection_that_breaks_is_unavailable() {
 
 #[tokio::test]
 async fn a_write_that_has_begun_runs_to_its_end_although_nobody_waits_for_it() {
-    let (client, mut api) = fake_api();
+    let (client, mut api) = scripted_api();
     let seen = seen([web()]);
     let targets = Targets::new(client);
     let (writer, seen) = (targets.clone(), seen.clone());

@@ -1,7 +1,7 @@
 //! Messages and operations: what a client writes is checked as at the door of HTTP, and an empty text is an absent one.
 
 use crate::api::error::Error;
-use crate::api::operation::{Answer, Change, ListRequest, Operation, Precondition};
+use crate::api::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
 use crate::api::view::{ListView, ReplicasView};
 use crate::api::{fields, selector};
 use crate::policy::{Release, Set};
@@ -43,13 +43,21 @@ pub(super) fn set(message: SetReplicasRequest) -> Result<Operation, Error> {
         replicas: count(message.replicas)?,
         reason: given(message.reason).map(fields::reason).transpose()?,
     };
-    Ok(Operation::Set(Change { action, precondition: precondition(message.if_version)?, dry_run: message.dry_run }))
+    Ok(Operation::Set(WriteRequest {
+        action,
+        precondition: precondition(message.if_version)?,
+        dry_run: message.dry_run,
+    }))
 }
 
 pub(super) fn release(message: ReleaseReplicasRequest) -> Result<Operation, Error> {
     unsupported("idempotency_key", !message.idempotency_key.is_empty())?;
     let action = Release { target: workload(message.workload)? };
-    Ok(Operation::Release(Change { action, precondition: precondition(message.if_version)?, dry_run: message.dry_run }))
+    Ok(Operation::Release(WriteRequest {
+        action,
+        precondition: precondition(message.if_version)?,
+        dry_run: message.dry_run,
+    }))
 }
 
 fn workload(message: Option<Workload>) -> Result<WorkloadRef, Error> {

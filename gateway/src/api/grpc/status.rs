@@ -7,7 +7,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
-use crate::api::error::{Error, Kind};
+use crate::api::error::{Error, ErrorKind};
 
 /// The domain of the stable codes.
 const DOMAIN: &str = "scalegate.dev";
@@ -23,7 +23,7 @@ const MARK: &str = "…";
 
 /// The status of `error`.
 pub(super) fn of(error: &Error, request_id: &Uuid) -> Status {
-    let Kind { grpc, code, .. } = error.kind();
+    let ErrorKind { grpc, code, .. } = error.kind();
     let mut metadata = HashMap::from([("requestId".to_owned(), request_id.to_string())]);
     metadata.extend(error.decision().map(|decision| ("decisionId".to_owned(), decision.to_string())));
     let mut details = ErrorDetails::new();

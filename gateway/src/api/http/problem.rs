@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::api::error::{Error, Kind};
+use crate::api::error::{Error, ErrorKind};
 
 /// A problem document. `code` is stable; `title` and `detail` are words for people and may change.
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(error: &Error, request_id: &Uuid) -> Self {
-        let Kind { http: status, code, .. } = error.kind();
+        let ErrorKind { http: status, code, .. } = error.kind();
         Self {
             r#type: format!("urn:scalegate:problem:{code}"),
             title: status.canonical_reason().unwrap_or("Error"),

@@ -1,21 +1,12 @@
-//! One CA of clients.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! The certificate of one CA of clients.
 
 use jiff::Timestamp;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{CertificateError, Error, RootCertStore};
+use rustls::pki_types::CertificateDer;
 
-use super::objection::Verdict;
-use super::revocation::RevocationList;
+use super::error::AuthoritiesError;
 use crate::config;
 use crate::identity::{self, TrustDomain, Validity, der};
-use crate::listener::pem::{Located, Place};
-use crate::listener::tls::TlsError;
+use crate::pem::{Located, Place};
 
 /// A CA's certificate that was read.
 pub(super) struct Ca {
@@ -35,20 +26,14 @@ pub(in crate::listener) struct CaMark {
     pub(super) has_list: bool,
 }
 
-/// A CA that verifies, and speaks for one trust domain.
-#[derive(Debug)]
-pub(super) struct Authority {
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    pub(super) trust_domain: TrustDomain,
-    pub(super) mark: CaMark,
-    pub(super) validity: Validity,
-}
-
 impl Ca {
     /// Takes a certificate that must be a CA's.
-    pub(super) fn read(ca: &config::ClientCa, found: Located<CertificateDer<'static>>) -> Result<Self, TlsError> {
+    pub(super) fn read(
+        ca: &config::ClientCa,
+        found: Located<CertificateDer<'static>>,
+    ) -> Result<Self, AuthoritiesError> {
         let Located { place, item } = found;
-        let invalid = |cause: String| TlsError::Ca { place: place.clone(), cause };
+        let invalid = |cause: String| AuthoritiesError::Ca { place: place.clone(), cause };
         let (mark, validity, is_ca) = {
             let certificate = der::certificate(&item).map_err(invalid)?;
             let identity = (certificate.subject().as_raw().to_vec(), certificate.public_key().raw.to_vec());
@@ -72,77 +57,6 @@ impl Ca {
             return None;
         };
         Some(format!("{}: client CA {} {when}: its clients are refused", self.place, self.mark.name))
-    }
-
-    /// Makes it verify, with those of `lists` that apply to it.
-    pub(super) fn into_authority(
-        self,
-        lists: &[RevocationList],
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Authority, TlsError> {
-        let invalid = |cause: String| TlsError::Ca { place: self.place.clone(), cause };
-        let mut roots = RootCertStore::empty();
-        roots.add(self.der.clone()).map_err(|error| invalid(error.to_string()))?;
-        let roots = Arc::new(roots);
-        let build = |lists: Vec<CertificateRevocationListDer<'static>>| {
-            let builder = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-                .with_crls(lists)
-                .enforce_revocation_expiration();
-            if self.mark.has_list { builder } else { builder.allow_unknown_revocation_status() }.build()
-        };
-        let applying: Vec<_> = lists.iter().filter(|list| list.applies_to(&self.mark)).collect();
-        let verifier = build(applying.iter().map(|list| list.der.clone()).collect()).map_err(|error| {
-            let refused = |list: &&&RevocationList| build(vec![list.der.clone()]).is_err();
-            match (&error, applying.iter().find(refused)) {
-                (VerifierBuilderError::InvalidCrl(cause), Some(list)) => {
-                    list.invalid(Error::from(cause.clone()).to_string())
-                }
-                _ => invalid(error.to_string()),
-            }
-        })?;
-        Ok(Authority { verifier, trust_domain: self.trust_domain, mark: self.mark, validity: self.validity })
-    }
-}
-
-impl Authority {
-    /// Checks the CA certificate's own validity, which its verifier does not; fails with `ExpiredContext` or
-    /// `NotValidYetContext`.
-    pub(super) fn check_validity(&self, now: UnixTime) -> Result<(), Error> {
-        let unix = |instant: Timestamp| {
-            UnixTime::since_unix_epoch(Duration::from_secs(instant.as_second().try_into().unwrap_or(0)))
-        };
-        let (not_before, not_after) = (unix(self.validity.not_before), unix(self.validity.not_after));
-        if now < not_before {
-            return Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { time: now, not_before }));
-        }
-        if now > not_after {
-            return Err(Error::InvalidCertificate(CertificateError::ExpiredContext { time: now, not_after }));
-        }
-        Ok(())
-    }
-
-    /// Whether it lets a chain in at the time `now`.
-    pub(super) fn admits(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.check_validity(now)?;
-        self.verifier.verify_client_cert(leaf, intermediates, now)
-    }
-
-    /// Whether the certificates of a chain that it let in are still valid at the time `then`, whatever the lists will say.
-    pub(super) fn outlasts(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        then: UnixTime,
-    ) -> bool {
-        match self.admits(leaf, intermediates, then) {
-            Ok(_) => true,
-            Err(error) => Verdict::of(&error) == Verdict::ListExpired,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::Future;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 
-use super::Authority;
+use super::authority::Authority;
 use crate::identity::der;
 use crate::identity::text::excerpt;
 

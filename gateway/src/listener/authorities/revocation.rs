@@ -12,9 +12,9 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::ca::{Ca, CaMark};
+use super::error::AuthoritiesError;
 use crate::identity::{der, instant};
-use crate::listener::pem::{Located, Place};
-use crate::listener::tls::TlsError;
+use crate::pem::{Located, Place};
 
 /// A revocation list, as far as it must be known to choose where it counts.
 pub(super) struct RevocationList {
@@ -56,15 +56,16 @@ impl ListMark {
 }
 
 impl RevocationList {
-    pub(super) fn read(found: Located<CertificateRevocationListDer<'static>>) -> Result<Self, TlsError> {
+    pub(super) fn read(found: Located<CertificateRevocationListDer<'static>>) -> Result<Self, AuthoritiesError> {
         let Located { place, item: der } = found;
-        let mark = ListMark::read(&der).map_err(|cause| TlsError::RevocationList { place: place.clone(), cause })?;
+        let mark =
+            ListMark::read(&der).map_err(|cause| AuthoritiesError::RevocationList { place: place.clone(), cause })?;
         Ok(Self { place, der, signers: Vec::new(), mark })
     }
 
     /// The error that it cannot be used.
-    pub(super) fn invalid(&self, cause: String) -> TlsError {
-        TlsError::RevocationList { place: self.place.clone(), cause }
+    pub(super) fn invalid(&self, cause: String) -> AuthoritiesError {
+        AuthoritiesError::RevocationList { place: self.place.clone(), cause }
     }
 
     /// Whether it has something to say about a CA's chains: not if it is of a namesake with another key.
@@ -101,7 +102,11 @@ impl ListMark {
 }
 
 /// Finds out which CA signed which list, and puts the lists in the order in which they count.
-pub(super) fn assign(lists: &mut [RevocationList], cas: &mut [Ca], provider: &CryptoProvider) -> Result<(), TlsError> {
+pub(super) fn assign(
+    lists: &mut [RevocationList],
+    cas: &mut [Ca],
+    provider: &CryptoProvider,
+) -> Result<(), AuthoritiesError> {
     // webpki takes the first list of an issuer.
     lists.sort_by_key(|list| Reverse(list.mark.this_update));
     for list in lists.iter_mut() {

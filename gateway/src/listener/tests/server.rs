@@ -59,7 +59,7 @@ pub(super) struct Server {
     pub(super) script: Arc<Script>,
     pub(super) trigger: Trigger,
     pub(super) task: JoinHandle<()>,
-    pub(super) reloader: Reloader,
+    pub(super) reloader: TlsReloader,
     pub(super) live: LiveTls,
     registry: Registry,
 }
@@ -68,7 +68,7 @@ impl Server {
     pub(super) async fn start(pki: &Pki, limits: config::Listen) -> Self {
         let mut registry = Registry::default();
         let metrics = ListenerMetrics::register(&mut registry);
-        let (reloader, live) = Reloader::start(&pki.settings, metrics.clone()).unwrap();
+        let (reloader, live) = TlsReloader::start(&pki.settings, metrics.clone()).unwrap();
         let listener = Listener::bind(&limits, live.clone(), metrics).await.unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();

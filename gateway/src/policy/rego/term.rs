@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::sprintf;
+use super::quote;
 
 /// Values nested deeper than this are not taken apart.
 const DEPTH: usize = 64;
@@ -97,7 +97,7 @@ impl Term {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
-        self.write(&mut text, &sprintf::quoted);
+        self.write(&mut text, &quote::quoted);
         f.write_str(&text)
     }
 }

@@ -14,7 +14,7 @@ use crate::policy::testing::{Written, metrics, module, sha256, write};
 
 struct Served {
     directory: TempDir,
-    reloader: Reloader,
+    reloader: PolicyReloader,
     live: Arc<Live>,
 }
 
@@ -22,7 +22,7 @@ impl Served {
     fn start() -> Self {
         let directory = TempDir::new().unwrap();
         write(directory.path(), &[good()]);
-        let (reloader, live) = Reloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
+        let (reloader, live) = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
         Self { directory, reloader, live }
     }
 
@@ -40,7 +40,7 @@ impl Served {
 }
 
 /// A change of a directory.
-type Change<'a> = &'a dyn Fn(&Path);
+type Edit<'a> = &'a dyn Fn(&Path);
 
 fn good() -> Written {
     module("a", &Fake::default())
@@ -89,7 +89,7 @@ async fn every_broken_directory_leaves_the_last_good_set_and_says_why() {
     let no_entrypoint = Fake { entrypoints: "{}".to_owned(), ..Fake::default() };
     let other_shape = |path: &Path| write(path, &[module("a", &Fake::giving(r#""dns:secret""#))]);
     let unnamed = |path: &Path| fs::write(path.join("data.json"), "{}").unwrap();
-    let broken: [(&str, Change<'_>); 8] = [
+    let broken: [(&str, Edit<'_>); 8] = [
         ("policies.yaml: ", &|path| fs::write(path.join("policies.yaml"), "modules: [").unwrap()),
         ("would deny everything", &|path| fs::write(path.join("policies.yaml"), "modules: []").unwrap()),
         ("cannot be read", &|path| fs::remove_file(path.join("policies.yaml")).unwrap()),
@@ -146,7 +146,7 @@ async fn the_swap_of_a_mounted_config_map_is_noticed() {
     for file in ["policies.yaml", "a.wasm"] {
         symlink(format!("..data/{file}"), path.join(file)).unwrap();
     }
-    let (reloader, live) = Reloader::start(Engine::new().unwrap(), path, metrics()).unwrap();
+    let (reloader, live) = PolicyReloader::start(Engine::new().unwrap(), path, metrics()).unwrap();
     let before = live.status().digest;
     symlink("..2", path.join("..data_tmp")).unwrap();
     fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
@@ -163,6 +163,6 @@ async fn the_swap_of_a_mounted_config_map_is_noticed() {
 #[test]
 fn a_bad_set_at_the_start_is_an_error() {
     let directory = TempDir::new().unwrap();
-    let started = Reloader::start(Engine::new().unwrap(), directory.path(), metrics());
+    let started = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics());
     assert!(matches!(started, Err(SetError::Read(_))));
 }

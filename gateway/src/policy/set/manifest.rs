@@ -1,5 +1,8 @@
 //! `policies.yaml`: which modules decide about what.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::matcher::{Matcher, NamespacePattern};
+use crate::dns;
 use crate::policy::budget::Budget;
 use crate::policy::document::Action;
 
@@ -116,7 +120,7 @@ pub(super) fn parse(yaml: &str) -> Result<Vec<Entry>, ManifestError> {
 /// The entry, to be used only if no problem was added.
 fn check(raw: RawModule, problems: &mut Vec<String>) -> Entry {
     let mut problem = |field: &str, text: String| problems.push(format!("module {:?}: {field} {text}", raw.name));
-    if !is_dns_label(&raw.name) {
+    if !dns::is_label(&raw.name) {
         problem("name", "must be a DNS label: 1 to 63 of a-z, 0-9 and -, no - at its ends".to_owned());
     }
     if !is_plain_file_name(&raw.module) {
@@ -211,11 +215,6 @@ fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budg
     Budget { deadline, memory_bytes, output_bytes }
 }
 
-pub(super) fn is_dns_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
-}
-
 /// Whether a file of this name holds data.
 pub(super) fn is_data_file(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
@@ -223,105 +222,4 @@ pub(super) fn is_data_file(name: &str) -> bool {
 
 fn is_plain_file_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 255 && !text.starts_with('.') && !text.contains(['/', '\\', '\0'])
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-    use super::*;
-
-    fn module(changes: &str) -> String {
-        let digest = "0".repeat(64);
-        format!("modules:\n- {{name: a, module: a.wasm, sha256: \"{digest}\", mode: enforce{changes}}}\n")
-    }
-
-    fn refusal(yaml: &str) -> String {
-        parse(yaml).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn defaults_stand_in_for_what_is_absent() {
-        let entries = parse(&module("")).unwrap();
-        assert_eq!(entries.len(), 1);
-        assert_eq!(entries[0].budget, Budget::default());
-        assert!(entries[0].settings.is_empty() && entries[0].data.is_none());
-    }
-
-    #[test]
-    fn every_field_is_read() {
-        let yaml = module(
-            ", match: {actions: [get, set], namespaces: [\"team-*\"], namespaceLabels: {tier: web}}, \
-             settings: {max: 3, deep: {list: [1, two]}}, budget: {deadline: 20ms, memoryBytes: 1048576, outputBytes: 10}",
-        );
-        let entry = parse(&yaml).unwrap().remove(0);
-        assert_eq!(
-            serde_json::Value::from(entry.settings),
-            serde_json::json!({"max": 3, "deep": {"list": [1, "two"]}})
-        );
-        let deadline = Duration::from_millis(20);
-        assert_eq!(entry.budget, Budget { deadline, memory_bytes: 1 << 20, output_bytes: 10 });
-        assert_eq!(entry.matcher.actions, Some(vec![Action::Get, Action::Set]));
-        assert_eq!(entry.matcher.namespace_labels, BTreeMap::from([("tier".to_owned(), "web".to_owned())]));
-    }
-
-    #[test]
-    fn a_data_file_is_named_with_its_digest() {
-        let digest = "A".repeat(64);
-        let entry = parse(&module(&format!(", data: rates.json, dataSha256: \"{digest}\""))).unwrap().remove(0);
-        let data = entry.data.unwrap();
-        assert_eq!((data.file.as_str(), data.sha256), ("rates.json", digest.to_ascii_lowercase()));
-    }
-
-    #[test]
-    fn what_is_out_of_bounds_is_told_all_at_once() {
-        let yaml = "modules:\n\
-            - {name: A, module: ../a.wasm, sha256: abc, mode: shadow, budget: {deadline: 2s, memoryBytes: 1, outputBytes: 0}}\n\
-            - {name: b, module: b/c.wasm, sha256: abc, mode: enforce, match: {actions: [], namespaces: [\"a*b\"]}}\n\
-            - {name: b, module: b.wasm, sha256: abc, mode: enforce, match: {namespaces: []}}\n\
-            - {name: c, module: c.wasm, sha256: abc, mode: enforce, data: data.json}\n\
-            - {name: d, module: d.wasm, sha256: abc, mode: enforce, dataSha256: abc}\n\
-            - {name: e, module: e.wasm, sha256: abc, mode: enforce, data: ../data.yaml, dataSha256: abc}\n";
-        let refusal = refusal(yaml);
-        for part in [
-            "module \"A\": name must",
-            "module \"A\": module must",
-            "module \"A\": sha256 must",
-            "module \"A\": mode shadow is not supported yet",
-            "module \"A\": budget.deadline must",
-            "module \"A\": budget.memoryBytes must be from 1048576 to 268435456",
-            "module \"A\": budget.outputBytes must be from 1 to 1048576",
-            "module \"b\": module must",
-            "module \"b\": match.actions must",
-            "module \"b\": match.namespaces has \"a*b\"",
-            "module \"b\": match.namespaces must",
-            "the name \"b\" is taken twice",
-            "module \"c\": data \"data.json\" is there without dataSha256",
-            "module \"d\": dataSha256 is there without data",
-            "module \"e\": data must be the name of a .json file in the directory, not \"../data.yaml\"",
-            "module \"e\": dataSha256 must be 64 hexadecimal digits",
-        ] {
-            assert!(refusal.contains(part), "{part} is not in {refusal}");
-        }
-    }
-
-    #[test]
-    fn another_shape_is_refused() {
-        for yaml in [
-            "",
-            "modules",
-            "{}",
-            "modules: {}",
-            "modules: []\nmore: 1",
-            &module(", settings: 3"),
-            &module(", Budget: {}"),
-            &module(", match: {actions: [got]}"),
-            &module(", match: {labels: {}}"),
-            &module(", budget: {memoryBytes: -1}"),
-            &module(", budget: {fuel: 1}"),
-        ] {
-            assert!(refusal(yaml).starts_with("policies.yaml: "), "{yaml}");
-        }
-        assert_eq!(refusal("modules: []"), "policies.yaml: a set without modules would deny everything");
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::manifest::is_dns_label;
+use crate::dns;
 use crate::policy::document::{Action, Input};
 
 /// The actions and namespaces that a module decides about.
@@ -70,8 +70,8 @@ impl NamespacePattern {
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('*') {
             // Any beginning of a label is a label once something is put after it; [`Matcher::example_namespace`] relies on it.
-            Some(prefix) if is_dns_label(&format!("{prefix}x")) => Some(Self::Prefix(prefix.to_owned())),
-            None if is_dns_label(text) => Some(Self::Exact(text.to_owned())),
+            Some(prefix) if dns::is_label(&format!("{prefix}x")) => Some(Self::Prefix(prefix.to_owned())),
+            None if dns::is_label(text) => Some(Self::Exact(text.to_owned())),
             _ => None,
         }
     }

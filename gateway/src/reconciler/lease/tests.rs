@@ -7,8 +7,8 @@ use http::Method;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::super::fake_api::{FakeApi, Fault};
 use super::*;
+use crate::kubernetes::testing::store::{FakeApi, Fault};
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/system/leases/scalegate";
 

@@ -159,12 +159,15 @@ async fn an_autoscaler_that_turns_to_another_deployment_changes_both() {
     let mut changes = replicas.subscribe();
 
     replicas.put(autoscaler(&api, "scaler"));
-    assert_eq!([changes.next().await, changes.next().await], [Change::One(api.clone()), Change::One(web.clone())]);
+    assert_eq!(
+        [changes.next().await, changes.next().await],
+        [CacheChange::One(api.clone()), CacheChange::One(web.clone())]
+    );
     assert_eq!(replicas.observe(&web).autoscalers.len(), 0);
     assert_eq!(replicas.observe(&api).autoscalers.len(), 1);
 
     replicas.0.put::<AutoscalerKind>(&object("demo", "scaler"), None);
-    assert_eq!(changes.next().await, Change::One(api.clone()));
+    assert_eq!(changes.next().await, CacheChange::One(api.clone()));
     assert_eq!(replicas.observe(&api).autoscalers.len(), 0);
 }
 
@@ -174,7 +177,7 @@ async fn a_deleted_target_is_forgotten_and_told() {
     let replicas = Replicas::from_objects([Object::Target(Box::new(target("demo", "web", 4)))]);
     let mut changes = replicas.subscribe();
     replicas.delete_target(&web);
-    assert_eq!(changes.next().await, Change::One(web.clone()));
+    assert_eq!(changes.next().await, CacheChange::One(web.clone()));
     assert!(replicas.observe(&web).target.is_none() && replicas.targets().is_empty());
 }
 
@@ -223,9 +226,9 @@ async fn a_subscriber_that_lags_behind_is_told_to_look_at_everything() {
     for _ in 0..=BACKLOG {
         replicas.put(Object::Deployment(deployment("a", "one", 2)));
     }
-    assert_eq!(changes.next().await, Change::All);
+    assert_eq!(changes.next().await, CacheChange::All);
     replicas.put(Object::Deployment(deployment("b", "one", 2)));
-    assert_eq!(changes.next().await, Change::One(name("b", "one")), "then single changes again");
+    assert_eq!(changes.next().await, CacheChange::One(name("b", "one")), "then single changes again");
 }
 
 #[tokio::test(start_paused = true)]

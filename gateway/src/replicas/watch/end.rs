@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::super::contact::Break;
 use super::super::metrics::Restart;
+use crate::kubernetes::call::CallError;
 
 /// Why a list or a stream ended.
 #[derive(Debug, Error)]
@@ -30,6 +31,15 @@ pub(super) enum End {
     Client(kube::Error),
     #[error("not a list: {0}")]
     NotAList(#[from] serde_json::Error),
+}
+
+impl From<CallError> for End {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Timeout(limit) => Self::NoAnswer(limit),
+            CallError::Api(error) => Self::from(error),
+        }
+    }
 }
 
 impl From<kube::Error> for End {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::super::backoff::Backoff;
-use super::super::kind::Kind;
+use super::super::kind::WatchedKind;
 use super::super::scope::Scope;
 use super::{End, Position};
+use crate::backoff::Backoff;
+
+/// The wait before a watch that ended in trouble is tried again.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(10) };
 
 /// Where a watch stands.
 pub(super) struct Progress {
@@ -17,18 +20,19 @@ pub(super) struct Progress {
     pub(super) position: Option<Position>,
     /// The position comes from a list, and no stream has gone on from it yet.
     pub(super) just_listed: bool,
-    backoff: Backoff,
+    /// How often it ended in trouble since a stream was good.
+    failures: u32,
     /// The trouble was told; the next good news is told too.
     pub(super) troubled: bool,
 }
 
 impl Progress {
     pub(super) fn new(scope: Scope) -> Self {
-        Self { scope, position: None, just_listed: false, backoff: Backoff::new(), troubled: false }
+        Self { scope, position: None, just_listed: false, failures: 0, troubled: false }
     }
 
     /// How long to wait before the next attempt, after `end`.
-    pub(super) fn after<K: Kind>(&mut self, end: &End) -> Option<Duration> {
+    pub(super) fn after<K: WatchedKind>(&mut self, end: &End) -> Option<Duration> {
         let (resource, namespace) = (K::WATCHED.as_str(), self.scope.name());
         match end {
             End::Closed => {
@@ -56,12 +60,13 @@ impl Progress {
                 self.troubled = true;
             }
         }
-        Some(self.backoff.next())
+        self.failures = self.failures.saturating_add(1);
+        Some(RETRY.jittered(self.failures))
     }
 
     /// The stream is good: it said something, or lasted.
     pub(super) fn is_alive(&mut self) {
         self.just_listed = false;
-        self.backoff.reset();
+        self.failures = 0;
     }
 }

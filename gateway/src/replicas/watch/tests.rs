@@ -2,103 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod fixture;
+
 use std::time::Duration;
 
-use crate::workload::WorkloadRef;
-use prometheus_client::registry::Registry;
 use serde_json::json;
-use tokio::task::JoinHandle;
 
-use super::super::fixtures::fake_api::{Call, FakeApi, Stream, fake_api};
 use super::super::fixtures::{self, Object};
 use super::super::kind::{DeploymentKind, NamespaceKind};
-use super::super::{Change, Changes, ContactState, Replicas, Watched};
+use super::super::{CacheChange, ContactState, Watched};
 use super::*;
 
-/// A watch of one kind on a fake API server.
-struct Fixture {
-    api: FakeApi,
-    replicas: Replicas,
-    changes: Changes,
-    registry: Registry,
-    running: JoinHandle<()>,
-}
-
-fn watching<K: Kind>() -> Fixture {
-    watching_in::<K>(&[Scope::cluster()])
-}
-
-/// A cache of `scopes`, with one watch, in the first of them.
-fn watching_in<K: Kind>(scopes: &[Scope]) -> Fixture {
-    let (client, api) = fake_api();
-    let mut registry = Registry::default();
-    let metrics = ReplicasMetrics::register(&mut registry);
-    let cache = Arc::new(Cache::new(scopes));
-    metrics.attach(&cache);
-    let watch = Watch::new(ReplicasSettings::default(), client, cache.clone(), metrics);
-    let running = tokio::spawn(watch.run::<K>(scopes[0].clone()));
-    let replicas = Replicas(cache);
-    Fixture { api, changes: replicas.subscribe(), replicas, registry, running }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        self.running.abort();
-    }
-}
-
-impl Fixture {
-    /// Answers the list with `items` at version 10, and the watch that follows.
-    async fn listed(&mut self, items: &[Value]) -> Stream {
-        self.api.next().await.list("10", items, None);
-        assert_eq!(self.changes.next().await, Change::All);
-        self.watch_from("10").await
-    }
-
-    async fn watch_from(&mut self, version: &str) -> Stream {
-        let call = self.api.next().await;
-        assert_eq!(call.parameter("watch").as_deref(), Some("true"), "{}", call.uri());
-        assert_eq!(call.parameter("resourceVersion").as_deref(), Some(version), "{}", call.uri());
-        call.stream()
-    }
-
-    async fn changed(&mut self, name: &str) {
-        assert_eq!(self.changes.next().await, Change::One(demo(name)));
-    }
-
-    fn count(&self, name: &str) -> Option<i32> {
-        self.replicas.observe(&demo(name)).workload.map(|workload| workload.replicas)
-    }
-
-    fn contact(&self) -> super::super::WatchContact {
-        self.replicas.monitor().contact().watches[Watched::Deployments as usize].clone()
-    }
-
-    fn metrics(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        text
-    }
-}
-
-fn demo(name: &str) -> WorkloadRef {
-    WorkloadRef::deployment("demo", name)
-}
-
-fn deployment(name: &str, version: &str, replicas: i32) -> Value {
-    json!({
-        "metadata": {"namespace": "demo", "name": name, "uid": format!("uid-{name}"), "resourceVersion": version},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}}
-    })
-}
-
-fn undecodable(name: &str, version: &str) -> Value {
-    json!({"metadata": {"namespace": "demo", "name": name, "resourceVersion": version}, "spec": {"replicas": "x"}})
-}
-
-fn is_a_list(call: &Call) -> bool {
-    call.parameter("watch").is_none()
-}
+use self::fixture::{deployment, is_a_list, undecodable, watching, watching_in};
+use crate::workload::WorkloadRef;
 
 #[tokio::test(start_paused = true)]
 async fn everything_is_listed_page_by_page_and_then_followed() {
@@ -112,7 +28,7 @@ async fn everything_is_listed_page_by_page_and_then_followed() {
     assert_eq!(call.parameter("continue").as_deref(), Some("token"));
     assert_eq!(fixture.count("api"), None, "half a list is not shown");
     call.list("10", &[deployment("web", "7", 2)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (Some(1), Some(2)));
 
     let stream = fixture.watch_from("10").await;
@@ -154,7 +70,7 @@ async fn a_relist_after_410_drops_what_was_deleted_meanwhile_and_serves_the_old_
     assert!(is_a_list(&call), "{}", call.uri());
     assert_eq!((fixture.count("api"), fixture.count("web")), (Some(1), Some(2)));
     call.list("90", &[deployment("web", "80", 8)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(8)));
     fixture.watch_from("90").await;
 }
@@ -191,7 +107,7 @@ async fn an_object_that_is_not_understood_is_skipped_alone() {
 
     stream.event("ERROR", &json!({"kind": "Status", "code": 410, "message": "too old"}));
     fixture.api.next().await.list("30", &[undecodable("web", "11")], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(2)), "a relist keeps it too");
 }
 
@@ -259,7 +175,7 @@ async fn an_outage_in_which_changes_were_missed_ages_the_cache_until_the_list_is
     assert_eq!(fixture.contact().age, broke.elapsed());
 
     call.list("90", &[deployment("web", "80", 8)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!(fixture.contact().age, Duration::ZERO);
 }
 
@@ -346,18 +262,18 @@ async fn a_watch_of_one_namespace_asks_for_that_one_and_leaves_the_others_as_the
     let mut fixture = watching_in::<DeploymentKind>(&demo_and_other());
     let elsewhere = WorkloadRef::deployment("other", "web");
     fixture.replicas.put(Object::Deployment(fixtures::deployment("other", "web", 7)));
-    assert_eq!(fixture.changes.next().await, Change::One(elsewhere.clone()));
+    assert_eq!(fixture.changes.next().await, CacheChange::One(elsewhere.clone()));
 
     let list = fixture.api.next().await;
     assert!(list.uri().starts_with("/apis/apps/v1/namespaces/demo/deployments?"), "{}", list.uri());
     list.list("10", &[deployment("api", "1", 1), deployment("web", "2", 2)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     let watch = fixture.api.next().await;
     assert!(watch.uri().starts_with("/apis/apps/v1/namespaces/demo/deployments?"), "{}", watch.uri());
     watch.stream().event("ERROR", &json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}));
 
     fixture.api.next().await.list("90", &[deployment("web", "80", 8)], None);
-    assert_eq!(fixture.changes.next().await, Change::All);
+    assert_eq!(fixture.changes.next().await, CacheChange::All);
     assert_eq!((fixture.count("api"), fixture.count("web")), (None, Some(8)));
     assert_eq!(fixture.replicas.observe(&elsewhere).workload.map(|workload| workload.replicas), Some(7));
 }

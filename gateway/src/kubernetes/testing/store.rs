@@ -1,5 +1,4 @@
-//! An API server for unit tests: objects by path, resourceVersions, faults on demand. No test uses it to learn how a
-//! real one behaves.
+//! An API server that keeps objects by path, with resourceVersions and faults on demand.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -13,9 +12,11 @@ use hyper::body::Bytes;
 use kube::client::Body;
 use serde_json::{Value, json};
 
+use super::refusal;
+
 /// What happens to a request instead of being served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is answered with this status code.
     Answer(u16),
     /// It is never answered, and does nothing.
@@ -28,33 +29,33 @@ type Faults = Box<dyn FnMut(&Method, &str) -> Option<Fault> + Send>;
 
 /// A request that changed, or tried to change, something.
 #[derive(Debug, Clone)]
-pub(super) struct Write {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) body: Value,
-    pub(super) code: u16,
+pub(crate) struct RecordedWrite {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Value,
+    pub(crate) code: u16,
 }
 
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
-    writes: Vec<Write>,
+    writes: Vec<RecordedWrite>,
     faults: Option<Faults>,
 }
 
 /// A handle on the API server. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct FakeApi(Arc<Mutex<State>>);
+pub(crate) struct FakeApi(Arc<Mutex<State>>);
 
 impl FakeApi {
     /// A client of this API server.
-    pub(super) fn client(&self) -> kube::Client {
+    pub(crate) fn client(&self) -> kube::Client {
         self.client_with(|_, _| None)
     }
 
     /// A client whose requests alone meet `faults`.
-    pub(super) fn client_with(
+    pub(crate) fn client_with(
         &self,
         faults: impl Fn(&Method, &str) -> Option<Fault> + Clone + Send + 'static,
     ) -> kube::Client {
@@ -83,26 +84,26 @@ impl FakeApi {
     }
 
     /// All requests meet `faults` from now on.
-    pub(super) fn set_faults(&self, faults: impl FnMut(&Method, &str) -> Option<Fault> + Send + 'static) {
+    pub(crate) fn set_faults(&self, faults: impl FnMut(&Method, &str) -> Option<Fault> + Send + 'static) {
         self.0.lock().unwrap().faults = Some(Box::new(faults));
     }
 
     /// Stores `object` under a new version, as if somebody else had written it.
-    pub(super) fn store(&self, path: &str, object: &impl serde::Serialize) -> Value {
+    pub(crate) fn store(&self, path: &str, object: &impl serde::Serialize) -> Value {
         let mut state = self.0.lock().unwrap();
         state.put(path, serde_json::to_value(object).unwrap())
     }
 
-    pub(super) fn delete(&self, path: &str) {
+    pub(crate) fn delete(&self, path: &str) {
         self.0.lock().unwrap().objects.remove(path);
     }
 
-    pub(super) fn object(&self, path: &str) -> Option<Value> {
+    pub(crate) fn object(&self, path: &str) -> Option<Value> {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
     /// The writes so far, failed ones too, in order.
-    pub(super) fn writes(&self) -> Vec<Write> {
+    pub(crate) fn writes(&self) -> Vec<RecordedWrite> {
         self.0.lock().unwrap().writes.clone()
     }
 
@@ -127,12 +128,12 @@ impl State {
                     409 => "Conflict",
                     _ => "InternalError",
                 };
-                (code, json!({ "status": "Failure", "message": "faked", "reason": reason, "code": code }))
+                (code, refusal(code, reason, "faked"))
             }
         };
         if method != Method::GET {
             let body = serde_json::from_slice(body).unwrap();
-            self.writes.push(Write { method: method.clone(), path: path.to_owned(), body, code });
+            self.writes.push(RecordedWrite { method: method.clone(), path: path.to_owned(), body, code });
         }
         (code, answer)
     }

@@ -47,7 +47,7 @@ pub enum PemError {
     },
     /// A block is of another kind than the file is for.
     #[error("{place}: is a `{label}` block, but this file may only contain {wanted}")]
-    Kind {
+    BlockKind {
         /// Which block.
         place: Place,
         /// What it is.
@@ -125,7 +125,7 @@ pub(crate) fn certificates(file: &Path) -> Result<Vec<Located<CertificateDer<'st
 }
 
 /// The revocation lists in `file`, one at least.
-pub(super) fn revocation_lists(file: &Path) -> Result<Vec<Located<CertificateRevocationListDer<'static>>>, PemError> {
+pub(crate) fn revocation_lists(file: &Path) -> Result<Vec<Located<CertificateRevocationListDer<'static>>>, PemError> {
     LISTS.all(file, &read(file)?, |item: &CertificateRevocationListDer<'_>| der::list_issuer(item))
 }
 
@@ -155,7 +155,7 @@ fn read(file: &Path) -> Result<Vec<u8>, PemError> {
 }
 
 /// What a file is read for.
-struct Kind {
+struct BlockKind {
     labels: &'static [&'static str],
     /// What may come before the first of them.
     before: &'static [&'static str],
@@ -163,21 +163,21 @@ struct Kind {
     missing: &'static str,
 }
 
-const CERTIFICATES: Kind = Kind {
+const CERTIFICATES: BlockKind = BlockKind {
     labels: &["CERTIFICATE"],
     before: &[],
     wanted: "certificates (CERTIFICATE)",
     missing: "certificate (BEGIN CERTIFICATE)",
 };
 
-const LISTS: Kind = Kind {
+const LISTS: BlockKind = BlockKind {
     labels: &["X509 CRL"],
     before: &[],
     wanted: "revocation lists (X509 CRL)",
     missing: "revocation list (BEGIN X509 CRL)",
 };
 
-const KEYS: Kind = Kind {
+const KEYS: BlockKind = BlockKind {
     labels: &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"],
     // The name of the curve, which OpenSSL writes there and the key holds as well.
     before: &["EC PARAMETERS"],
@@ -185,7 +185,7 @@ const KEYS: Kind = Kind {
     missing: "private key (BEGIN PRIVATE KEY)",
 };
 
-impl Kind {
+impl BlockKind {
     /// All blocks of the file, with the names that `name` finds in them.
     fn all<T: PemObject>(
         &self,
@@ -202,7 +202,7 @@ impl Kind {
                 continue;
             }
             if !self.labels.contains(&block.label) {
-                return Err(PemError::Kind { place, label: block.label.to_owned(), wanted: self.wanted });
+                return Err(PemError::BlockKind { place, label: block.label.to_owned(), wanted: self.wanted });
             }
             match T::from_pem_slice(block.text) {
                 Ok(item) => {

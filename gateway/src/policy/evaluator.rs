@@ -14,7 +14,7 @@ use super::metrics::PolicyMetrics;
 use super::permit::{DecisionId, Denied};
 use super::set::{Matching, PolicySet};
 use super::turns::{Busy, Turns};
-use super::verdict::{Judgement, Outcome, Question, judge};
+use super::verdict::{Conclusion, Outcome, Question, evaluate};
 
 /// Up to this deadline a module runs where the request does; the others would keep its thread from other requests.
 const INLINE: Duration = Duration::from_millis(5);
@@ -24,7 +24,7 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// Answers questions by the live set.
 #[derive(Debug, Clone)]
-pub(super) struct Judge {
+pub(super) struct Evaluator {
     live: Arc<Live>,
     metrics: PolicyMetrics,
     turns: Turns,
@@ -55,13 +55,13 @@ impl Unanswered {
 }
 
 /// A question that was answered.
-pub(super) struct Judged {
+pub(super) struct Decided {
     pub(super) question: Question,
-    pub(super) judgement: Judgement,
+    pub(super) conclusion: Conclusion,
     pub(super) elapsed: Duration,
 }
 
-impl Judge {
+impl Evaluator {
     pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics) -> Self {
         Self { live, metrics, turns: Turns::new() }
     }
@@ -75,15 +75,15 @@ impl Judge {
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
         let question = Question::new(input).map_err(|error| unavailable(decision, error.to_string()))?;
-        let judged = if runs_inline(&set, &question.input) {
-            self.judge(&set, question, now)
+        let decided = if runs_inline(&set, &question.input) {
+            self.evaluate(&set, question, now)
         } else {
-            let judged = self.pooled(&set, vec![question], now).await;
-            let judged = judged.and_then(|judged| judged.into_iter().next().ok_or_else(gone));
-            judged.map_err(|unanswered| unanswered.denied(decision))?
+            let decided = self.pooled(&set, vec![question], now).await;
+            let decided = decided.and_then(|decided| decided.into_iter().next().ok_or_else(gone));
+            decided.map_err(|unanswered| unanswered.denied(decision))?
         };
-        decision_log::decision(decision, &judged, now, set.digest());
-        match judged.judgement.outcome {
+        decision_log::decision(decision, &decided, now, set.digest());
+        match decided.conclusion.outcome {
             Outcome::Allowed(tags) => Ok((decision, tags)),
             Outcome::Refused(reasons) => Err(Denied::Refused { decision, reasons }),
             Outcome::Unavailable(cause) => Err(unavailable(decision, cause)),
@@ -97,7 +97,7 @@ impl Judge {
         set: &Arc<PolicySet>,
         questions: Vec<Question>,
         now: Timestamp,
-    ) -> Result<Vec<Judged>, Unanswered> {
+    ) -> Result<Vec<Decided>, Unanswered> {
         let Some(first) = questions.first() else { return Ok(Vec::new()) };
         let turn = self.turns.take(&first.input.client.id).await?;
         let (this, set) = (self.clone(), set.clone());
@@ -105,25 +105,25 @@ impl Judge {
             // Held until the work is done, even if nobody waits for it any more.
             let _turn = turn;
             let start = Instant::now();
-            let mut judged = Vec::with_capacity(questions.len());
+            let mut decided = Vec::with_capacity(questions.len());
             for question in questions {
-                judged.push(this.judge(&set, question, now));
-                let failed = judged.last().is_some_and(|it| matches!(it.judgement.outcome, Outcome::Unavailable(_)));
+                decided.push(this.evaluate(&set, question, now));
+                let failed = decided.last().is_some_and(|it| matches!(it.conclusion.outcome, Outcome::Unavailable(_)));
                 if failed || start.elapsed() > SLICE {
                     break;
                 }
             }
-            judged
+            decided
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| gone())
     }
 
-    fn judge(&self, set: &PolicySet, question: Question, now: Timestamp) -> Judged {
+    fn evaluate(&self, set: &PolicySet, question: Question, now: Timestamp) -> Decided {
         let start = Instant::now();
-        let judgement = judge(set, &question, now);
+        let conclusion = evaluate(set, &question, now);
         let elapsed = start.elapsed();
-        self.metrics.decided(question.input.action.name(), judgement.outcome.name(), elapsed);
-        Judged { question, judgement, elapsed }
+        self.metrics.decided(question.input.action.name(), conclusion.outcome.name(), elapsed);
+        Decided { question, conclusion, elapsed }
     }
 }
 

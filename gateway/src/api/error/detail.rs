@@ -1,0 +1,74 @@
+//! What a client reads about an error.
+
+use super::Error;
+
+impl Error {
+    /// What happened, in words for the client.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Invalid { detail, .. } => detail.clone(),
+            Self::InvalidCursor => {
+                "a list goes on by the cursor that the part before of the same list gave you; if the gateway's key has \
+                 changed since, begin again"
+                    .into()
+            }
+            Self::NoSuchRoute => {
+                "there is nothing at this path: there are /v1/deployments, /v1/namespaces/{namespace}/deployments, \
+                 /v1/namespaces/{namespace}/deployments/{name}/replicas, /v1/policies and /healthz, without a slash at \
+                 the end"
+                    .into()
+            }
+            Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
+            Self::BodyTooLarge { limit } => format!("the body may have {limit} bytes at most"),
+            Self::NotImplemented { what } => format!("`{what}` is not supported yet"),
+            Self::HttpVersion => "gRPC takes HTTP/2, negotiated by ALPN as `h2`".into(),
+            Self::UnsupportedMediaType => {
+                "send JSON as `Content-Type: application/json`, or gRPC as `application/grpc`".into()
+            }
+            Self::ExpectationFailed => {
+                "send the request without the Expect header: only `100-continue` over HTTP/1.1 is understood".into()
+            }
+            Self::Timeout { limit } => format!("the request did not arrive within {limit:?}"),
+            Self::DeadlineExceeded { limit } => {
+                format!(
+                    "there was no answer within {limit:?}; a change may or may not have been stored: read, then try again"
+                )
+            }
+            Self::Identity(error) => error.to_string(),
+            Self::Refused { reasons, .. } => reasons.join("; "),
+            Self::PolicyUnavailable { .. } => {
+                "the policies could not be asked, so the answer is no; the gateway's log has the cause under the \
+                 decision id"
+                    .into()
+            }
+            Self::Busy { .. } => "too many requests are being decided, yours or others'; try again".into(),
+            Self::NotFound { target } => {
+                format!("there is no {} {} in namespace {}", target.kind, target.name, target.namespace)
+            }
+            Self::OwnedByAutoscaler { owner, target } => {
+                format!("{owner} sets this {}'s replicas; change its minimum and maximum instead", target.kind)
+            }
+            Self::VersionMismatch { current } => {
+                format!("the present version is {current}: read again, and decide whether you still want this")
+            }
+            Self::Conflict { .. } => {
+                "other writers kept changing this target, or it is being deleted and a finalizer keeps it; nothing was \
+                 written, try again"
+                    .into()
+            }
+            Self::VersionNotReached => "this gateway has not seen that version yet, try again".into(),
+            Self::Stale { age } => format!(
+                "this gateway last heard from Kubernetes {} s ago, too long to decide a change on; nothing was written",
+                age.as_secs()
+            ),
+            Self::WriteRejected { .. } => {
+                "Kubernetes refused this change; the gateway's log has the cause under the request id".into()
+            }
+            Self::Internal { .. } => "the gateway failed; its log has the cause under the request id".into(),
+            Self::KubernetesUnavailable { .. } => {
+                "Kubernetes did not confirm this change; it may or may not have been stored: read, then try again"
+                    .into()
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Lists: which Deployments a client may see, and where each part ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::testing::{Written, client};
+use super::*;
+use crate::policy::Get;
+use crate::policy::list::ListQuery;
+use crate::replicas::{Observation, Page, Rollout, Workload};
+use crate::workload::{WorkloadKind, WorkloadRef};
+
+fn observed(name: &str) -> Observation {
+    let name = WorkloadRef::deployment("demo", name);
+    let workload = Workload {
+        name: name.clone(),
+        uid: String::new(),
+        resource_version: String::new(),
+        generation: 1,
+        labels: Arc::default(),
+        annotations: Arc::default(),
+        replicas: 1,
+        ready: 1,
+        available: 1,
+        updated: 1,
+        rollout: Rollout::Complete,
+        selector: String::new(),
+        replicas_manager: None,
+    };
+    Observation {
+        name,
+        workload: Some(Arc::new(workload)),
+        target: None,
+        autoscalers: Vec::new(),
+        namespace_labels: None,
+        age: Duration::ZERO,
+    }
+}
+
+/// The pages of a cluster with Deployments of these names, which are in order.
+fn pages(names: &[String]) -> impl Fn(Option<&WorkloadRef>, usize) -> Page {
+    move |after, limit| {
+        let rest: Vec<_> = names.iter().filter(|name| after.is_none_or(|after| **name > after.name)).collect();
+        let items: Vec<_> = rest.iter().take(limit).map(|name| observed(name)).collect();
+        let next = items.last().filter(|_| rest.len() > limit).map(|last| last.name.clone());
+        Page { scanned: items.len(), items, next }
+    }
+}
+
+fn query(limit: usize, after: Option<WorkloadRef>) -> ListQuery {
+    ListQuery {
+        kind: WorkloadKind::Deployment,
+        namespace: None,
+        selector: kube::core::Selector::default(),
+        limit,
+        after,
+    }
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{number:05}")).collect()
+}
+
+/// The names that a whole walk lists, and the sizes of its parts.
+async fn walk(evaluator: &Evaluator, names: &[String], limit: usize) -> (Vec<String>, Vec<usize>) {
+    let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let picked = evaluator.pick(&client().into(), &query(limit, after), pages(names)).await.unwrap();
+        sizes.push(picked.items.len());
+        listed.extend(picked.items.into_iter().map(|(observation, _)| observation.name.name));
+        after = picked.next;
+        if after.is_none() {
+            return (listed, sizes);
+        }
+    }
+}
+
+/// Allows a Deployment whose name, in its fixed place in the document, ends with `0`.
+fn ends_with_zero() -> Written {
+    // The input is `…"name":"00010"…`: the digit before the quote after it is what counts.
+    let document = serde_json::to_string(&crate::policy::input::document(
+        &client().into(),
+        &Get { target: WorkloadRef::deployment("demo", "00000") },
+        &observed("00000"),
+    ));
+    let offset = document.unwrap().find("00000").unwrap() + 4;
+    let refusal = r#"[{"result":{"allow":false,"reasons":["odd"]}}]"#.replace('"', "\\\"");
+    let fake = Fake {
+        imports: format!(r#"(data (i32.const 8192) "{refusal}\00")"#),
+        ..Fake::evaluating(format!(
+            "(if (result i32) (i32.eq (i32.load8_u (i32.add (local.get 3) (i32.const {offset}))) (i32.const 48))
+               (then (i32.const 4096)) (else (i32.const 8192)))"
+        ))
+    };
+    module("a", &fake)
+}
+
+#[tokio::test]
+async fn a_list_shows_each_allowed_deployment_once() {
+    let evaluator = evaluator(&[ends_with_zero()]);
+    let names = numbered(95);
+    let allowed: Vec<_> = names.iter().filter(|name| name.ends_with('0')).cloned().collect();
+    for limit in [1, 3, 10, 1000] {
+        let (listed, _) = walk(&evaluator, &names, limit).await;
+        assert_eq!(listed, allowed, "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_ends_early_rather_than_decide_without_end() {
+    let evaluator = evaluator(&[ends_with_zero()]);
+    let names = numbered(1250);
+    let (listed, sizes) = walk(&evaluator, &names, 150).await;
+    assert_eq!((listed.len(), sizes), (125, vec![100, 25]));
+}
+
+#[tokio::test]
+async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_matches() {
+    let evaluator = evaluator(&[giving("a", r#"{"allow":true,"reasons":[]}"#)]);
+    let looked_at = std::cell::Cell::new(0);
+    let nothing = |after: Option<&WorkloadRef>, _| {
+        looked_at.set(looked_at.get() + 1_000);
+        let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
+        Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
+    };
+    let picked = evaluator.pick(&client().into(), &query(10, None), nothing).await.unwrap();
+    assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
+    assert_eq!(
+        picked.next.map(|next| next.name),
+        Some("10000".to_owned()),
+        "the next page goes on where this one ended"
+    );
+}
+
+#[tokio::test]
+async fn a_list_fails_as_a_whole() {
+    let evaluator = evaluator(&[malformed_once_loaded("a")]);
+    let picked = evaluator.pick(&client().into(), &query(10, None), pages(&numbered(3))).await;
+    assert!(matches!(picked, Err(Denied::Unavailable { .. })));
+}
