@@ -9,15 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::Method;
-use scalegate::proto::Message;
-use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::client::{Answer, Client, Connection, Sent};
-use crate::suite::replicas;
+use crate::client::{Client, Connection, Sent};
+use crate::template::{Codec, Template};
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,8 +42,8 @@ impl Mode {
         !matches!(self, Self::KeptHttp1 | Self::NewHttp1)
     }
 
-    fn is_grpc(self) -> bool {
-        matches!(self, Self::KeptGrpc | Self::NewGrpc)
+    fn codec(self) -> Codec {
+        if matches!(self, Self::KeptGrpc | Self::NewGrpc) { Codec::Grpc } else { Codec::Json }
     }
 }
 
@@ -61,78 +58,6 @@ impl fmt::Display for Mode {
             Self::NewGrpc => "gRPC, new",
         })
     }
-}
-
-/// A request that is sent again and again, in JSON or as a message of gRPC.
-#[derive(Debug, Clone)]
-pub struct Template {
-    method: Method,
-    path: String,
-    /// A JSON body, or nothing.
-    body: String,
-    /// The status that counts as success.
-    wanted: u16,
-    /// The method of `ReplicaService`, and its message.
-    call: (&'static str, Vec<u8>),
-}
-
-impl Template {
-    /// A read of one Deployment.
-    pub fn get(namespace: &str, name: &str) -> Self {
-        let message = GetReplicasRequest { workload: Some(workload(namespace, name)), ..GetReplicasRequest::default() };
-        Self {
-            method: Method::GET,
-            path: replicas(namespace, name),
-            body: String::new(),
-            wanted: 200,
-            call: ("GetReplicas", framed(&message)),
-        }
-    }
-
-    /// A set of one Deployment's count.
-    pub fn set(namespace: &str, name: &str, count: i32) -> Self {
-        let workload = Some(workload(namespace, name));
-        let message = SetReplicasRequest { workload, replicas: Some(count), ..SetReplicasRequest::default() };
-        Self {
-            method: Method::PUT,
-            path: replicas(namespace, name),
-            body: format!(r#"{{"replicas": {count}}}"#),
-            wanted: 202,
-            call: ("SetReplicas", framed(&message)),
-        }
-    }
-
-    async fn send(&self, mode: Mode, connection: &mut Connection) -> Result<Sent> {
-        if mode.is_grpc() {
-            let (method, message) = &self.call;
-            let path = format!("/scalegate.v1.ReplicaService/{method}");
-            let headers = [("content-type", "application/grpc"), ("te", "trailers")];
-            return connection.try_request(Method::POST, &path, &headers, message.clone()).await;
-        }
-        let headers: &[_] = if self.body.is_empty() { &[] } else { &[("content-type", "application/json")] };
-        connection.try_request(self.method.clone(), &self.path, headers, self.body.clone().into_bytes()).await
-    }
-
-    /// What is wrong with an answer; `None` for the wanted one.
-    fn fault(&self, mode: Mode, answer: &Answer) -> Option<String> {
-        if mode.is_grpc() {
-            let told = |name| answer.trailers.get(name).or(answer.headers.get(name)).and_then(|it| it.to_str().ok());
-            let status = told("grpc-status");
-            return (status != Some("0")).then(|| format!("{status:?} {}", told("grpc-message").unwrap_or_default()));
-        }
-        (answer.status != self.wanted).then(|| format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)))
-    }
-}
-
-fn workload(namespace: &str, name: &str) -> Workload {
-    Workload { kind: String::new(), namespace: namespace.to_owned(), name: name.to_owned() }
-}
-
-/// A message as gRPC sends it: not compressed, its length, itself.
-fn framed(message: &impl Message) -> Vec<u8> {
-    let message = message.encode_to_vec();
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&[0], &length[..], &message].concat()
 }
 
 /// What became of one request.
@@ -212,23 +137,23 @@ impl Kept {
         for _ in 0..RESENDS {
             let sent = match mode {
                 Mode::NewHttp1 | Mode::NewHttp2 | Mode::NewGrpc => {
-                    template.send(mode, &mut self.connect(mode).await?).await?
+                    template.send(mode.codec(), &mut self.connect(mode).await?).await?
                 }
                 Mode::KeptHttp1 => {
                     let mut slot = self.http1[number % KEPT].lock().await;
-                    template.send(mode, self.open(mode, &mut slot).await?).await?
+                    template.send(mode.codec(), self.open(mode, &mut slot).await?).await?
                 }
                 Mode::KeptHttp2 | Mode::KeptGrpc => {
                     // Both on one connection, as on one port.
                     let mut slot = self.http2[number % KEPT].lock().await;
                     let mut shared = self.open(mode, &mut slot).await?.share().context("not shared")?;
                     drop(slot);
-                    template.send(mode, &mut shared).await?
+                    template.send(mode.codec(), &mut shared).await?
                 }
             };
             match sent {
                 Sent::Answered(answer) => {
-                    return template.fault(mode, &answer).map_or(Ok(()), |fault| Err(anyhow::anyhow!(fault)));
+                    return template.fault(mode.codec(), &answer).map_or(Ok(()), |fault| Err(anyhow::anyhow!(fault)));
                 }
                 Sent::Unsent => {}
             }
@@ -314,19 +239,17 @@ impl Row {
         row.took.sort();
         row
     }
+}
 
-    fn percentile(&self, percent: usize) -> Duration {
-        self.took
-            .get((self.took.len() * percent / 100).min(self.took.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or_default()
-    }
+/// The time that `percent` of the times, which are in order, are below; zero where there are none.
+pub fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1000.0);
-        let [median, high, most] = [50, 99, 100].map(|percent| ms(self.percentile(percent)));
+        let [median, high, most] = [50, 99, 100].map(|percent| ms(percentile(&self.took, percent)));
         let (sent, failed, gap) = (self.sent, self.failed, ms(self.gap));
         write!(f, "{sent:>7} sent {failed:>4} failed   p50 {median:>7}   p99 {high:>8}   max {most:>8}   gap {gap:>8}")
     }
