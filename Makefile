@@ -38,6 +38,12 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 	SCALEGATE_FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
 	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture fuzz::
 
+.PHONY: bench
+bench: controlplane policies ## measure what a read costs beside nginx's static file (BENCH_ROUNDS=7, BENCH_SECONDS=5)
+	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
+	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
+	target/release/bench
+
 .PHONY: lint
 lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles, the proto and the chart
 	$(CARGO) fmt --all --check

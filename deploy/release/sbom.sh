@@ -29,4 +29,4 @@ for program in scalegate certs; do
     sed "s|file://$PWD|file:///scalegate|g" "$made" >"$files/$program-$version-$platform.cdx.json"
     echo "$files/$program-$version-$platform.cdx.json"
 done
-find gateway certs tests -maxdepth 1 -name '*.cdx.json' -exec rm {} +
+find gateway certs tests bench -maxdepth 1 -name '*.cdx.json' -exec rm {} +

@@ -103,6 +103,11 @@ impl Gateway {
         &self.log
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Whether the process runs.
     pub fn is_running(&self) -> bool {
         self.process.is_running()

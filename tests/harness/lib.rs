@@ -5,7 +5,7 @@
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
 //! - [`languages`]: callers in other languages.
-//! - [`load`]: steady requests, to see whether anything is felt.
+//! - [`load`]: steady requests, to see whether anything is felt; [`template`]: one of them.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
 //! - [`console`]: the commands in a document, for a test to run them.
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
@@ -28,3 +28,4 @@ pub mod process;
 pub mod sandbox;
 pub mod stack;
 pub mod suite;
+pub mod template;

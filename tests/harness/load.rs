@@ -5,7 +5,6 @@
 
 mod mode;
 mod report;
-mod template;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +15,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::client::{Client, Connection, Sent};
+use crate::template::Template;
 
 use self::mode::Mode;
 use self::report::Outcome;
-pub use self::report::Report;
-pub use self::template::Template;
+pub use self::report::{Report, percentile};
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -96,23 +95,23 @@ impl Kept {
         for _ in 0..RESENDS {
             let sent = match mode {
                 Mode::NewHttp1 | Mode::NewHttp2 | Mode::NewGrpc => {
-                    template.send(mode, &mut self.connect(mode).await?).await?
+                    template.send(mode.codec(), &mut self.connect(mode).await?).await?
                 }
                 Mode::KeptHttp1 => {
                     let mut slot = self.http1[number % KEPT].lock().await;
-                    template.send(mode, self.open(mode, &mut slot).await?).await?
+                    template.send(mode.codec(), self.open(mode, &mut slot).await?).await?
                 }
                 Mode::KeptHttp2 | Mode::KeptGrpc => {
                     // Both on one connection, as on one port.
                     let mut slot = self.http2[number % KEPT].lock().await;
                     let mut shared = self.open(mode, &mut slot).await?.share().context("not shared")?;
                     drop(slot);
-                    template.send(mode, &mut shared).await?
+                    template.send(mode.codec(), &mut shared).await?
                 }
             };
             match sent {
                 Sent::Answered(answer) => {
-                    return template.fault(mode, &answer).map_or(Ok(()), |fault| Err(anyhow::anyhow!(fault)));
+                    return template.fault(mode.codec(), &answer).map_or(Ok(()), |fault| Err(anyhow::anyhow!(fault)));
                 }
                 Sent::Unsent => {}
             }

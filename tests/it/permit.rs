@@ -106,12 +106,18 @@ fn check(case: &str, sources: &[(&str, String)]) -> Result<String> {
         "certs/Cargo.toml",
         "certs/src",
         "tests/Cargo.toml",
+        "bench/Cargo.toml",
     ] {
         copy_tree(&repository().join(name), &copy.join(name))?;
     }
-    for target in
-        ["tests/harness/lib.rs", "tests/it/main.rs", "tests/bin/guard.rs", "tests/bin/demo.rs", "tests/bin/dev.rs"]
-    {
+    for target in [
+        "tests/harness/lib.rs",
+        "tests/it/main.rs",
+        "tests/bin/guard.rs",
+        "tests/bin/demo.rs",
+        "tests/bin/dev.rs",
+        "bench/src/main.rs",
+    ] {
         let path = copy.join(target);
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         std::fs::write(path, "fn main() {}")?;

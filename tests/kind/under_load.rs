@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use scalegate_tests::load::{Load, Report, Template};
+use scalegate_tests::load::{Load, Report};
 use scalegate_tests::paths::repository;
 use scalegate_tests::suite::replicas;
+use scalegate_tests::template::Template;
 use serde_json::json;
 use tokio::time::sleep;
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::template::Codec;
+
 /// How a client holds its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mode {
@@ -21,8 +23,8 @@ impl Mode {
         !matches!(self, Self::KeptHttp1 | Self::NewHttp1)
     }
 
-    pub(super) fn is_grpc(self) -> bool {
-        matches!(self, Self::KeptGrpc | Self::NewGrpc)
+    pub(super) fn codec(self) -> Codec {
+        if matches!(self, Self::KeptGrpc | Self::NewGrpc) { Codec::Grpc } else { Codec::Json }
     }
 }
 

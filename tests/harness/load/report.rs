@@ -80,19 +80,17 @@ impl Row {
         row.took.sort();
         row
     }
+}
 
-    fn percentile(&self, percent: usize) -> Duration {
-        self.took
-            .get((self.took.len() * percent / 100).min(self.took.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or_default()
-    }
+/// The time that `percent` of the times, which are in order, are below; zero where there are none.
+pub fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1000.0);
-        let [median, high, most] = [50, 99, 100].map(|percent| ms(self.percentile(percent)));
+        let [median, high, most] = [50, 99, 100].map(|percent| ms(percentile(&self.took, percent)));
         let (sent, failed, gap) = (self.sent, self.failed, ms(self.gap));
         write!(f, "{sent:>7} sent {failed:>4} failed   p50 {median:>7}   p99 {high:>8}   max {most:>8}   gap {gap:>8}")
     }

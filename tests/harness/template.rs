@@ -1,13 +1,21 @@
-//! What a load sends.
+//! One request, written as JSON over HTTP or as a message of gRPC.
 
 use anyhow::Result;
 use http::Method;
 use scalegate::proto::Message;
 use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
 
-use super::mode::Mode;
 use crate::client::{Answer, Connection, Sent};
 use crate::suite::replicas;
+
+/// How a request and its answer are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// JSON over HTTP.
+    Json,
+    /// A message of gRPC over HTTP/2.
+    Grpc,
+}
 
 /// A request that is sent again and again, in JSON or as a message of gRPC.
 #[derive(Debug, Clone)]
@@ -48,8 +56,9 @@ impl Template {
         }
     }
 
-    pub(super) async fn send(&self, mode: Mode, connection: &mut Connection) -> Result<Sent> {
-        if mode.is_grpc() {
+    /// Sends it over a kept connection, which for gRPC is one of HTTP/2.
+    pub async fn send(&self, codec: Codec, connection: &mut Connection) -> Result<Sent> {
+        if codec == Codec::Grpc {
             let (method, message) = &self.call;
             let path = format!("/scalegate.v1.ReplicaService/{method}");
             let headers = [("content-type", "application/grpc"), ("te", "trailers")];
@@ -60,8 +69,8 @@ impl Template {
     }
 
     /// What is wrong with an answer; `None` for the wanted one.
-    pub(super) fn fault(&self, mode: Mode, answer: &Answer) -> Option<String> {
-        if mode.is_grpc() {
+    pub fn fault(&self, codec: Codec, answer: &Answer) -> Option<String> {
+        if codec == Codec::Grpc {
             let told = |name| answer.trailers.get(name).or(answer.headers.get(name)).and_then(|it| it.to_str().ok());
             let status = told("grpc-status");
             return (status != Some("0")).then(|| format!("{status:?} {}", told("grpc-message").unwrap_or_default()));

@@ -1,0 +1,82 @@
+//! What the gateway needs: a control plane with one Deployment, certificates, and the example policy.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, Client};
+use scalegate_tests::controlplane::{ControlPlane, ControlPlaneBinaries};
+use scalegate_tests::fixtures::{deployment, wait_for};
+use scalegate_tests::gateway::{Gateway, GatewayOptions};
+use scalegate_tests::{stack, suite};
+
+/// The namespace of the Deployment that is read. `default` is there without being created.
+pub(crate) const NAMESPACE: &str = "default";
+/// The Deployment that is read.
+pub(crate) const NAME: &str = "web";
+
+/// A control plane. Dropping it ends its processes.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    control_plane: ControlPlane,
+    work: PathBuf,
+    policies: PathBuf,
+    /// Where the certificates are.
+    pub(crate) certs: PathBuf,
+}
+
+impl Cluster {
+    /// Starts a control plane with its files under `work`, and waits until the Deployment is ready.
+    pub(crate) async fn start(work: &Path) -> Result<Self> {
+        let control_plane = ControlPlane::start(ControlPlaneBinaries::provide().await?, &work.join("cluster")).await?;
+        let client = control_plane.client().await?;
+        stack::install(&client).await?;
+        create_deployment(&client).await?;
+        let certs = stack::certificates(&work.join("certs"))?;
+        let policies = work.join("policies");
+        suite::copy_policies("normal", &policies)?;
+        use_default_deadline(&policies.join("policies.yaml"))?;
+        Ok(Self { control_plane, work: work.to_owned(), policies, certs })
+    }
+
+    /// Starts the gateway and waits until it is ready.
+    pub(crate) async fn gateway(&self) -> Result<Gateway> {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = GatewayOptions {
+            name: "gateway".into(),
+            kubeconfig: self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?,
+            namespaces: Vec::new(),
+            certs: self.certs.clone(),
+            policies: self.policies.clone(),
+            namespace: stack::SYSTEM.into(),
+            lease: stack::LEASE.into(),
+            listen: any,
+            admin: any,
+        };
+        Gateway::start(&self.work, &options).await
+    }
+
+    /// Ends its processes in order, and waits for the end.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.control_plane.stop().await
+    }
+}
+
+async fn create_deployment(client: &Client) -> Result<()> {
+    deployment(NAMESPACE, NAME).create(client).await?;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    wait_for(&api, NAME, "the Deployment to be ready", |deployment: &Deployment| {
+        deployment.status.as_ref().is_some_and(|status| status.ready_replicas == Some(1))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Removes the development policy's deadline: with the default one, as in production, decisions run inline.
+fn use_default_deadline(index: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(index).with_context(|| format!("read {}", index.display()))?;
+    let kept: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("deadline:")).collect();
+    ensure!(kept.len() + 1 == text.lines().count(), "{} does not set one deadline", index.display());
+    std::fs::write(index, kept.join("\n")).with_context(|| format!("write {}", index.display()))
+}

@@ -1,0 +1,88 @@
+//! The machine: its description, the core that everything measured runs on, and the processor time of processes.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::param::clock_ticks_per_second;
+
+/// The processor, the number of cores, the kernel and the date, in one line.
+pub(crate) fn describe() -> Result<String> {
+    let cpus = fs::read_to_string("/proc/cpuinfo").context("this runs on Linux only: it reads /proc")?;
+    let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism()?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("read the kernel's version")?;
+    let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
+    Ok(format!("{date}; {model}, {cores} cores; Linux {}", kernel.trim()))
+}
+
+/// Pins this thread, and what it starts from now on, to the last core that it may use; the first serves most
+/// interrupts. Returns the core's number.
+#[cfg(target_os = "linux")]
+pub(crate) fn pin() -> Result<usize> {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    let allowed = sched_getaffinity(None)?;
+    let core = (0..CpuSet::MAX_CPU).rev().find(|core| allowed.is_set(*core)).context("no core may be used")?;
+    let mut only = CpuSet::new();
+    only.set(core);
+    sched_setaffinity(None, &only).context("pin this thread to one core")?;
+    Ok(core)
+}
+
+/// See the one for Linux.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn pin() -> Result<usize> {
+    anyhow::bail!("threads are pinned to a core on Linux only")
+}
+
+/// The processor time, user and system, that all threads of `processes` have used, ended ones too.
+pub(crate) fn processor_time(processes: &[u32]) -> Result<Duration> {
+    let mut sum = 0;
+    for process in processes {
+        let path = format!("/proc/{process}/stat");
+        let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        sum += ticks(&stat).with_context(|| format!("{path} has no processor times"))?;
+    }
+    Ok(Duration::from_nanos(sum * 1_000_000_000 / clock_ticks_per_second()))
+}
+
+/// The fields utime and stime of `/proc/PID/stat` (`proc_pid_stat(5)`), in clock ticks.
+fn ticks(stat: &str) -> Option<u64> {
+    // The second field is the program's name in parentheses, which may itself have blanks and parentheses.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_ascii_whitespace().skip(11);
+    let (user, system) = (times.next()?.parse::<u64>().ok()?, times.next()?.parse::<u64>().ok()?);
+    Some(user + system)
+}
+
+/// The processes that `process` started, directly and from its first thread.
+pub(crate) fn children(process: u32) -> Result<Vec<u32>> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    children.split_ascii_whitespace().map(|child| child.parse().context("a process id")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_user_and_system_time_whatever_the_program_is_called() {
+        let stat = "42 (a) b 9) S 1 42 42 0 -1 4194560 1 2 3 4 700 55 6 7 20 0 3 0 100 0 0";
+        assert_eq!(ticks(stat), Some(755));
+        assert_eq!(ticks("42 (a) S 1"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_has_worked_has_used_processor_time() {
+        let began = std::time::Instant::now();
+        let mut used = Duration::ZERO;
+        while used.is_zero() && began.elapsed() < Duration::from_mins(1) {
+            used = processor_time(&[std::process::id()]).unwrap_or_default();
+        }
+        assert!(!used.is_zero());
+    }
+}
