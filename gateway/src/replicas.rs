@@ -28,12 +28,13 @@ mod metrics;
 mod model;
 mod scope;
 mod version;
+mod waiters;
 mod watch;
 
 pub use changes::{CacheChange, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
 pub use metrics::ReplicasMetrics;
-pub use model::{Autoscaler, Observation, Rollout, Workload};
+pub use model::{Autoscaler, MOST_METADATA, Observation, Rollout, Workload};
 pub use scope::Scope;
 pub use version::{InvalidVersion, Version};
 
@@ -196,13 +197,16 @@ impl Replicas {
         deadline: Instant,
         wanted: impl Fn(&Observation) -> bool,
     ) -> Result<Observation, TimedOut> {
-        let mut changes = self.subscribe();
+        let waiter = self.0.wait_for(name);
         loop {
+            let mut woken = std::pin::pin!(waiter.wake().notified());
+            // From here on a change is not missed.
+            woken.as_mut().enable();
             let seen = self.observe(name);
             if wanted(&seen) {
                 return Ok(seen);
             }
-            if tokio::time::timeout_at(deadline, changes.concerning(name)).await.is_err() {
+            if tokio::time::timeout_at(deadline, woken).await.is_err() {
                 return Err(TimedOut { last: Box::new(seen) });
             }
         }

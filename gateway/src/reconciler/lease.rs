@@ -102,11 +102,22 @@ impl Elector {
     }
 
     async fn acquire(&mut self) -> Term {
+        let mut failures = 0_u64;
         loop {
             match self.try_acquire().await {
                 Ok(Some(term)) => return term,
+                Ok(None) if failures > 0 => {
+                    info!(failures, "the holder of the lease is known again");
+                    failures = 0;
+                }
                 Ok(None) => {}
-                Err(error) => warn!(%error, "cannot tell who holds the lease"),
+                Err(error) => {
+                    // What goes on for as long as an outage is said once.
+                    if failures == 0 {
+                        warn!(%error, "the holder of the lease is not known");
+                    }
+                    failures += 1;
+                }
             }
             sleep(self.settings.retry_period).await;
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::kubernetes::call::FIELD_MANAGER;
 use crate::replicas::{Autoscaler, Rollout, Workload};
 use crate::resource::{CountChange, ReplicaTarget, ReplicaTargetStatus};
 
@@ -126,10 +127,12 @@ impl Seen<'_> {
         if self.generation_is_new() || (blocked && !recorded()) { Cause::Change } else { Cause::Drift }
     }
 
-    /// The entry of a change that reached the Deployment but never the history, as when the leader died in between.
+    /// The entry of a change that reached the Deployment but never the history, as when the leader died in between. A
+    /// count that another manager set was nobody's request, be it the one that was requested afterwards.
     fn lost_change(&self, workload: &Workload) -> Option<CountChange> {
         let from = self.target.status.as_ref()?.replicas?;
         let lost = from != workload.replicas
+            && workload.replicas_manager.as_deref() == Some(FIELD_MANAGER)
             && self.generation_is_new()
             && self.unrecorded.is_empty()
             && !history::holds(self.history(), &self.target.spec);

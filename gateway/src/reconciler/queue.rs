@@ -22,7 +22,10 @@ enum Place {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     places: HashMap<WorkloadRef, Place>,
-    waiting: BTreeSet<(Instant, WorkloadRef)>,
+    /// Those that were due when it was last looked.
+    due: BTreeSet<(Instant, WorkloadRef)>,
+    /// The others that wait.
+    later: BTreeSet<(Instant, WorkloadRef)>,
 }
 
 impl Queue {
@@ -32,8 +35,11 @@ impl Queue {
             None => self.wait(name, due, false),
             Some(Place::Running { again }) => *again = Some(again.map_or(due, |earlier| earlier.min(due))),
             Some(Place::Waiting { due: old, held: false }) if due < *old => {
-                self.waiting.remove(&(*old, name.clone()));
-                self.wait(name, due, false);
+                let entry = (*old, name);
+                if !self.later.remove(&entry) {
+                    self.due.remove(&entry);
+                }
+                self.wait(entry.1, due, false);
             }
             Some(Place::Waiting { .. }) => {}
         }
@@ -41,10 +47,8 @@ impl Queue {
 
     /// The next name that is due, which runs from now until it is [`done`](Self::done).
     pub(super) fn pop(&mut self, now: Instant) -> Option<WorkloadRef> {
-        if self.waiting.first()?.0 > now {
-            return None;
-        }
-        let (_, name) = self.waiting.pop_first()?;
+        self.promote(now);
+        let (_, name) = self.due.pop_first()?;
         self.places.insert(name.clone(), Place::Running { again: None });
         Some(name)
     }
@@ -65,12 +69,20 @@ impl Queue {
 
     /// When the next name is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.first().map(|(due, _)| *due)
+        [&self.due, &self.later].into_iter().filter_map(|names| Some(names.first()?.0)).min()
     }
 
     /// How many names are due and have no worker.
-    pub(super) fn depth(&self, now: Instant) -> usize {
-        self.waiting.iter().take_while(|(due, _)| *due <= now).count()
+    pub(super) fn depth(&mut self, now: Instant) -> usize {
+        self.promote(now);
+        self.due.len()
+    }
+
+    /// Moves what has become due: each name once, so that no look at the queue walks all of it.
+    fn promote(&mut self, now: Instant) {
+        while self.later.first().is_some_and(|(due, _)| *due <= now) {
+            self.due.extend(self.later.pop_first());
+        }
     }
 
     fn requested_while_running(&mut self, name: &WorkloadRef) -> Option<Instant> {
@@ -81,7 +93,7 @@ impl Queue {
     }
 
     fn wait(&mut self, name: WorkloadRef, due: Instant, held: bool) {
-        self.waiting.insert((due, name.clone()));
+        self.later.insert((due, name.clone()));
         self.places.insert(name, Place::Waiting { due, held });
     }
 }
@@ -110,6 +122,19 @@ mod tests {
         assert_eq!(queue.pop(later(start, 1)), None);
         assert_eq!(queue.pop(later(start, 2)), Some(name("web")));
         assert_eq!(queue.pop(later(start, 99)), None);
+    }
+
+    #[test]
+    fn a_name_that_is_due_is_brought_forward_and_still_waits_once() {
+        let (start, mut queue) = (Instant::now(), Queue::default());
+        queue.push(name("web"), later(start, 2));
+        queue.push(name("api"), later(start, 1));
+        assert_eq!(queue.depth(later(start, 2)), 2);
+        queue.push(name("web"), start);
+        assert_eq!((queue.depth(later(start, 2)), queue.next_due()), (2, Some(start)));
+        assert_eq!(queue.pop(later(start, 2)), Some(name("web")));
+        assert_eq!(queue.pop(later(start, 2)), Some(name("api")));
+        assert_eq!(queue.pop(later(start, 2)), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, warn};
 
@@ -25,6 +26,8 @@ use super::reconcile::{Memory, Next, Reconcile};
 const RESYNC: Duration = Duration::from_mins(5);
 /// How many targets are worked on at once.
 const WORKERS: usize = 8;
+/// How many requested names are queued at a time.
+const PART: usize = 1000;
 /// How long started work may take to end after the shutdown began, while the Lease is still held.
 const DRAIN: Duration = Duration::from_secs(5);
 /// The rest of a target whose writes fail.
@@ -75,6 +78,7 @@ impl Worker {
             desk.start_due(&self.reconcile);
             self.metrics.queued(desk.queue.depth(Instant::now()));
             let due = desk.queue.next_due().filter(|_| desk.has_room());
+            let requests = !desk.requested.is_empty();
             tokio::select! {
                 () = &mut stop => break,
                 _ = resync.tick() => desk.request_all(&self.replicas),
@@ -83,6 +87,7 @@ impl Worker {
                     CacheChange::One(name) => desk.queue.push(name, Instant::now()),
                 },
                 Some(done) = desk.running.next() => desk.finish(done),
+                () = yield_now(), if requests => desk.queue_some(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
@@ -104,6 +109,8 @@ struct Done {
 #[derive(Default)]
 struct Desk {
     queue: Queue,
+    /// Names that are yet to be queued.
+    requested: Vec<WorkloadRef>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     memories: HashMap<WorkloadRef, Memory>,
 }
@@ -114,8 +121,13 @@ impl Desk {
     }
 
     fn request_all(&mut self, replicas: &Replicas) {
-        let now = Instant::now();
-        replicas.targets().into_iter().for_each(|name| self.queue.push(name, now));
+        self.requested = replicas.targets();
+    }
+
+    /// Queues a part of what is requested, so that workers and the Lease go on meanwhile.
+    fn queue_some(&mut self) {
+        let (now, rest) = (Instant::now(), self.requested.len().saturating_sub(PART));
+        self.requested.drain(rest..).for_each(|name| self.queue.push(name, now));
     }
 
     fn start_due(&mut self, reconcile: &Reconcile) {

@@ -17,6 +17,7 @@ use super::decode::Scaling;
 use super::kind::{ObjectName, WatchedKind, workload_of};
 use super::links::Links;
 use super::scope::Scope;
+use super::waiters::{Waiter, Waiters};
 use super::{Autoscaler, Observation, Page, Workload};
 
 /// How many Deployments one page looks at: until then the watches cannot write, and its thread does nothing else.
@@ -53,7 +54,8 @@ pub(super) struct State {
     pub(super) autoscalers: Table<Scaling>,
     /// The labels of each namespace.
     pub(super) namespaces: Table<BTreeMap<String, String>>,
-    autoscalers_of: BTreeMap<WorkloadRef, Vec<Arc<Autoscaler>>>,
+    /// The autoscalers of each workload, by their names.
+    autoscalers_of: BTreeMap<WorkloadRef, BTreeMap<String, Arc<Autoscaler>>>,
     links: Links,
 }
 
@@ -64,33 +66,23 @@ impl State {
         Observation {
             workload: self.workloads.of(name.kind).get(&ObjectName::of(name)).cloned(),
             target: self.targets.get(&ObjectName::of_target(name)).filter(|target| is_of(target, name)).cloned(),
-            autoscalers: self.autoscalers_of.get(name).cloned().unwrap_or_default(),
+            autoscalers: self.autoscalers_of.get(name).into_iter().flat_map(BTreeMap::values).cloned().collect(),
             namespace_labels: self.namespaces.get(&ObjectName::new("", name.namespace.as_str())).cloned(),
             age: self.links.age(&name.namespace, now),
             name: name.clone(),
         }
     }
 
-    /// Brings the index up to date for the `touched` workloads, or for all.
-    pub(super) fn index_autoscalers(&mut self, touched: Option<&[WorkloadRef]>) {
-        let all: BTreeSet<WorkloadRef>;
-        let touched: &mut dyn Iterator<Item = &WorkloadRef> = if let Some(touched) = touched {
-            &mut touched.iter()
-        } else {
-            self.autoscalers_of.clear();
-            all = self.autoscalers.values().map(|scaling| scaling.workload.clone()).collect();
-            &mut all.iter()
-        };
-        for name in touched {
-            let of: Vec<_> = in_namespace(&self.autoscalers, &name.namespace)
-                .filter(|(_, scaling)| scaling.workload == *name)
-                .map(|(_, scaling)| scaling.autoscaler.clone())
-                .collect();
-            if of.is_empty() {
-                self.autoscalers_of.remove(name);
-            } else {
-                self.autoscalers_of.insert(name.clone(), of);
-            }
+    pub(super) fn index_autoscaler(&mut self, scaling: &Scaling) {
+        let of = self.autoscalers_of.entry(scaling.workload.clone()).or_default();
+        of.insert(scaling.autoscaler.name.clone(), scaling.autoscaler.clone());
+    }
+
+    pub(super) fn unindex_autoscaler(&mut self, scaling: &Scaling) {
+        let Some(of) = self.autoscalers_of.get_mut(&scaling.workload) else { return };
+        of.remove(&scaling.autoscaler.name);
+        if of.is_empty() {
+            self.autoscalers_of.remove(&scaling.workload);
         }
     }
 }
@@ -110,6 +102,7 @@ fn in_namespace<'a, T>(table: &'a Table<T>, namespace: &'a str) -> impl Iterator
 pub(super) struct Cache {
     state: RwLock<State>,
     changes: broadcast::Sender<CacheChange>,
+    waiters: Waiters,
     synced: watch::Sender<bool>,
 }
 
@@ -124,7 +117,12 @@ impl Cache {
             autoscalers_of: BTreeMap::new(),
             links: Links::new(scopes, Instant::now()),
         };
-        Self { state: RwLock::new(state), changes: broadcast::Sender::new(BACKLOG), synced: watch::Sender::new(false) }
+        Self {
+            state: RwLock::new(state),
+            changes: broadcast::Sender::new(BACKLOG),
+            waiters: Waiters::default(),
+            synced: watch::Sender::new(false),
+        }
     }
 }
 
@@ -188,6 +186,11 @@ impl Cache {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
+    /// Begins to wait for changes of `name`.
+    pub(super) fn wait_for<'a>(&'a self, name: &'a WorkloadRef) -> Waiter<'a> {
+        self.waiters.add(name)
+    }
+
     pub(super) fn subscribe(self: &Arc<Self>) -> Changes {
         Changes { receiver: self.changes.subscribe(), _cache: self.clone() }
     }
@@ -195,20 +198,31 @@ impl Cache {
 
 /// What the watches tell.
 impl Cache {
-    /// Keeps `item` under `name`, or forgets what was there.
+    /// Keeps `item` under `name`, or forgets what was there. Where nothing changed by it, nobody is told.
     pub(super) fn put<K: WatchedKind>(&self, name: &ObjectName, item: Option<K::Item>) {
-        let mut touched: Vec<WorkloadRef> = item.iter().filter_map(|item| K::concerns(name, item)).collect();
-        {
+        let item = item.map(Arc::new);
+        let before = {
             let mut state = self.write();
-            let before = match item {
-                Some(item) => K::table(&mut state).insert(name.clone(), Arc::new(item)),
+            let before = match item.clone() {
+                Some(item) => K::table(&mut state).insert(name.clone(), item),
                 None => K::table(&mut state).remove(name),
             };
-            let before = before.and_then(|before| K::concerns(name, &before));
-            touched.extend(before.filter(|before| !touched.contains(before)));
-            K::reindex(&mut state, Some(&touched));
+            if let Some(before) = &before {
+                K::removed(&mut state, before);
+            }
+            if let Some(item) = &item {
+                K::added(&mut state, item);
+            }
+            before
+        };
+        match (&before, &item) {
+            (None, None) => return,
+            (Some(before), Some(item)) if K::same(before, item) => return,
+            _ => {}
         }
-        for name in touched {
+        let [now, before] = [item, before].map(|item| item.and_then(|item| K::concerns(name, &item)));
+        let before = before.filter(|before| Some(before) != now.as_ref());
+        for name in [now, before].into_iter().flatten() {
             self.tell(CacheChange::One(name));
         }
     }
@@ -224,15 +238,17 @@ impl Cache {
         let mut listed: Table<K::Item> = items.into_iter().map(|(name, item)| (name, Arc::new(item))).collect();
         let before = {
             let mut state = self.write();
-            let table = K::table(&mut state);
-            let before = take(table, scope);
+            let before = take(K::table(&mut state), scope);
             for (name, item) in before.iter().filter(|(name, _)| keep.contains(name)) {
                 listed.entry(name.clone()).or_insert_with(|| item.clone());
             }
-            let touched = before.iter().chain(&listed).filter_map(|(name, item)| K::concerns(name, item));
-            let touched: Option<Vec<_>> = scope.name().map(|_| touched.collect());
-            table.append(&mut listed);
-            K::reindex(&mut state, touched.as_deref());
+            for item in before.values() {
+                K::removed(&mut state, item);
+            }
+            for item in listed.values() {
+                K::added(&mut state, item);
+            }
+            K::table(&mut state).append(&mut listed);
             if let Some(link) = state.links.get_mut(scope, K::WATCHED) {
                 link.listed(Instant::now());
             }
@@ -259,6 +275,7 @@ impl Cache {
     }
 
     fn tell(&self, change: CacheChange) {
+        self.waiters.wake(&change);
         // Nobody may be listening.
         let _ = self.changes.send(change);
     }

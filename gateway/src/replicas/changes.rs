@@ -44,16 +44,6 @@ impl Changes {
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
-
-    /// Waits for a change that may concern `name`.
-    pub(super) async fn concerning(&mut self, name: &WorkloadRef) {
-        loop {
-            match self.next().await {
-                CacheChange::One(other) if other != *name => {}
-                _ => return,
-            }
-        }
-    }
 }
 
 /// The wanted state was not reached before the deadline.

@@ -110,12 +110,15 @@ pub(super) struct Link {
     last_sign: Instant,
     /// When the cache was last known to be complete.
     complete: Instant,
+    /// Since when the next stream is waited for, after one that the API server closed as planned.
+    reopening: Option<Instant>,
     listed: bool,
 }
 
 impl Link {
     pub(super) fn new(now: Instant) -> Self {
-        Self { state: ContactState::Broken { since: now }, last_sign: now, complete: now, listed: false }
+        let state = ContactState::Broken { since: now };
+        Self { state, last_sign: now, complete: now, reopening: None, listed: false }
     }
 
     /// Everything was listed; the stream is to follow.
@@ -133,7 +136,14 @@ impl Link {
             }
             ContactState::Forbidden => self.state = ContactState::Connected { since: now },
         }
+        self.reopening = None;
         self.last_sign = now;
+    }
+
+    /// The stream ended as planned, and the next one is asked for. Until it opens, what is known grows old.
+    pub(super) fn closed(&mut self, now: Instant) {
+        self.sign_of_life(now);
+        self.reopening = Some(now);
     }
 
     pub(super) fn sign_of_life(&mut self, now: Instant) {
@@ -144,12 +154,13 @@ impl Link {
     pub(super) fn broke(&mut self, now: Instant, how: Break) {
         if let ContactState::Connected { .. } = self.state {
             let since = match how {
-                Break::Seen => now,
+                Break::Seen => self.reopening.unwrap_or(now),
                 Break::Silent => self.last_sign,
                 Break::Missed => self.complete,
             };
             self.state = ContactState::Broken { since };
         }
+        self.reopening = None;
     }
 
     /// The watch is forbidden and can be done without. One that has listed is merely broken: what it brought serves on
@@ -167,7 +178,10 @@ impl Link {
     pub(super) fn age(&self, now: impl FnOnce() -> Instant) -> Duration {
         match self.state {
             ContactState::Broken { since } => now().saturating_duration_since(since),
-            ContactState::Connected { .. } | ContactState::Forbidden => Duration::ZERO,
+            ContactState::Connected { .. } => {
+                self.reopening.map_or(Duration::ZERO, |since| now().saturating_duration_since(since))
+            }
+            ContactState::Forbidden => Duration::ZERO,
         }
     }
 
@@ -196,6 +210,21 @@ mod tests {
         assert_eq!(link.age(|| start + 64 * SECOND), 4 * SECOND);
         link.broke(start + 70 * SECOND, Break::Seen);
         assert_eq!(link.age(|| start + 74 * SECOND), 14 * SECOND, "a second failure does not rejuvenate");
+    }
+
+    #[test]
+    fn what_is_known_grows_old_from_the_planned_end_of_a_stream_until_the_next_one_opens() {
+        let start = Instant::now();
+        let mut link = Link::new(start);
+        link.opened(start);
+        link.closed(start + 20 * SECOND);
+        assert_eq!(link.age(|| start + 49 * SECOND), 29 * SECOND);
+        link.broke(start + 50 * SECOND, Break::Seen);
+        assert_eq!(link.age(|| start + 51 * SECOND), 31 * SECOND, "no answer came");
+        link.opened(start + 60 * SECOND);
+        assert_eq!(link.age(|| start + 70 * SECOND), Duration::ZERO);
+        link.broke(start + 80 * SECOND, Break::Seen);
+        assert_eq!(link.age(|| start + 81 * SECOND), SECOND);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::resource::ReplicaTarget;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
-use super::{Autoscaler, Rollout, Workload};
+use super::{Autoscaler, MOST_METADATA, Rollout, Workload};
 
 /// Why an object is not understood.
 #[derive(Debug, Error)]
@@ -138,11 +138,21 @@ fn one() -> i32 {
     1
 }
 
+fn bytes(texts: &BTreeMap<String, String>) -> usize {
+    texts.iter().map(|(key, value)| key.len() + value.len()).sum()
+}
+
 pub(super) fn deployment(object: Value, annotations: &AllowedAnnotations) -> Result<Workload, DecodeError> {
     let DeploymentObject { mut metadata, spec, status } = serde_json::from_value(object)?;
     let rollout = rollout(metadata.generation, &spec, &status);
     metadata.annotations.retain(|key, _| annotations.allows(key));
+    let metadata_dropped = bytes(&metadata.labels) + bytes(&metadata.annotations) > MOST_METADATA;
+    if metadata_dropped {
+        metadata.labels.clear();
+        metadata.annotations.clear();
+    }
     Ok(Workload {
+        metadata_dropped,
         replicas_manager: replicas_manager(&metadata.managed_fields),
         name: WorkloadRef::deployment(metadata.namespace, metadata.name),
         uid: metadata.uid,

@@ -83,6 +83,7 @@ impl Replicas {
 /// A Deployment with `replicas` ready pods, without labels or annotations.
 pub(crate) fn deployment(namespace: &str, name: &str, replicas: i32) -> Workload {
     Workload {
+        metadata_dropped: false,
         name: WorkloadRef::deployment(namespace, name),
         uid: "5f0f5c6e-5c7a-4a39-9b0c-3d1f0b1a2c3d".to_owned(),
         resource_version: "1".to_owned(),

@@ -57,7 +57,7 @@ pub(super) trait WatchedKind: Send + Sync + 'static {
     const WATCHED: Watched;
 
     /// The slim form.
-    type Item: Send + Sync + 'static;
+    type Item: PartialEq + Send + Sync + 'static;
 
     /// The path of the list of all objects of a namespace, or of the whole cluster, on the API server.
     fn path(namespace: Option<&str>) -> String;
@@ -71,8 +71,16 @@ pub(super) trait WatchedKind: Send + Sync + 'static {
     /// The workload whose state an object is part of.
     fn concerns(name: &ObjectName, item: &Self::Item) -> Option<WorkloadRef>;
 
-    /// Called with the workloads that a change concerned, or `None` when everything was replaced.
-    fn reindex(_state: &mut State, _touched: Option<&[WorkloadRef]>) {}
+    /// Whether an object is as it was before, for all who are told of changes.
+    fn same(before: &Self::Item, now: &Self::Item) -> bool {
+        before == now
+    }
+
+    /// Called with an object that is there from now on.
+    fn added(_state: &mut State, _item: &Self::Item) {}
+
+    /// Called with an object, as it was, that is no longer there.
+    fn removed(_state: &mut State, _item: &Self::Item) {}
 }
 
 pub(super) struct DeploymentKind;
@@ -95,6 +103,11 @@ impl WatchedKind for DeploymentKind {
 
     fn concerns(name: &ObjectName, _: &Workload) -> Option<WorkloadRef> {
         Some(name.workload(WorkloadKind::Deployment))
+    }
+
+    /// The object's version alone changes with fields that the cache does not keep.
+    fn same(before: &Workload, now: &Workload) -> bool {
+        *before == Workload { resource_version: before.resource_version.clone(), ..now.clone() }
     }
 }
 
@@ -153,8 +166,12 @@ impl WatchedKind for AutoscalerKind {
         Some(scaling.workload.clone())
     }
 
-    fn reindex(state: &mut State, touched: Option<&[WorkloadRef]>) {
-        state.index_autoscalers(touched);
+    fn added(state: &mut State, scaling: &Scaling) {
+        state.index_autoscaler(scaling);
+    }
+
+    fn removed(state: &mut State, scaling: &Scaling) {
+        state.unindex_autoscaler(scaling);
     }
 }
 

@@ -12,6 +12,9 @@ use crate::workload::WorkloadRef;
 
 use super::Version;
 
+/// The most bytes of labels and allowed annotations that are kept of one object.
+pub const MOST_METADATA: usize = 64 << 10;
+
 /// How far a workload's rollout is, as `kubectl rollout status` would judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -37,6 +40,8 @@ pub struct Workload {
     pub resource_version: String,
     /// The generation of the spec.
     pub generation: i64,
+    /// Whether labels and allowed annotations were dropped, since together they exceed [`MOST_METADATA`].
+    pub metadata_dropped: bool,
     /// All labels.
     pub labels: Arc<BTreeMap<String, String>>,
     /// The annotations that the configuration allows into the cache; others may hold secrets.

@@ -74,7 +74,7 @@ impl Watch {
             self.cache.link(&progress.scope, K::WATCHED, |link| {
                 match end.how() {
                     Some(how) => link.broke(Instant::now(), how),
-                    None => link.sign_of_life(Instant::now()),
+                    None => link.closed(Instant::now()),
                 }
                 if matches!(end, End::Forbidden(_)) && K::WATCHED.is_optional() {
                     link.forbidden();

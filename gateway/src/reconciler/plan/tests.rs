@@ -260,6 +260,15 @@ fn a_change_whose_leader_died_before_the_status_is_recorded_by_the_next_leader()
 }
 
 #[test]
+fn a_count_that_kubectl_set_is_not_put_down_to_the_client_who_asked_for_the_same_later() {
+    let mut world = World::settled(3);
+    world.drift(6, "kubectl");
+    world.request(6, "d-2");
+    world.act();
+    assert!(world.history()[1..].is_empty(), "{:?}", world.history());
+}
+
+#[test]
 fn a_refusal_is_told_once_and_the_change_stays_a_change() {
     let mut world = World::new(3, 6);
     let told = |world: &World| {

@@ -172,6 +172,21 @@ async fn an_autoscaler_that_turns_to_another_deployment_changes_both() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_an_object_that_is_as_it_was() {
+    let web = name("demo", "web");
+    let deployment = deployment("demo", "web", 3);
+    let replicas = Replicas::from_objects([Object::Deployment(deployment.clone()), autoscaler(&web, "scaler")]);
+    let mut changes = replicas.subscribe();
+    let newer = Workload { resource_version: "newer".to_owned(), ..deployment };
+    replicas.put(Object::Deployment(newer));
+    replicas.put(autoscaler(&web, "scaler"));
+    replicas.0.put::<AutoscalerKind>(&object("demo", "absent"), None);
+    assert_eq!(replicas.observe(&web).workload.unwrap().resource_version, "newer", "it is kept all the same");
+    replicas.put(autoscaler(&name("demo", "api"), "other"));
+    assert_eq!(changes.next().await, CacheChange::One(name("demo", "api")));
+}
+
+#[tokio::test]
 async fn a_deleted_target_is_forgotten_and_told() {
     let web = name("demo", "web");
     let replicas = Replicas::from_objects([Object::Target(Box::new(target("demo", "web", 4)))]);
@@ -223,11 +238,11 @@ fn a_relist_of_a_namespaces_autoscalers_indexes_that_namespace_anew() {
 async fn a_subscriber_that_lags_behind_is_told_to_look_at_everything() {
     let replicas = cluster();
     let mut changes = replicas.subscribe();
-    for _ in 0..=BACKLOG {
-        replicas.put(Object::Deployment(deployment("a", "one", 2)));
+    for count in (0..).take(BACKLOG + 1) {
+        replicas.put(Object::Deployment(deployment("a", "one", 100 + count)));
     }
     assert_eq!(changes.next().await, CacheChange::All);
-    replicas.put(Object::Deployment(deployment("b", "one", 2)));
+    replicas.put(Object::Deployment(deployment("b", "one", 200)));
     assert_eq!(changes.next().await, CacheChange::One(name("b", "one")), "then single changes again");
 }
 

@@ -95,6 +95,19 @@ fn the_rollout_is_judged_as_kubectl_judges_it() {
 }
 
 #[test]
+fn labels_and_annotations_that_would_fill_the_memory_are_dropped_and_the_object_says_so() {
+    let labels = |count: usize| {
+        let labels: serde_json::Map<_, _> = (0..count).map(|number| (format!("l{number:06}"), json!("v"))).collect();
+        decoded(with("/metadata/labels", Value::Object(labels)))
+    };
+    // 8 bytes each.
+    let kept = labels(8000);
+    assert_eq!((kept.labels.len(), kept.metadata_dropped), (8000, false));
+    let dropped = labels(20_000);
+    assert_eq!((dropped.labels.len(), dropped.annotations.len(), dropped.metadata_dropped), (0, 0, true));
+}
+
+#[test]
 fn a_deployment_of_another_shape_is_an_error() {
     for (pointer, value) in [
         ("/spec/replicas", json!("four")),

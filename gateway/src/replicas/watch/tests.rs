@@ -76,6 +76,18 @@ async fn a_relist_after_410_drops_what_was_deleted_meanwhile_and_serves_the_old_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_opened_again_and_gets_no_answer_grows_old_from_the_end_of_the_one_before() {
+    let mut fixture = watching::<DeploymentKind>();
+    let stream = fixture.listed(&[deployment("web", "1", 1)]).await;
+    stream.bookmark("20");
+    drop(stream);
+    let _unanswered = fixture.api.next().await;
+    assert!(matches!(fixture.contact().state, ContactState::Connected { .. }));
+    tokio::time::advance(Duration::from_secs(9)).await;
+    assert_eq!(fixture.contact().age, Duration::from_secs(9));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_refused_with_410_lists_again() {
     let mut fixture = watching::<DeploymentKind>();
     drop(fixture.listed(&[]).await);

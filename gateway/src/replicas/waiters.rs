@@ -1,0 +1,103 @@
+//! Those who wait for a change of one workload, by its name, so that no change wakes whoever waits for another.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::CacheChange;
+use crate::workload::WorkloadRef;
+
+/// All who wait.
+#[derive(Debug, Default)]
+pub(super) struct Waiters(Mutex<HashMap<WorkloadRef, Place>>);
+
+/// Those who wait for one workload.
+#[derive(Debug, Default)]
+struct Place {
+    wake: Arc<Notify>,
+    waiters: usize,
+}
+
+/// One that waits, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiter<'a> {
+    all: &'a Waiters,
+    name: &'a WorkloadRef,
+    wake: Arc<Notify>,
+}
+
+impl Waiters {
+    /// Begins to wait for changes of `name`.
+    pub(super) fn add<'a>(&'a self, name: &'a WorkloadRef) -> Waiter<'a> {
+        let mut places = self.lock();
+        let place = places.entry(name.clone()).or_default();
+        place.waiters += 1;
+        Waiter { all: self, name, wake: place.wake.clone() }
+    }
+
+    /// Wakes whom `change` concerns.
+    pub(super) fn wake(&self, change: &CacheChange) {
+        let places = self.lock();
+        match change {
+            CacheChange::One(name) => places.get(name).into_iter().for_each(|place| place.wake.notify_waiters()),
+            CacheChange::All => places.values().for_each(|place| place.wake.notify_waiters()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkloadRef, Place>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiter<'_> {
+    /// What wakes it: a future of it that was enabled misses no change.
+    pub(super) fn wake(&self) -> &Notify {
+        &self.wake
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut places = self.all.lock();
+        let Some(place) = places.get_mut(self.name) else { return };
+        place.waiters -= 1;
+        if place.waiters == 0 {
+            places.remove(self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn name(name: &str) -> WorkloadRef {
+        WorkloadRef::deployment("demo", name)
+    }
+
+    #[test]
+    fn a_change_wakes_those_who_wait_for_its_workload_and_nobody_else() {
+        let (waiters, web, api) = (Waiters::default(), name("web"), name("api"));
+        let (for_web, for_api) = (waiters.add(&web), waiters.add(&api));
+        let (woken, not_woken) = (for_web.wake().notified(), for_api.wake().notified());
+        waiters.wake(&CacheChange::One(web.clone()));
+        assert!(woken.now_or_never().is_some());
+        assert!(not_woken.now_or_never().is_none());
+        let woken = for_api.wake().notified();
+        waiters.wake(&CacheChange::All);
+        assert!(woken.now_or_never().is_some());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_who_left() {
+        let (waiters, web) = (Waiters::default(), name("web"));
+        let (one, other) = (waiters.add(&web), waiters.add(&web));
+        drop(one);
+        assert_eq!(waiters.lock().len(), 1);
+        drop(other);
+        assert_eq!(waiters.lock().len(), 0);
+    }
+}
