@@ -102,8 +102,9 @@ proto-baseline: ## write anew what `make lint` compares the proto with, at a rel
 	gateway/proto/check.sh --update
 
 .PHONY: schema
-schema: ## generate the JSON Schema of policies from the Rust types
+schema: ## generate the JSON Schemas of policies and of audit records from the Rust types
 	$(CARGO) run --locked --quiet --bin scalegate -- policy-schema > policies/schema.json
+	$(CARGO) run --locked --quiet --bin scalegate -- audit-schema > schemas/decision.json
 
 .PHONY: image
 image: ## build the image into target/image/scalegate.tar (docker with buildx, or buildah)

@@ -53,6 +53,8 @@ impl Cluster {
             lease: stack::LEASE.into(),
             listen: any,
             admin: any,
+            audit: "stdout".into(),
+            stdout: None,
         };
         Gateway::start(&self.work, &options).await
     }

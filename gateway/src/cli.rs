@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 
+use crate::audit;
 use crate::config::{Args, ConfigErrors};
 use crate::policy::document;
 use crate::resource;
@@ -81,6 +82,8 @@ enum Command {
     Crd,
     /// Print the JSON Schema of what policies read and answer
     PolicySchema,
+    /// Print the JSON Schema of the audit records
+    AuditSchema,
 }
 
 /// Why a command failed.
@@ -144,6 +147,7 @@ impl Cli {
             Command::DevCerts(args) => Ok(dev_certs::dev_certs(&args)?),
             Command::Crd => print(&resource::crd_yaml().map_err(anyhow::Error::from)?),
             Command::PolicySchema => print(&document::schema()),
+            Command::AuditSchema => print(&audit::schema()),
         }
     }
 }

@@ -28,8 +28,10 @@
 //! - [`telemetry`]: the log, and the registry of metrics.
 //! - [`kubernetes`]: the connection to the API server.
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
+//! - [`audit`]: the record of every decision, and of what came of every allowed change.
 //! - [`pem`]: reads certificates, keys and revocation lists from files.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
+//! - [`lines`]: lines for an output, written by a thread from a bounded queue.
 //! - [`files`]: what is loaded again when its files change.
 //! - [`shutdown`]: the signal to stop, and its order.
 //! - [`backoff`]: how long to wait before the next attempt.
@@ -38,6 +40,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod audit;
 pub mod backoff;
 pub mod cli;
 pub mod config;
@@ -48,6 +51,7 @@ pub mod identity;
 pub mod kubernetes;
 #[cfg(test)]
 mod layers;
+pub mod lines;
 pub mod listener;
 pub mod pem;
 pub mod policy;

@@ -7,7 +7,6 @@
 
 mod action;
 mod budget;
-mod decision_log;
 pub mod document;
 mod engine;
 mod evaluator;
@@ -16,6 +15,7 @@ mod list;
 mod live;
 mod metrics;
 mod permit;
+mod records;
 pub mod rego;
 mod reload;
 mod set;
@@ -28,7 +28,7 @@ mod trial;
 mod turns;
 mod verdict;
 
-pub use action::{Decidable, Get, Release, Set};
+pub use action::{Decidable, DryRun, Effect, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
 pub use list::{ListQuery, Listing};
@@ -41,12 +41,13 @@ pub use set::{DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, R
 pub use trial::{ModuleTrial, Trial, TrialError, try_out};
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use thiserror::Error;
 use tokio::time::Instant;
 
-use self::evaluator::Evaluator;
+use self::evaluator::{Allowed, Evaluator};
+use crate::audit::{Audit, Origin};
 use crate::identity::ClientIdentity;
 use crate::replicas::{Observation, Replicas};
 
@@ -59,6 +60,15 @@ pub enum StartError {
     /// Loading them panicked.
     #[error("loading the policies failed")]
     Loading(#[source] tokio::task::JoinError),
+}
+
+/// Who sent a request, and from where.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The client that the connection's certificate names.
+    pub client: Arc<ClientIdentity>,
+    /// Where the request came from.
+    pub origin: Origin,
 }
 
 /// Decides, by the policies that serve and the state of the cluster. Clones share both.
@@ -76,45 +86,53 @@ impl Policy {
         directory: PathBuf,
         replicas: Replicas,
         metrics: PolicyMetrics,
+        audit: Audit,
     ) -> Result<(Self, Monitor, PolicyReloader), StartError> {
         let loading = metrics.clone();
         let load = move || PolicyReloader::start(engine, &directory, loading);
         let (reloader, live) = tokio::task::spawn_blocking(load).await.map_err(StartError::Loading)??;
         let monitor = Monitor::new(live.clone());
-        Ok((Self { evaluator: Evaluator::new(live, metrics), replicas }, monitor, reloader))
+        Ok((Self { evaluator: Evaluator::new(live, metrics, audit), replicas }, monitor, reloader))
     }
 
-    /// Decides whether `client` may do `action` now, and logs the decision.
+    /// Decides whether `caller` may do `action` now, and records the decision. Of a change, the record is with the
+    /// operating system before this returns.
     ///
     /// # Errors
     ///
     /// [`Denied::Refused`] where the rules say no or no module covers it, [`Denied::Unavailable`] where a module could
-    /// not be asked.
-    pub async fn decide<A: Decidable>(&self, client: &Arc<ClientIdentity>, action: A) -> Result<Permit<A>, Denied> {
+    /// not be asked, [`Denied::Unrecorded`] where the record of an allowed change cannot be written.
+    pub async fn decide<A: Decidable>(&self, caller: &Caller, action: A) -> Result<Permit<A>, Denied> {
         let observation = self.replicas.observe(action.target());
-        let document = input::document(client.client(), &action, &observation);
-        let (decision, tags) = self.evaluator.decide(document).await?;
-        Ok(Permit { action, client: client.clone(), observation, decision, tags })
+        let document = input::document(caller.client.client(), &action, &observation);
+        let Allowed { decision, tags, pending } = self.evaluator.decide(caller.origin, document, A::EFFECT).await?;
+        let client = caller.client.clone();
+        Ok(Permit { action, client, observation, decision, tags, pending: Mutex::new(pending) })
     }
 
-    /// What of `query` the `client` may get. What it may not is left out.
+    /// What of `query` the `caller` may get. What it may not is left out.
     ///
     /// # Errors
     ///
-    /// [`Denied::Unavailable`] where a module could not be asked about an item: a list that silently lacks it would lie.
-    pub async fn list(&self, client: &Arc<ClientIdentity>, query: &ListQuery) -> Result<Listing, Denied> {
+    /// [`Denied::Busy`] where its turn did not come. Items without a verdict are counted in the answer.
+    pub async fn list(&self, caller: &Caller, query: &ListQuery) -> Result<Listing, Denied> {
         let page = |after: Option<&_>, limit| {
             self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)
         };
-        let picked = self.evaluator.pick(client.client(), query, page).await?;
+        let picked = self.evaluator.pick(caller.origin, caller.client.client(), query, page).await?;
         let permit = |(observation, tags): (Observation, _)| Permit {
             action: Get { target: observation.name.clone() },
-            client: client.clone(),
+            client: caller.client.clone(),
             observation,
             decision: picked.decision,
             tags,
+            pending: Mutex::default(),
         };
-        Ok(Listing { items: picked.items.into_iter().map(permit).collect(), next: picked.next })
+        Ok(Listing {
+            items: picked.items.into_iter().map(permit).collect(),
+            undecided: picked.undecided,
+            next: picked.next,
+        })
     }
 
     /// Waits until the state of a permit's Deployment is `enough`; false if it is not by `deadline`.
@@ -127,13 +145,13 @@ impl Policy {
         self.replicas.wait_until(&permit.observation.name, deadline, enough).await.is_ok()
     }
 
-    /// Which policies serve, and why newer ones do not, if `client` may know.
+    /// Which policies serve, and why newer ones do not, if `caller` may know.
     ///
     /// # Errors
     ///
     /// As [`Policy::decide`].
-    pub async fn describe(&self, client: &Arc<ClientIdentity>) -> Result<PolicyStatus, Denied> {
-        self.evaluator.decide(input::describing(client.client())).await?;
+    pub async fn describe(&self, caller: &Caller) -> Result<PolicyStatus, Denied> {
+        self.evaluator.decide(caller.origin, input::describing(caller.client.client()), Effect::Read).await?;
         Ok(self.evaluator.live().status())
     }
 }

@@ -13,9 +13,10 @@ pub use error::WriteError;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, Preconditions};
 
+use crate::audit::Outcome;
 use crate::kubernetes::call;
 use crate::policy::{Permit, Release, Set};
-use crate::replicas::Observation;
+use crate::replicas::{Observation, Version};
 use crate::resource::ReplicaTarget;
 
 use self::in_flight::InFlight;
@@ -52,7 +53,8 @@ impl Targets {
             decision_id: permit.decision().to_string(),
         };
         let (targets, seen) = (self.clone(), permit.observation().clone());
-        self.in_flight.run("stored", async move { targets.write(&seen, order).await }).await
+        let stored = |target: &ReplicaTarget| ended("stored", Version::of(target));
+        self.in_flight.run(permit.take_pending(), stored, async move { targets.write(&seen, order).await }).await
     }
 
     /// Stops managing the Deployment: deletes the target that the decision saw. The Deployment's count stays. Where
@@ -64,7 +66,8 @@ impl Targets {
     pub async fn release(&self, permit: &Permit<Release>) -> Result<(), WriteError> {
         let (targets, seen) = (self.clone(), permit.observation().clone());
         let done = if seen.target.is_some() { "released" } else { "nothing_to_do" };
-        self.in_flight.run(done, async move { targets.delete(&seen).await }).await
+        let done = move |(): &()| ended(done, None);
+        self.in_flight.run(permit.take_pending(), done, async move { targets.delete(&seen).await }).await
     }
 
     /// Waits until every write that was begun has ended, for a process that is about to end.
@@ -108,6 +111,10 @@ impl Targets {
     fn in_namespace_of(&self, seen: &Observation) -> Api<ReplicaTarget> {
         Api::namespaced(self.client.clone(), &seen.name.namespace)
     }
+}
+
+fn ended(outcome: &'static str, version: Option<Version>) -> Outcome {
+    Outcome::Ended { outcome, version: version.map(|version| version.to_string()), error: None }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Logs and metrics.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
@@ -11,6 +12,10 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry as Spans, fmt};
 
 use crate::config;
+use crate::lines::{LineSettings, LineWriter, Lines, Output};
+
+/// The bytes of log lines that may wait to be written.
+const QUEUE_BYTES: usize = 4 << 20;
 
 /// Why nothing can be logged.
 #[derive(Debug, Error)]
@@ -18,6 +23,9 @@ pub enum LogError {
     /// The filter is none.
     #[error("log.filter: {0}")]
     Filter(#[from] ParseError),
+    /// The thread that writes does not start.
+    #[error("the log's thread cannot be started")]
+    Thread(#[from] io::Error),
     /// Logging was set up before.
     #[error("logging is set up already: {0}")]
     Again(#[from] TryInitError),
@@ -26,14 +34,46 @@ pub enum LogError {
 /// Logs to standard output from now on, one line an event.
 ///
 /// A line holds the fields of the span that it was logged in, so that each line of a request tells its id.
-pub fn init_logging(settings: &config::Log) -> Result<(), LogError> {
+/// A line that there is no room for is left out and counted: an output that nobody reads stops nobody's work.
+pub fn init_logging(settings: &config::Log, registry: &mut Registry) -> Result<LineWriter, LogError> {
     let filter = EnvFilter::try_new(&settings.filter)?;
+    let left_out = Counter::default();
+    let help = "Log lines that were left out, because nobody reads the output or writing to it failed";
+    registry.register("log_lines_left_out", help, left_out.clone());
+    let (lines, writer) = Lines::start(LineSettings {
+        name: "log",
+        output: Output::Stdout,
+        capacity_bytes: QUEUE_BYTES,
+        lost: left_out.clone(),
+        report: |_| {},
+    })?;
+    let sink = move || Sink { lines: lines.clone(), left_out: left_out.clone() };
     let layer: Box<dyn Layer<Spans> + Send + Sync> = match settings.format {
-        config::LogFormat::Json => Box::new(json(std::io::stdout)),
-        config::LogFormat::Human => Box::new(fmt::layer().with_ansi(std::io::stdout().is_terminal())),
+        config::LogFormat::Json => Box::new(json(sink)),
+        config::LogFormat::Human => Box::new(fmt::layer().with_ansi(io::stdout().is_terminal()).with_writer(sink)),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
-    Ok(())
+    Ok(writer)
+}
+
+/// Takes one line.
+struct Sink {
+    lines: Lines,
+    left_out: Counter,
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if self.lines.push(text.to_vec()).is_err() {
+            self.left_out.inc();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn json<W>(writer: W) -> impl Layer<Spans> + Send + Sync

@@ -37,6 +37,10 @@ pub struct GatewayOptions {
     pub listen: SocketAddr,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
+    /// `audit.output`: a file, or `stdout`.
+    pub audit: PathBuf,
+    /// A pipe in the place of the log file. The addresses must be given then, since nobody reads them in the log.
+    pub stdout: Option<PathBuf>,
 }
 
 /// A gateway process. Dropping it ends it.
@@ -70,8 +74,11 @@ impl Gateway {
         let log = directory.join(format!("{}.log", options.name));
         // Else the addresses of an earlier gateway of this name would be read there.
         let _ = std::fs::remove_file(&log);
-        let process = Process::spawn(&options.name, &program, &arguments, &[], &directory).await?;
-        let (address, admin) = serving(&process, &log).await?;
+        let process = spawn(options, &program, &arguments, &directory).await?;
+        let (address, admin) = match options.stdout {
+            None => serving(&process, &log).await?,
+            Some(_) => (options.listen, options.admin),
+        };
         Ok(Self { process, certs: options.certs.clone(), log, address, admin })
     }
 
@@ -98,12 +105,17 @@ impl Gateway {
         read_log(&self.log)
     }
 
+    /// Its audit records so far, which share the file of its log.
+    pub fn records(&self) -> Vec<Value> {
+        read_records(&self.log)
+    }
+
     /// The file of its log.
     pub fn log_path(&self) -> &Path {
         &self.log
     }
 
-    /// The id of its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -155,13 +167,36 @@ impl GatewayOptions {
             "policies": { "directory": self.policies, "reloadInterval": "200ms" },
             "kubernetes": { "kubeconfig": self.kubeconfig, "namespaces": self.namespaces },
             "lease": { "namespace": self.namespace, "name": self.lease, "identity": self.name },
+            "audit": { "output": self.audit },
             "log": { "format": "json" },
         })
     }
 }
 
+async fn spawn(options: &GatewayOptions, program: &Path, arguments: &[String], logs: &Path) -> Result<Process> {
+    let Some(pipe) = &options.stdout else {
+        return Process::spawn(&options.name, program, arguments, &[], logs).await;
+    };
+    let shell = ["-c".to_owned(), "exec \"$0\" \"$@\" >\"$PIPE\"".to_owned(), program.display().to_string()];
+    let pipe = pipe.display().to_string();
+    Process::spawn(&options.name, Path::new("/bin/sh"), &[&shell, arguments].concat(), &[("PIPE", &pipe)], logs).await
+}
+
 /// The lines of a gateway's log.
 pub fn read_log(path: &Path) -> Vec<Value> {
+    let mut lines = read_lines(path);
+    lines.retain(|line| line["schema"].is_null());
+    lines
+}
+
+/// The audit records in a gateway's log, or in a file of their own.
+pub fn read_records(path: &Path) -> Vec<Value> {
+    let mut lines = read_lines(path);
+    lines.retain(|line| !line["schema"].is_null());
+    lines
+}
+
+fn read_lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

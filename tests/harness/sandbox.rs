@@ -61,6 +61,8 @@ impl Sandbox {
             lease: stack::LEASE.into(),
             listen: free_or_any(listen),
             admin: free_or_any(admin),
+            audit: "stdout".into(),
+            stdout: None,
         };
         let gateway = Gateway::start(work, &options).await?;
         Ok(Self { gateway, control_plane, certs, policies })

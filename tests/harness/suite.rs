@@ -113,6 +113,8 @@ impl Suite {
             lease: stack::LEASE.to_owned(),
             listen: any,
             admin: any,
+            audit: "stdout".into(),
+            stdout: None,
         }
     }
 }
@@ -171,9 +173,19 @@ impl Shared {
         fixtures::namespace(&self.kube().await?, prefix).await
     }
 
+    /// The file of the gateway's log and of its audit records.
+    pub fn gateway_log_path(&self) -> &Path {
+        &self.gateway.log
+    }
+
     /// The gateway's log so far.
     pub fn gateway_log(&self) -> Vec<Value> {
         crate::gateway::read_log(&self.gateway.log)
+    }
+
+    /// Waits for the audit record of `kind` about the decision `id`.
+    pub async fn record(&self, kind: &str, id: &str) -> Result<Value> {
+        record(&self.gateway.log, kind, id).await
     }
 
     /// Waits until the gateway shows a Deployment.
@@ -239,6 +251,15 @@ impl Exclusive {
 /// The path of a Deployment's replicas.
 pub fn replicas(namespace: &str, name: &str) -> String {
     format!("/v1/namespaces/{namespace}/deployments/{name}/replicas")
+}
+
+/// Waits until `file` has the audit record of `kind` about the decision `id`.
+pub async fn record(file: &Path, kind: &str, id: &str) -> Result<Value> {
+    eventually("the audit record", async || {
+        let all = crate::gateway::read_records(file);
+        Ok(all.into_iter().find(|record| record["kind"] == kind && record["decisionId"] == id))
+    })
+    .await
 }
 
 /// Waits until a gateway shows a Deployment.

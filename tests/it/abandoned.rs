@@ -8,7 +8,7 @@ use scalegate::proto::v1::{SetReplicasRequest, Workload};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::controlplane::Paused;
 use scalegate_tests::fixtures::deployment;
-use scalegate_tests::gateway::{Gateway, read_log};
+use scalegate_tests::gateway::{Gateway, read_log, read_records};
 use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
@@ -51,14 +51,13 @@ async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_sho
     assert_eq!(late.map_err(|status| status.code()).err(), Some(Code::DeadlineExceeded));
     drop(paused);
 
-    let is_end = |line: &Value| line["message"] == "write ended" && line["outcome"] == "stored";
+    let is_end = |record: &Value| record["kind"] == "outcome" && record["outcome"] == "stored";
     let both = poll::eventually("both writes to end", async || {
-        let ends: Vec<Value> = gateway.log().into_iter().filter(is_end).collect();
+        let ends: Vec<Value> = gateway.records().into_iter().filter(is_end).collect();
         Ok((ends.len() == 2).then_some(ends))
     })
     .await?;
-    let request_of = |line: &Value| line["span"]["request_id"].clone();
-    assert!(both.iter().any(|line| request_of(line) == request_of(&first)), "{both:?}");
+    assert!(both.iter().any(|record| record["requestId"] == first["span"]["request_id"]), "{both:?}");
     let targets: Api<ReplicaTarget> = Api::namespaced(kube, &namespace);
     for (name, replicas) in [("left", 4), ("late", 5)] {
         assert_eq!(targets.get(name).await?.spec.replicas, replicas, "{name}");
@@ -68,7 +67,11 @@ async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_sho
     suite::wait_ready(&operator, &namespace, "left", 4).await?;
     for outcome in ["released", "nothing_to_do"] {
         assert_eq!(operator.delete(&suite::replicas(&namespace, "left")).await?.status, 200);
-        logged(&gateway, outcome, |line| line["message"] == "write ended" && line["outcome"] == outcome).await?;
+        poll::eventually(outcome, async || {
+            let is_it = |record: &Value| record["kind"] == "outcome" && record["outcome"] == outcome;
+            Ok(gateway.records().iter().any(is_it).then_some(()))
+        })
+        .await?;
     }
 
     // And one that is under way when the gateway is told to stop.
@@ -91,7 +94,7 @@ async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_sho
     drop(paused);
     ended.await??;
     assert_eq!(targets.get("last").await?.spec.replicas, 6);
-    let ends = read_log(&log).iter().filter(|line| is_end(line)).count();
+    let ends = read_records(&log).iter().filter(|record| is_end(record)).count();
     assert_eq!(ends, 3);
     Ok(())
 }

@@ -41,6 +41,9 @@ async fn bodies_that_are_wrong_are_400_and_nothing_is_written() -> Result<()> {
     }
     let form = operator.request(Method::PUT, &path, &[], br#"{"replicas":4}"#.to_vec()).await?;
     assert_eq!((form.status, form.code().as_str()), (415, "unsupported_media_type"));
+    let encoded = [JSON[0], ("content-encoding", "gzip")];
+    let encoded = operator.request(Method::PUT, &path, &encoded, br#"{"replicas":4}"#.to_vec()).await?;
+    assert_eq!((encoded.status, encoded.code().as_str()), (415, "unsupported_media_type"));
 
     let targets: Api<ReplicaTarget> = Api::namespaced(kube.clone(), &namespace);
     assert_eq!(targets.list(&ListParams::default()).await?.items.len(), 0);

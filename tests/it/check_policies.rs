@@ -1,11 +1,12 @@
 //! `scalegate check-policies`: what authors of policies see before a gateway does.
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 use scalegate_tests::fixtures::deployment;
+use scalegate_tests::gateway::read_records;
 use scalegate_tests::paths::{binary, repository};
+use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 
@@ -79,22 +80,30 @@ async fn a_logged_decision_can_be_made_again() -> Result<()> {
     suite.wait_seen(&namespace, "web").await?;
     let operator = suite.client("operator")?;
     let refused = operator.put(&suite::replicas(&namespace, "web"), &json!({"replicas": 9})).await?.json();
-    let line = suite.gateway_log().into_iter().find(|line| line["decision_id"] == refused["decisionId"]);
-    let line = line.context("the decision in the log")?;
-
-    let directory = tempfile::tempdir()?;
-    let file = directory.path().join("input.json");
-    std::fs::write(&file, text(&line, "input"))?;
-    let output = again(&file, text(&line, "instant"))?;
+    let id = refused["decisionId"].as_str().context("a decision")?;
+    suite.record("decision", id).await?;
+    let records = suite.gateway_log_path().display().to_string();
+    let again = |id: &str| check("normal", &["--decision", id, "--records", &records]);
+    let output = again(id)?;
     let said: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!((output.status.code(), &said["reasons"]), (Some(3), &refused["reasons"]));
+
+    // The input of an allowed read is in a record of its own.
+    for _ in 0..2 {
+        let read = operator.get(&suite::replicas(&namespace, "web")).await?;
+        let request = read.header("x-request-id");
+        let record = poll::eventually("the record", async || {
+            Ok(read_records(suite.gateway_log_path()).into_iter().find(|record| record["requestId"] == request))
+        })
+        .await?;
+        assert!(record["inputSha256"].is_string(), "{record}");
+        let output = again(record["decisionId"].as_str().context("a decision")?)?;
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    let unknown = again("01a217c3-969b-7292-bc39-95649164695f")?;
+    let complaint = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(complaint.contains("no record of decision 01a217c3-969b-7292-bc39-95649164695f"), "{complaint}");
     Ok(())
-}
-
-fn text<'a>(line: &'a Value, field: &str) -> &'a str {
-    line[field].as_str().unwrap_or_default()
-}
-
-fn again(input: &Path, instant: &str) -> Result<Output> {
-    check("normal", &["--input", &input.display().to_string(), "--at", instant])
 }

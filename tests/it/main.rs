@@ -6,6 +6,7 @@ mod abandoned;
 mod admission;
 mod api_reads;
 mod api_writes;
+mod audit;
 mod bad_input;
 mod certificates;
 mod check_policies;

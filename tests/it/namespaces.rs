@@ -76,10 +76,12 @@ async fn a_gateway_with_roles_in_two_namespaces_serves_these_and_knows_no_other(
     assert_eq!(targets.items.len(), 0);
     assert_eq!(viewer.get("/healthz").await?.status, 200);
 
-    let inputs = gateway.log().into_iter().filter_map(|line| line["input"].as_str().map(str::to_owned));
-    let inputs = inputs.map(|input| serde_json::from_str(&input)).collect::<Result<Vec<Value>, _>>()?;
-    let about = inputs.iter().find(|input| input["target"]["namespace"] == first.as_str());
-    assert_eq!(about.expect("a decision")["target"].get("namespaceLabels"), Some(&Value::Null));
+    let about = eventually("the record of a decision", async || {
+        let inputs = gateway.records().into_iter().map(|record| record["input"]["target"].clone());
+        Ok(inputs.into_iter().find(|target| target["namespace"] == first.as_str()))
+    })
+    .await?;
+    assert_eq!(about.get("namespaceLabels"), Some(&Value::Null));
     gateway.terminate().await
 }
 

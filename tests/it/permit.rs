@@ -20,7 +20,9 @@ fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
     }
     let handlers = handlers.len();
     let (without, removed) = without_policy_calls(&source)?;
-    assert_eq!(removed, handlers, "each handler asks the policies once");
+    let dry_runs = source.matches("DryRun(change.action)").count();
+    assert_eq!(removed, handlers + dry_runs, "each handler asks the policies once, and once for its dry run");
+    assert_eq!(dry_runs, 2);
 
     let errors = check("no-policy-call", &[(OPERATIONS, without)])?;
     for value in ["permit", "listing"] {
@@ -45,6 +47,11 @@ fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
             "converted-permit",
             "fn convert(permit: Permit<Get>) -> Permit<Set> { permit }",
             "expected `Permit<Set>`, found `Permit<Get>`",
+        ),
+        (
+            "dry-run",
+            "async fn write(targets: &Targets, permit: Permit<DryRun<Set>>) { let _ = targets.set(&permit).await; }",
+            "expected `&Permit<Set>`, found `&Permit<DryRun<Set>>`",
         ),
         (
             "cache",

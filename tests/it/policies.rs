@@ -10,7 +10,7 @@ use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::poll;
 use scalegate_tests::suite::{self, copy_policies};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::modules::{VERDICT, compiled, entry, handmade, sha256, write_set};
 
@@ -107,7 +107,11 @@ async fn a_set_that_is_not_fit_never_replaces_the_one_that_serves() -> Result<()
         poll::eventually(text, async || Ok((reloads(&gateway, "failure").await? > before).then_some(()))).await?;
         assert_eq!(viewer.get(&suite::replicas(&namespace, "web")).await?.status, 404, "{text}");
     }
-    assert!(gateway.log().iter().any(|line| line["level"] == "WARN" && line.to_string().contains("sha256")));
+    poll::eventually("a warning", async || {
+        let is_it = |line: &Value| line["level"] == "WARN" && line.to_string().contains("sha256");
+        Ok(gateway.log().iter().any(is_it).then_some(()))
+    })
+    .await?;
     gateway.terminate().await
 }
 

@@ -247,9 +247,10 @@ def a_query_finds_a_line_of_the_job_and_one_of_nomad(machine):
 
 def the_decisions_say_who_scaled_what_allowed_and_refused(machine):
     for outcome in ("allowed", "refused"):
-        query = f"scalegate.action:set AND scalegate.outcome:{outcome} AND scalegate.client_id:* AND scalegate.asked.request.replicas:*"
+        query = f"scalegate.action:set AND scalegate.outcome:{outcome} AND scalegate.clientId:* AND scalegate.input.request.replicas:*"
         until(query, lambda: machine.count(query))
-    until("a reason", lambda: machine.count("scalegate.allow:false AND scalegate.reasons:*"))
+    until("a change that was stored", lambda: machine.count("scalegate.kind:outcome AND scalegate.outcome:stored"))
+    until("a reason", lambda: machine.count("scalegate.outcome:refused AND scalegate.reasons:*"))
 
 
 def nothing_listens_off_loopback_but_kibana_on_the_private_network(machine):

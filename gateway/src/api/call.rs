@@ -6,6 +6,11 @@ use http::{HeaderName, StatusCode};
 use tracing::Span;
 use uuid::Uuid;
 
+use crate::audit::Origin;
+use crate::identity::IdentityError;
+use crate::listener::Peer;
+use crate::policy::Caller;
+
 use super::error::Error;
 use super::metrics::ApiMetrics;
 
@@ -31,6 +36,12 @@ impl Call {
             path = excerpt(path),
         );
         Self { id, span, started: Instant::now() }
+    }
+
+    /// Who sent it, and from where.
+    pub(super) fn caller(&self, peer: &Peer) -> Result<Caller, IdentityError> {
+        let client = peer.identity.clone()?;
+        Ok(Caller { client, origin: Origin { request_id: self.id, peer: peer.address } })
     }
 
     /// Counts the answer under `route`, and logs an error with its internal message.

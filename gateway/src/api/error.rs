@@ -96,6 +96,12 @@ pub enum Error {
         /// The decision's name.
         decision: DecisionId,
     },
+    /// The policies allow a change whose decision cannot be recorded.
+    #[error("the record of decision {decision} cannot be written")]
+    AuditUnavailable {
+        /// The decision's name.
+        decision: DecisionId,
+    },
     /// There is no such Deployment.
     #[error("no {target}")]
     NotFound {
@@ -168,9 +174,10 @@ impl Error {
     /// The decision behind the error, if it came to one.
     pub fn decision(&self) -> Option<DecisionId> {
         match self {
-            Self::Refused { decision, .. } | Self::PolicyUnavailable { decision, .. } | Self::Busy { decision } => {
-                Some(*decision)
-            }
+            Self::Refused { decision, .. }
+            | Self::PolicyUnavailable { decision, .. }
+            | Self::AuditUnavailable { decision }
+            | Self::Busy { decision } => Some(*decision),
             _ => None,
         }
     }
@@ -181,7 +188,10 @@ impl Error {
             Self::VersionNotReached | Self::Conflict { .. } | Self::PolicyUnavailable { .. } | Self::Busy { .. } => {
                 Some(1)
             }
-            Self::Stale { .. } | Self::KubernetesUnavailable { .. } | Self::DeadlineExceeded { .. } => Some(5),
+            Self::Stale { .. }
+            | Self::AuditUnavailable { .. }
+            | Self::KubernetesUnavailable { .. }
+            | Self::DeadlineExceeded { .. } => Some(5),
             _ => None,
         }
     }
@@ -192,6 +202,7 @@ impl From<Denied> for Error {
         match denied {
             Denied::Refused { decision, reasons } => Self::Refused { decision, reasons },
             Denied::Busy { decision } => Self::Busy { decision },
+            Denied::Unrecorded { decision } => Self::AuditUnavailable { decision },
             Denied::Unavailable { decision, cause } => Self::PolicyUnavailable { decision, cause },
         }
     }

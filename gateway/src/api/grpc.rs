@@ -26,8 +26,8 @@ use tonic_reflection::server::Builder;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::identity::ClientIdentity;
 use crate::listener::{Peer, ResponseBody};
+use crate::policy::Caller;
 use crate::proto;
 use crate::proto::v1::replica_service_server::ReplicaServiceServer;
 use crate::replicas::Monitor;
@@ -82,8 +82,8 @@ impl hyper::body::Body for Until {
 
 /// What a service must know of a request beside its message.
 #[derive(Clone)]
-struct Caller {
-    identity: Arc<ClientIdentity>,
+struct Asked {
+    caller: Caller,
     call: Call,
     /// What went wrong, for the log and the metrics.
     failure: Arc<Mutex<Option<Error>>>,
@@ -152,12 +152,12 @@ impl GrpcApi {
         call: &Call,
         failure: &Arc<Mutex<Option<Error>>>,
     ) -> Result<Response<Body>, Error> {
-        let identity = peer.identity.clone()?;
-        let asked = timeout::of(request.headers())?;
-        let limit = asked.map_or(self.limits.request_timeout, |asked| asked.min(self.limits.request_timeout));
+        let caller = call.caller(peer)?;
+        let wanted = timeout::of(request.headers())?;
+        let limit = wanted.map_or(self.limits.request_timeout, |wanted| wanted.min(self.limits.request_timeout));
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         let (name, serve) = self.services.iter().find(|(service, _)| *service == name).ok_or(Error::NoSuchRoute)?;
-        let caller = Caller { identity, call: call.clone(), failure: failure.clone() };
+        let asked = Asked { caller, call: call.clone(), failure: failure.clone() };
         let deadline = Instant::now() + limit;
         if *name != ReplicaServiceServer::<ReplicaDoor>::NAME {
             // A stream begins within this time; how long it goes on is its own affair.
@@ -165,7 +165,7 @@ impl GrpcApi {
             return answered.map_err(|_| Error::DeadlineExceeded { limit });
         }
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(caller);
+        head.extensions.insert(asked);
         let message = timeout_at(deadline, message::only(body, self.limits.max_body_bytes)).await;
         let message = message.map_err(|_| Error::Timeout { limit })??;
         if Instant::now() >= deadline {

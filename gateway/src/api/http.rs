@@ -15,8 +15,9 @@ use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::identity::IdentityError;
 use crate::listener::{Peer, ResponseBody};
-use crate::policy::{Release, Set};
+use crate::policy::{Caller, Release, Set};
 use crate::replicas::Monitor;
 
 use self::body::RequestBody;
@@ -63,7 +64,7 @@ impl HttpApi {
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(&head, body);
         let limit = self.limits.request_timeout;
-        let work = self.dispatch(peer, route, &head, &mut body);
+        let work = self.dispatch(call.caller(peer), route, &head, &mut body);
         let result = match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
             Ok(result) => result,
             Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),
@@ -84,7 +85,7 @@ impl HttpApi {
 
     async fn dispatch<B>(
         &self,
-        peer: &Peer,
+        caller: Result<Caller, IdentityError>,
         route: Option<Route>,
         head: &Parts,
         body: &mut RequestBody<B>,
@@ -93,7 +94,7 @@ impl HttpApi {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let client = peer.identity.as_ref().map_err(Clone::clone)?;
+        let caller = caller?;
         request::host(head.version, &head.headers)?;
         grpc::refuse_unserved(head)?;
         let route = route.ok_or(Error::NoSuchRoute)?;
@@ -101,7 +102,7 @@ impl HttpApi {
         if matches!(head.method, Method::GET | Method::HEAD) {
             body.none().await?;
             return match read(route, query)? {
-                Read::Operation(operation) => render(self.operations.perform(client, operation).await?),
+                Read::Operation(operation) => render(self.operations.perform(&caller, operation).await?),
                 Read::Health => {
                     let (healthy, view) = self.health.view();
                     json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &view)
@@ -109,7 +110,7 @@ impl HttpApi {
             };
         }
         let change = self.change(route, head, query, body).await?;
-        render(self.operations.perform(client, change).await?)
+        render(self.operations.perform(&caller, change).await?)
     }
 
     /// What a request that changes something asks for.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::identity::ClientIdentity;
-use crate::policy::{Get, ListQuery, Permit, Policy, Release, Set};
+use crate::policy::{Caller, DryRun, Get, ListQuery, Permit, Policy, Release, Set};
 use crate::replicas::{Observation, Version};
 use crate::targets::{Targets, WriteError};
 use crate::workload::WorkloadRef;
@@ -40,25 +39,20 @@ impl Operations {
     }
 
     /// Does what `client` asks for, if the policies permit it.
-    pub(super) async fn perform(&self, client: &Arc<ClientIdentity>, operation: Operation) -> Result<Answer, Error> {
+    pub(super) async fn perform(&self, caller: &Caller, operation: Operation) -> Result<Answer, Error> {
         match operation {
-            Operation::Get { workload, at_least } => self.get(client, workload, at_least.as_ref()).await,
-            Operation::List(request) => self.list(client, request).await,
-            Operation::Set(change) => self.set(client, change).await,
-            Operation::Release(change) => self.release(client, change).await,
-            Operation::ListPolicies => Ok(Answer::Policies(self.policy.describe(client).await?)),
+            Operation::Get { workload, at_least } => self.get(caller, workload, at_least.as_ref()).await,
+            Operation::List(request) => self.list(caller, request).await,
+            Operation::Set(change) => self.set(caller, change).await,
+            Operation::Release(change) => self.release(caller, change).await,
+            Operation::ListPolicies => Ok(Answer::Policies(self.policy.describe(caller).await?)),
         }
     }
 
-    async fn get(
-        &self,
-        client: &Arc<ClientIdentity>,
-        target: WorkloadRef,
-        at_least: Option<&Version>,
-    ) -> Result<Answer, Error> {
+    async fn get(&self, caller: &Caller, target: WorkloadRef, at_least: Option<&Version>) -> Result<Answer, Error> {
         let deadline = Instant::now() + CATCH_UP;
         loop {
-            let permit = self.policy.decide(client, Get { target: target.clone() }).await?;
+            let permit = self.policy.decide(caller, Get { target: target.clone() }).await?;
             let missing = at_least.map_or(Reached::Yes, |version| reached(permit.observation(), version));
             match (missing, at_least) {
                 (Reached::Yes, _) | (_, None) => return shown(ReplicasView::of(&permit), target),
@@ -74,32 +68,33 @@ impl Operations {
         }
     }
 
-    async fn list(&self, client: &Arc<ClientIdentity>, request: ListRequest) -> Result<Answer, Error> {
+    async fn list(&self, caller: &Caller, request: ListRequest) -> Result<Answer, Error> {
         let ListRequest { kind, namespace, selector, limit, cursor } = request;
-        let open =
-            |cursor: &str| self.cursors.open(client, kind, namespace.as_deref(), cursor).ok_or(Error::InvalidCursor);
+        let open = |cursor: &str| {
+            self.cursors.open(&caller.client, kind, namespace.as_deref(), cursor).ok_or(Error::InvalidCursor)
+        };
         let after = cursor.as_deref().map(open).transpose()?;
         let query = ListQuery { kind, namespace, selector, limit, after };
-        let listing = self.policy.list(client, &query).await?;
-        let seal = |next: &WorkloadRef| self.cursors.seal(client, query.namespace.as_deref(), next);
+        let listing = self.policy.list(caller, &query).await?;
+        let seal = |next: &WorkloadRef| self.cursors.seal(&caller.client, query.namespace.as_deref(), next);
         let next = listing.next.as_ref().map(seal).transpose();
         let next = next.map_err(|_| Error::Internal { cause: "a cursor could not be sealed".into() })?;
         Ok(Answer::List(ListView::of(&listing, next)))
     }
 
-    async fn set(&self, client: &Arc<ClientIdentity>, change: WriteRequest<Set>) -> Result<Answer, Error> {
+    async fn set(&self, caller: &Caller, change: WriteRequest<Set>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
+        if change.dry_run {
+            let permit = self.policy.decide(caller, DryRun(change.action)).await?;
+            check(&permit, &target, &change.precondition)?;
+            not_autoscaled(&permit, &target)?;
+            return shown(ReplicasView::would(&permit), target);
+        }
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
-            let permit = self.policy.decide(client, change.action.clone()).await?;
+            let permit = self.policy.decide(caller, change.action.clone()).await?;
             check(&permit, &target, &change.precondition)?;
-            if let Some(autoscaler) = permit.observation().autoscalers.first() {
-                let owner = format!("{} {}", autoscaler.kind, autoscaler.name);
-                return Err(Error::OwnedByAutoscaler { target, owner });
-            }
-            if change.dry_run {
-                return shown(ReplicasView::would(&permit), target);
-            }
+            not_autoscaled(&permit, &target)?;
             match self.targets.set(&permit).await {
                 Ok(stored) => return accepted(ReplicasView::after(&permit, Some(&stored)), target),
                 Err(error) => self.moved_on(&permit, error).await?,
@@ -108,15 +103,17 @@ impl Operations {
         Err(Error::Conflict { target })
     }
 
-    async fn release(&self, client: &Arc<ClientIdentity>, change: WriteRequest<Release>) -> Result<Answer, Error> {
+    async fn release(&self, caller: &Caller, change: WriteRequest<Release>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
+        if change.dry_run {
+            let permit = self.policy.decide(caller, DryRun(change.action)).await?;
+            check(&permit, &target, &change.precondition)?;
+            return shown(ReplicasView::would(&permit), target);
+        }
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
-            let permit = self.policy.decide(client, change.action.clone()).await?;
+            let permit = self.policy.decide(caller, change.action.clone()).await?;
             check(&permit, &target, &change.precondition)?;
-            if change.dry_run {
-                return shown(ReplicasView::would(&permit), target);
-            }
             match self.targets.release(&permit).await {
                 Ok(()) => return shown(ReplicasView::after(&permit, None), target),
                 Err(error) => self.moved_on(&permit, error).await?,
@@ -162,6 +159,17 @@ fn check<A>(permit: &Permit<A>, target: &WorkloadRef, precondition: &Preconditio
         return Err(Error::Stale { age: observation.age });
     }
     Ok(())
+}
+
+/// An autoscaler that drives a workload would undo the set.
+fn not_autoscaled<A>(permit: &Permit<A>, target: &WorkloadRef) -> Result<(), Error> {
+    match permit.observation().autoscalers.first() {
+        None => Ok(()),
+        Some(autoscaler) => {
+            let owner = format!("{} {}", autoscaler.kind, autoscaler.name);
+            Err(Error::OwnedByAutoscaler { target: target.clone(), owner })
+        }
+    }
 }
 
 /// Whether a cache has reached a version.

@@ -78,6 +78,8 @@ pub(super) struct Progress {
 #[derive(Debug, Serialize)]
 pub(super) struct ListView {
     pub(super) items: Vec<ReplicasView>,
+    /// How many the policies gave no verdict on, so that they are not among the items.
+    pub(super) undecided: usize,
     /// What `continue` takes for the next part; null at the end.
     pub(super) r#continue: Option<String>,
 }
@@ -167,6 +169,7 @@ impl Progress {
 
 impl ListView {
     pub(super) fn of(listing: &Listing, next: Option<String>) -> Self {
-        Self { items: listing.items.iter().filter_map(ReplicasView::of::<Get>).collect(), r#continue: next }
+        let items = listing.items.iter().filter_map(ReplicasView::of::<Get>).collect();
+        Self { items, undecided: listing.undecided, r#continue: next }
     }
 }

@@ -80,11 +80,13 @@ async fn ask(connect: &Connect, order: Order) -> Result<Value> {
     let Order::List { namespace, selector } = &order else { return send(connect, order.request()?).await };
     let mut page = send(connect, list(namespace.as_deref(), selector.as_deref(), None)?).await?;
     let mut items = take_items(&mut page);
+    let mut undecided = page["undecided"].as_u64().unwrap_or_default();
     while let Some(next) = page["continue"].as_str() {
         page = send(connect, list(namespace.as_deref(), selector.as_deref(), Some(next))?).await?;
         items.append(&mut take_items(&mut page));
+        undecided += page["undecided"].as_u64().unwrap_or_default();
     }
-    Ok(json!({ "items": items }))
+    Ok(json!({ "items": items, "undecided": undecided }))
 }
 
 fn take_items(page: &mut Value) -> Vec<Value> {

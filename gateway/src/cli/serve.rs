@@ -1,17 +1,20 @@
 //! `scalegate serve`: builds the parts, serves, drains.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::admin::{Admin, Readiness, ReadyHandle, StatusPage};
 use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
+use crate::audit::{Audit, AuditMetrics, AuditSettings};
 use crate::config::{Args, Config};
+use crate::lines::LineWriter;
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
 use crate::policy::{self, Engine, Policy, PolicyMetrics};
 use crate::reconciler::{LeaseSettings, Reconciler, ReconcilerMetrics};
@@ -28,61 +31,74 @@ const OTHER_FILES: u64 = 512;
 /// request.
 const WRITES_END: Duration = Duration::from_secs(10);
 
+/// How long shutdown waits for audit records and log lines that are not written yet.
+const LINES_END: Duration = Duration::from_secs(5);
+
 /// Runs the gateway until a signal, and through its drain.
 pub(super) fn serve(args: &Args) -> Result<(), Failure> {
     let config = Config::load(args)?;
-    telemetry::init_logging(&config.log).context("log.filter")?;
+    let mut registry = telemetry::registry();
+    let log = telemetry::init_logging(&config.log, &mut registry).context("log")?;
     kubernetes::install_tls_provider();
+    let (audit, records) = audit(&config, &mut registry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let ended = runtime.block_on(async {
         let signals = Signals::install().context("cannot take over signals")?;
         let (trigger, shutdown) = Shutdown::new();
         tokio::select! {
-            ended = run(config, shutdown) => Ok(ended?),
+            ended = run(config, audit, registry, shutdown) => Ok(ended?),
             code = signals.watch(trigger) => Err(Failure::Aborted(code)),
         }
     });
     runtime.shutdown_background();
+    if !records.close(LINES_END) {
+        tracing::error!("stopping while audit records wait to be written: nobody reads their output");
+    }
+    log.close(LINES_END);
     ended
 }
 
-async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
-    let mut registry = telemetry::registry();
+async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shutdown) -> Result<()> {
     let readiness = Readiness::default();
     let mut background = Background::default();
     allow_open_files(config.listen.max_connections);
 
     let listening = ListenerMetrics::register(&mut registry);
+    let (deciding, answering) = (PolicyMetrics::register(&mut registry), ApiMetrics::register(&mut registry));
     let tls = certificates(&config.tls, listening.clone(), &mut background)?;
     let client = kubernetes::client(&config.kubernetes).await?;
     let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
-    let (policy, loaded) = policies(&config.policies, &replicas, &mut registry, &mut background).await?;
-    let listener = Listener::bind(&config.listen, tls.clone(), listening).await?;
+    reopen_at_hangup(audit.clone(), &mut background)?;
     let reconciler = Reconciler::new(
         lease(&config.lease),
         client.clone(),
         replicas.clone(),
         ReconcilerMetrics::register(&mut registry),
     )?;
+
+    // Probes are asked from before the policies compile, which may take a while, until the very end: so the admin port
+    // has a shutdown of its own.
+    let serving = readiness.condition("policies");
+    let loaded = Arc::new(OnceLock::new());
+    let status = status(&tls, &reconciler, loaded.clone());
+    let admin = Admin::bind(&config.admin, readiness.clone(), registry, status).await?;
+    let admin_address = admin.local_addr();
+    let (_end, never) = Shutdown::new();
+    background.spawn("the admin port", admin.serve(never));
+
+    let (policy, monitor) = policies(&config.policies, &replicas, audit, deciding, &mut background).await?;
+    // This is the only place that sets it.
+    let _ = loaded.set(monitor);
+    let listener = Listener::bind(&config.listen, tls.clone(), listening).await?;
     let targets = Targets::new(client);
     let operations = Arc::new(Operations::new(policy, targets.clone(), cursors(&tls, &mut background)?));
     let limits =
         Limits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
-    let metrics = ApiMetrics::register(&mut registry);
-    let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, metrics.clone());
-    let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, metrics)
+    let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, answering.clone());
+    let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, answering)
         .context("the descriptors of gRPC cannot be read")?;
-    let leadership = reconciler.leadership();
-    let status = StatusPage::default()
-        .with("policies", move || loaded.status())
-        .with("tls", move || tls.status())
-        .with("leader", move || leadership.borrow().is_leader());
-    let admin = Admin::bind(&config.admin, readiness.clone(), registry, status).await?;
-    tracing::info!(address = %listener.local_addr(), admin = %admin.local_addr(), "serving");
-
-    // Probes are asked until the very end, so the admin port has a shutdown of its own.
-    let (_end, never) = Shutdown::new();
-    background.spawn("the admin port", admin.serve(never));
+    tracing::info!(address = %listener.local_addr(), admin = %admin_address, "serving");
+    serving.set(true);
     let announce = async {
         shutdown.recv().await;
         readiness.drain();
@@ -102,6 +118,37 @@ async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
         tracing::warn!("stopping while writes are under way: the API server has not answered them");
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// What `/status` shows.
+fn status(tls: &LiveTls, reconciler: &Reconciler, policies: Arc<OnceLock<policy::Monitor>>) -> StatusPage {
+    let (tls, leadership) = (tls.clone(), reconciler.leadership());
+    StatusPage::default()
+        .with("policies", move || policies.get().map(policy::Monitor::status))
+        .with("tls", move || tls.status())
+        .with("leader", move || leadership.borrow().is_leader())
+}
+
+/// Opens the output of the audit records.
+fn audit(config: &Config, registry: &mut Registry) -> Result<(Audit, LineWriter)> {
+    let settings = AuditSettings {
+        output: config.audit.output.clone(),
+        queue_bytes: config.audit.queue_bytes,
+        when_full: config.audit.when_full,
+        gateway: config.lease.identity.clone(),
+    };
+    Audit::start(settings, AuditMetrics::register(registry)).context("audit.output cannot be opened")
+}
+
+/// At SIGHUP, whoever rotates the file of the audit records has moved it away.
+fn reopen_at_hangup(audit: Audit, background: &mut Background) -> Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("cannot take over SIGHUP")?;
+    background.spawn("the watch for SIGHUP", async move {
+        while hangups.recv().await.is_some() {
+            audit.reopen();
+        }
+    });
     Ok(())
 }
 
@@ -150,16 +197,16 @@ fn watch(
 async fn policies(
     settings: &config::Policies,
     replicas: &Replicas,
-    registry: &mut Registry,
+    audit: Audit,
+    metrics: PolicyMetrics,
     background: &mut Background,
 ) -> Result<(Arc<Policy>, policy::Monitor)> {
-    let metrics = PolicyMetrics::register(registry);
     let engine = match &settings.compiled_directory {
         Some(directory) => Engine::keeping_compiled(directory)?,
         None => Engine::new()?,
     };
     let (policy, monitor, reloader) =
-        Policy::open(engine, settings.directory.clone(), replicas.clone(), metrics).await?;
+        Policy::open(engine, settings.directory.clone(), replicas.clone(), metrics, audit).await?;
     background.spawn("the reloading of policies", reloader.run(settings.reload_interval, std::future::pending()));
     Ok((Arc::new(policy), monitor))
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audit::WhenFull;
 use crate::identity::{CommonName, TrustDomain};
+use crate::lines::Output;
 
 /// Everything that can be configured, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Config {
     pub kubernetes: Kubernetes,
     /// `lease`: how gateways agree on a leader.
     pub lease: Lease,
+    /// `audit`: where decisions are recorded.
+    pub audit: Audit,
     /// `log`: what is logged, and how.
     pub log: Log,
 }
@@ -139,6 +143,19 @@ pub struct Lease {
     pub renew_deadline: Duration,
     /// `retryPeriod`: how often it tries. Default 2 s, 100 ms to 10 min.
     pub retry_period: Duration,
+}
+
+/// Where decisions are recorded, and what happens while they cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// `output`: `stdout`, or a file that is appended to. It is opened anew within a second after it was moved away, and
+    /// at SIGHUP. Default `stdout`.
+    pub output: Output,
+    /// `queueBytes`: the bytes of records that may wait to be written. Default 8388608, 65536 to 1073741824.
+    pub queue_bytes: usize,
+    /// `whenFull`: `refuse` or `allow`; what happens to changes while their records cannot be written. Reads go on.
+    /// Default `refuse`.
+    pub when_full: WhenFull,
 }
 
 /// What is logged, and how.

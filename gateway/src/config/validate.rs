@@ -5,9 +5,11 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::reader::Reader;
-use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
+use super::{Admin, Audit, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
+use crate::audit::WhenFull;
 use crate::dns;
 use crate::identity::CommonName;
+use crate::lines::Output;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -57,6 +59,7 @@ pub(super) fn config(tree: Value, host: &Host) -> Result<Config, Vec<Problem>> {
         },
         kubernetes: kubernetes(&mut reader),
         lease: lease(&mut reader, host),
+        audit: audit(&mut reader),
         log: log(&mut reader),
     };
     let problems = reader.finish();
@@ -211,6 +214,15 @@ fn name(reader: &mut Reader, field: &str, max: usize, is_name: fn(&str) -> bool)
         reader.reject(field, format!("{name:?}"), allowed);
     }
     name
+}
+
+fn audit(reader: &mut Reader) -> Audit {
+    let output = reader.path("audit.output");
+    Audit {
+        output: if output.as_os_str() == "stdout" { Output::Stdout } else { Output::File(output) },
+        queue_bytes: reader.count("audit.queueBytes", &(64 << 10..=1 << 30)),
+        when_full: reader.choice("audit.whenFull", &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)]),
+    }
 }
 
 fn log(reader: &mut Reader) -> Log {

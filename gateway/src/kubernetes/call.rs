@@ -10,7 +10,7 @@ use tokio::time::timeout;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The name under which the API server keeps who set which field.
-const FIELD_MANAGER: &str = "scalegate";
+pub const FIELD_MANAGER: &str = "scalegate";
 
 /// Why a call failed.
 #[derive(Debug, Error)]

@@ -7,6 +7,8 @@ use crate::workload::WorkloadRef;
 pub trait Decidable: Send + Sync {
     /// The action's name in the policy document.
     const KIND: document::Action;
+    /// What follows if it is allowed.
+    const EFFECT: Effect;
 
     /// The Deployment that it is about.
     fn target(&self) -> &WorkloadRef;
@@ -16,6 +18,21 @@ pub trait Decidable: Send + Sync {
         None
     }
 }
+
+/// What follows from an action that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The client sees something.
+    Read,
+    /// The client learns what a change would do.
+    DryRun,
+    /// The cluster is changed. The decision is on record before.
+    Change,
+}
+
+/// To learn whether `A` would be allowed, and what it would do. Its permit permits no change.
+#[derive(Debug, Clone)]
+pub struct DryRun<A>(pub A);
 
 /// To see a Deployment's replicas.
 #[derive(Debug, Clone)]
@@ -44,6 +61,7 @@ pub struct Release {
 
 impl Decidable for Get {
     const KIND: document::Action = document::Action::Get;
+    const EFFECT: Effect = Effect::Read;
 
     fn target(&self) -> &WorkloadRef {
         &self.target
@@ -52,6 +70,7 @@ impl Decidable for Get {
 
 impl Decidable for Set {
     const KIND: document::Action = document::Action::Set;
+    const EFFECT: Effect = Effect::Change;
 
     fn target(&self) -> &WorkloadRef {
         &self.target
@@ -64,8 +83,22 @@ impl Decidable for Set {
 
 impl Decidable for Release {
     const KIND: document::Action = document::Action::Release;
+    const EFFECT: Effect = Effect::Change;
 
     fn target(&self) -> &WorkloadRef {
         &self.target
+    }
+}
+
+impl<A: Decidable> Decidable for DryRun<A> {
+    const KIND: document::Action = A::KIND;
+    const EFFECT: Effect = Effect::DryRun;
+
+    fn target(&self) -> &WorkloadRef {
+        self.0.target()
+    }
+
+    fn request(&self) -> Option<document::Request> {
+        self.0.request()
     }
 }

@@ -33,6 +33,9 @@ pub struct Input {
     pub current: Option<Current>,
     /// What is asked of it; null for an action that changes no count.
     pub request: Option<Request>,
+    /// Why this can be decided by nobody: what is known of the workload is not in the document.
+    #[serde(skip)]
+    pub(crate) undecidable: Option<&'static str>,
 }
 
 /// What a client can ask for.

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::decision_log;
+use super::action::Effect;
 use super::document::Input;
 use super::input::Tags;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
 use super::permit::{DecisionId, Denied};
+use super::records::{self, Context};
 use super::set::{Matching, PolicySet};
 use super::turns::{Busy, Turns};
 use super::verdict::{Conclusion, Outcome, Question, evaluate};
+use crate::audit::{Audit, Origin, PendingOutcome, Unrecorded};
 
 /// Up to this deadline a module runs where the request does; the others would keep its thread from other requests.
 const INLINE: Duration = Duration::from_millis(5);
@@ -27,7 +29,17 @@ const SLICE: Duration = Duration::from_millis(20);
 pub(super) struct Evaluator {
     live: Arc<Live>,
     metrics: PolicyMetrics,
+    audit: Audit,
     turns: Turns,
+}
+
+/// What the policies allow.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    pub(super) decision: DecisionId,
+    pub(super) tags: Tags,
+    /// For a change: where its outcome goes.
+    pub(super) pending: Option<PendingOutcome>,
 }
 
 /// Why questions were not answered at all.
@@ -45,11 +57,17 @@ impl Unanswered {
     /// The refusal for which nobody's rules are to blame.
     pub(super) fn denied(self, decision: DecisionId) -> Denied {
         match self {
-            Self::Busy(busy) => {
-                tracing::info!(decision_id = %decision, cause = %busy, "no verdict");
-                Denied::Busy { decision }
-            }
+            Self::Busy(_) => Denied::Busy { decision },
             Self::Cause(cause) => unavailable(decision, cause),
+        }
+    }
+}
+
+impl From<Unanswered> for Outcome {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Busy(busy) => Self::Busy(busy.to_string()),
+            Unanswered::Cause(cause) => Self::Unavailable(cause),
         }
     }
 }
@@ -62,32 +80,57 @@ pub(super) struct Decided {
 }
 
 impl Evaluator {
-    pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics) -> Self {
-        Self { live, metrics, turns: Turns::new() }
+    pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics, audit: Audit) -> Self {
+        Self { live, metrics, audit, turns: Turns::new() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     pub(super) fn live(&self) -> &Live {
         &self.live
     }
 
-    /// Decides one question and logs the decision.
-    pub(super) async fn decide(&self, input: Input) -> Result<(DecisionId, Tags), Denied> {
+    /// Decides one question and records the decision: before it returns, where a change is allowed.
+    pub(super) async fn decide(&self, origin: Origin, input: Input, effect: Effect) -> Result<Allowed, Denied> {
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
         let question = Question::new(input).map_err(|error| unavailable(decision, error.to_string()))?;
-        let decided = if runs_inline(&set, &question.input) {
-            self.evaluate(&set, question, now)
+        let decided = self.answer(&set, question, now).await;
+        let context = Context { decision, origin, dry_run: effect == Effect::DryRun, now, set: set.digest() };
+        let record = records::decision(context, &decided);
+        let mut pending = None;
+        if let (Outcome::Allowed(_), Effect::Change) = (&decided.conclusion.outcome, effect) {
+            let recorded = self.audit.permitted(&record).await;
+            pending = Some(recorded.map_err(|Unrecorded| Denied::Unrecorded { decision })?);
         } else {
-            let decided = self.pooled(&set, vec![question], now).await;
-            let decided = decided.and_then(|decided| decided.into_iter().next().ok_or_else(gone));
-            decided.map_err(|unanswered| unanswered.denied(decision))?
-        };
-        decision_log::decision(decision, &decided, now, set.digest());
+            self.audit.decided(&record);
+        }
         match decided.conclusion.outcome {
-            Outcome::Allowed(tags) => Ok((decision, tags)),
+            Outcome::Allowed(tags) => Ok(Allowed { decision, tags, pending }),
             Outcome::Refused(reasons) => Err(Denied::Refused { decision, reasons }),
+            Outcome::Busy(_) => Err(Denied::Busy { decision }),
             Outcome::Unavailable(cause) => Err(unavailable(decision, cause)),
         }
+    }
+
+    async fn answer(&self, set: &Arc<PolicySet>, question: Question, now: Timestamp) -> Decided {
+        if runs_inline(set, &question.input) {
+            return self.evaluate(set, question, now);
+        }
+        let decided = self.pooled(set, vec![question.clone()], now).await;
+        let decided = decided.and_then(|decided| decided.into_iter().next().ok_or_else(gone));
+        decided.unwrap_or_else(|unanswered| Decided {
+            question,
+            conclusion: Conclusion::without_verdicts(unanswered.into()),
+            elapsed: Duration::ZERO,
+        })
     }
 
     /// Evaluates one client's questions against one set, in order. Always evaluates the first; stops after one that is

@@ -25,6 +25,10 @@ pub(super) fn document<A: Decidable>(client: &Arc<Client>, action: &A, observati
         },
         current: workload.map(|workload| current(workload, observation)),
         request: action.request(),
+        undecidable: workload.and_then(|workload| {
+            let cause = "the workload's labels and annotations exceed the 64 KiB that the gateway keeps";
+            workload.metadata_dropped.then_some(cause)
+        }),
     }
 }
 
@@ -37,6 +41,7 @@ pub(super) fn describing(client: &Arc<Client>) -> Input {
         target: Target::default(),
         current: None,
         request: None,
+        undecidable: None,
     }
 }
 

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use kube::core::Selector;
 
 use super::action::Get;
-use super::decision_log::{self, ListRecord};
 use super::document::Client;
 use super::evaluator::{Decided, Evaluator, Unanswered};
 use super::input::{self, Tags};
 use super::permit::{DecisionId, Denied, Permit};
+use super::records::micros;
 use super::set::PolicySet;
 use super::verdict::{Outcome, Question};
+use crate::audit::{ListRecord, Origin, Subject};
 use crate::replicas::{Observation, Page};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
@@ -22,6 +23,8 @@ const EVALUATIONS: usize = 1_000;
 
 /// How many names one request may have looked at, for the few that its selector matches.
 const SCANNED: usize = 10_000;
+/// After how many items without a verdict a part of a list ends: each may have used up a whole deadline.
+const UNDECIDED: usize = 32;
 /// How many are decided about at a time, between which other requests come to their turn.
 const CHUNK: usize = 64;
 
@@ -45,6 +48,8 @@ pub struct ListQuery {
 pub struct Listing {
     /// In order of namespace and name; possibly fewer than asked for, or none, although there are more.
     pub items: Vec<Permit<Get>>,
+    /// How many there was no verdict on: they may be the client's to see, or not.
+    pub undecided: usize,
     /// The name to go on after; `None` at the end.
     pub next: Option<WorkloadRef>,
 }
@@ -55,6 +60,9 @@ pub(super) struct Picked {
     pub(super) decision: DecisionId,
     pub(super) items: Vec<(Observation, Tags)>,
     pub(super) next: Option<WorkloadRef>,
+    pub(super) undecided: usize,
+    /// Why there is no verdict on the first of these.
+    cause: Option<String>,
     evaluated: usize,
 }
 
@@ -62,24 +70,40 @@ impl Evaluator {
     /// Walks the pages that `page` gives (after a name, so many at most) and picks what `client` may get.
     pub(super) async fn pick(
         &self,
+        origin: Origin,
         client: &Arc<Client>,
         query: &ListQuery,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
     ) -> Result<Picked, Denied> {
         let (start, now, set) = (Instant::now(), Timestamp::now(), self.live().set());
-        let mut picked =
-            Picked { decision: DecisionId::new(), items: Vec::new(), next: query.after.clone(), evaluated: 0 };
+        let mut picked = Picked::after(query.after.clone());
         tracing::Span::current().record("decision_id", tracing::field::display(picked.decision));
         let walked = self.walk(client, query, page, &set, now, &mut picked).await;
-        let record = ListRecord {
-            client,
+        let (outcome, cause) = match &walked {
+            Ok(()) => ("listed", picked.cause.clone()),
+            Err(Unanswered::Busy(busy)) => ("busy", Some(busy.to_string())),
+            Err(Unanswered::Cause(cause)) => ("unavailable", Some(cause.clone())),
+        };
+        self.audit().listed(&ListRecord {
+            subject: Subject { decision_id: picked.decision.uuid(), origin },
+            instant: now,
+            client_id: &client.id,
+            serial: &client.serial,
+            workload_kind: query.kind.as_str(),
             namespace: query.namespace.as_deref(),
+            selector: &query.selector.to_string(),
+            limit: query.limit,
             evaluated: picked.evaluated,
             allowed: picked.items.len(),
-            outcome: if walked.is_ok() { "listed" } else { "unavailable" },
-            elapsed: start.elapsed(),
-        };
-        decision_log::list(picked.decision, &record, now, set.digest());
+            undecided: picked.undecided,
+            outcome,
+            cause: cause.as_deref(),
+            policy_set: set.digest().as_str(),
+            elapsed_micros: micros(start.elapsed()),
+        });
+        if let Some(cause) = &picked.cause {
+            tracing::warn!(decision_id = %picked.decision, undecided = picked.undecided, cause, "no verdict on items of a list");
+        }
         match walked {
             Ok(()) => Ok(picked),
             Err(unanswered) => Err(unanswered.denied(picked.decision)),
@@ -96,7 +120,7 @@ impl Evaluator {
         picked: &mut Picked,
     ) -> Result<(), Unanswered> {
         let mut scanned = 0;
-        while picked.items.len() < query.limit.max(1) && picked.evaluated < EVALUATIONS && scanned < SCANNED {
+        while picked.items.len() < query.limit.max(1) && scanned < SCANNED && picked.may_go_on() {
             // No more than are missing: each answer of a page is used, so the page's end is where the next one begins.
             let missing = query.limit.max(1) - picked.items.len();
             let part = page(picked.next.as_ref(), missing.min(CHUNK).min(EVALUATIONS - picked.evaluated));
@@ -110,7 +134,7 @@ impl Evaluator {
             // A turn that ended early leaves the rest of its page to the next one.
             let last = decided.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
             let next = last.map_or(part.next, |last| Some(part.items[last].name.clone()));
-            picked.add(part.items, decided)?;
+            picked.add(part.items, decided);
             picked.next = next;
             if picked.next.is_none() {
                 break;
@@ -121,17 +145,26 @@ impl Evaluator {
 }
 
 impl Picked {
-    fn add(&mut self, observations: Vec<Observation>, decided: Vec<Decided>) -> Result<(), Unanswered> {
+    fn after(next: Option<WorkloadRef>) -> Self {
+        Self { decision: DecisionId::new(), items: Vec::new(), next, undecided: 0, cause: None, evaluated: 0 }
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.evaluated < EVALUATIONS && self.undecided < UNDECIDED
+    }
+
+    fn add(&mut self, observations: Vec<Observation>, decided: Vec<Decided>) {
         for (observation, decided) in observations.into_iter().zip(decided) {
             self.evaluated += 1;
-            decision_log::item(self.decision, &decided);
             match decided.conclusion.outcome {
                 Outcome::Allowed(tags) => self.items.push((observation, tags)),
                 Outcome::Refused(_) => {}
-                Outcome::Unavailable(cause) => return Err(Unanswered::Cause(cause)),
+                Outcome::Busy(cause) | Outcome::Unavailable(cause) => {
+                    self.undecided += 1;
+                    self.cause.get_or_insert(cause);
+                }
             }
         }
-        Ok(())
     }
 }
 

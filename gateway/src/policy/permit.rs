@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::audit::PendingOutcome;
 use crate::identity::ClientIdentity;
 use crate::replicas::Observation;
 
@@ -17,6 +18,10 @@ pub struct DecisionId(Uuid);
 impl DecisionId {
     pub(crate) fn new() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    pub(super) fn uuid(self) -> Uuid {
+        self.0
     }
 }
 
@@ -37,6 +42,8 @@ pub struct Permit<A> {
     pub(super) observation: Observation,
     pub(super) decision: DecisionId,
     pub(super) tags: BTreeMap<String, String>,
+    /// For a change: where its outcome goes.
+    pub(super) pending: Mutex<Option<PendingOutcome>>,
 }
 
 impl<A> Permit<A> {
@@ -60,6 +67,11 @@ impl<A> Permit<A> {
         self.decision
     }
 
+    /// Takes what the outcome of a change is recorded with. `None` for what changes nothing, and the second time.
+    pub fn take_pending(&self) -> Option<PendingOutcome> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The tags that the policies attached.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
@@ -80,6 +92,12 @@ pub enum Denied {
     /// Too many questions were being asked; nobody's rules were.
     #[error("no turn for decision {decision}")]
     Busy {
+        /// The decision's name.
+        decision: DecisionId,
+    },
+    /// The rules allow a change, but its record cannot be written, so it may not be made.
+    #[error("the record of decision {decision} cannot be written")]
+    Unrecorded {
         /// The decision's name.
         decision: DecisionId,
     },

@@ -38,6 +38,13 @@ const MODULE_BYTES: u64 = 32 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetDigest(String);
 
+impl SetDigest {
+    /// Lower-case hexadecimal.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for SetDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

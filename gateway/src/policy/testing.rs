@@ -54,6 +54,7 @@ pub(super) fn input(action: Action, namespace: &str) -> Input {
             owners: Vec::new(),
         }),
         request: (action == Action::Set).then_some(Request { replicas: 4, duration_seconds: None, reason: None }),
+        undecidable: None,
     }
 }
 

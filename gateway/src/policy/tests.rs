@@ -8,12 +8,14 @@ mod record;
 
 use tempfile::TempDir;
 
-use super::document::{Action, Verdict};
-use super::evaluator::Evaluator;
+use super::document::{Action, Input, Verdict};
+use super::evaluator::{Allowed, Evaluator};
 use super::rego::testing::{Fake, LOOP};
 use super::reload::PolicyReloader;
 use super::testing::{Written, input, labelled, metrics, module, write};
-use super::{Budget, Denied, Engine, rego};
+use super::{Budget, Denied, Effect, Engine, rego};
+use crate::audit::WhenFull;
+use crate::audit::testing::{Recorded, audit, origin};
 
 const YES: &str = r#"{"allow":true,"reasons":[]}"#;
 
@@ -21,7 +23,7 @@ fn evaluator(modules: &[Written]) -> Evaluator {
     let directory = TempDir::new().unwrap();
     write(directory.path(), modules);
     let (_, live) = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
-    Evaluator::new(live, metrics())
+    Evaluator::new(live, metrics(), audit())
 }
 
 fn giving(name: &'static str, verdict: &str) -> Written {
@@ -34,10 +36,11 @@ fn refusing(name: &'static str, reason: &str) -> Written {
 
 /// What comes of a set request in namespace `demo`: `allowed`, the reasons, or why there was no verdict.
 async fn outcome(modules: &[Written]) -> String {
-    match evaluator(modules).decide(input(Action::Set, "demo")).await {
+    match evaluator(modules).decide(origin(), input(Action::Set, "demo"), Effect::Read).await {
         Ok(_) => "allowed".to_owned(),
         Err(Denied::Refused { reasons, .. }) => reasons.join("|"),
         Err(Denied::Busy { .. }) => "busy".to_owned(),
+        Err(Denied::Unrecorded { .. }) => "unrecorded".to_owned(),
         Err(Denied::Unavailable { cause, .. }) => format!("unavailable: {cause}"),
     }
 }
@@ -93,23 +96,28 @@ async fn what_is_allowed_for_a_time_is_not_allowed_for_ever() {
     let limited = || giving("a", r#"{"allow":true,"reasons":[],"maxSeconds":3600}"#);
     let shorter = giving("b", r#"{"allow":true,"reasons":[],"maxSeconds":60}"#);
     assert_eq!(outcome(&[limited(), shorter]).await, "it is allowed for 60 seconds at most");
-    assert!(evaluator(&[limited()]).decide(input(Action::Get, "demo")).await.is_ok());
+    assert!(evaluator(&[limited()]).decide(origin(), input(Action::Get, "demo"), Effect::Read).await.is_ok());
     let mut question = input(Action::Set, "demo");
     question.request.as_mut().unwrap().duration_seconds = Some(3600);
-    assert!(evaluator(&[limited()]).decide(question).await.is_ok());
+    assert!(evaluator(&[limited()]).decide(origin(), question, Effect::Read).await.is_ok());
 }
 
 #[tokio::test]
 async fn tags_of_all_modules_are_kept() {
     let tagged = |name, tags: &str| giving(name, &format!(r#"{{"allow":true,"reasons":[],"tags":{tags}}}"#));
     let evaluator = evaluator(&[tagged("a", r#"{"role":"ci"}"#), tagged("b", r#"{"role":"x","team":"web"}"#)]);
-    let (_, tags) = evaluator.decide(input(Action::Get, "demo")).await.unwrap();
+    let Allowed { tags, .. } = evaluator.decide(origin(), input(Action::Get, "demo"), Effect::Read).await.unwrap();
     assert_eq!(tags, labelled(&[("role", "ci"), ("team", "web")]));
 }
 
 #[tokio::test]
 async fn more_decisions_than_the_pool_has_places_for_wait_their_turn() {
     let evaluator = evaluator(&[giving("a", YES)]);
-    let decisions = (0..50).map(|_| evaluator.decide(input(Action::Get, "demo")));
+    let decisions = (0..50).map(|_| evaluator.decide(origin(), input(Action::Get, "demo"), Effect::Read));
     assert!(futures::future::join_all(decisions).await.iter().all(Result::is_ok));
+}
+
+fn recorded(modules: &[Written]) -> (Evaluator, Recorded) {
+    let (evaluator, recorded) = (evaluator(modules), Recorded::new());
+    (evaluator.with_audit(recorded.audit.clone()), recorded)
 }

@@ -66,7 +66,7 @@ pub fn try_out(set: &PolicySet, document: &str, now: Timestamp) -> Result<Trial,
     let (allow, reasons, tags) = match outcome {
         Outcome::Allowed(tags) => (true, Vec::new(), tags),
         Outcome::Refused(reasons) => (false, reasons, BTreeMap::new()),
-        Outcome::Unavailable(cause) => return Err(TrialError::Unavailable(cause)),
+        Outcome::Busy(cause) | Outcome::Unavailable(cause) => return Err(TrialError::Unavailable(cause)),
     };
     let modules =
         verdicts.into_iter().map(|it| ModuleTrial { module: it.module, allow: it.allow, reasons: it.reasons });

@@ -1,11 +1,11 @@
 //! What the modules of a set say together about one question.
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::document::{self, Input, Verdict};
 use super::input::Tags;
 use super::set::{BoundModule, Matching, PolicySet};
+use crate::audit::ModuleRecord;
 
 /// A question, and the very bytes that modules read.
 #[derive(Debug, Clone)]
@@ -26,9 +26,16 @@ impl Question {
 pub(super) struct Conclusion {
     pub(super) outcome: Outcome,
     /// In the set's order, up to the first module that failed.
-    pub(super) verdicts: Vec<ModuleVerdict>,
+    pub(super) verdicts: Vec<ModuleRecord>,
     /// Whether any module asked for the time.
     pub(super) asked_time: bool,
+}
+
+impl Conclusion {
+    /// What no module was asked about.
+    pub(super) fn without_verdicts(outcome: Outcome) -> Self {
+        Self { outcome, verdicts: Vec::new(), asked_time: false }
+    }
 }
 
 /// What comes of it.
@@ -38,6 +45,8 @@ pub(super) enum Outcome {
     Allowed(Tags),
     /// A module refuses it, or none matches.
     Refused(Vec<String>),
+    /// Nobody was asked: its turn did not come.
+    Busy(String),
     /// A module could not be asked.
     Unavailable(String),
 }
@@ -47,22 +56,17 @@ impl Outcome {
         match self {
             Self::Allowed(_) => "allowed",
             Self::Refused(_) => "refused",
+            Self::Busy(_) => "busy",
             Self::Unavailable(_) => "unavailable",
         }
     }
 }
 
-/// What one module said, for the decision log, which has the reasons elsewhere.
-#[derive(Debug, Serialize)]
-pub(super) struct ModuleVerdict {
-    pub(super) module: String,
-    pub(super) allow: bool,
-    #[serde(skip)]
-    pub(super) reasons: Vec<String>,
-}
-
 /// Asks every module of `set` that matches: all must allow, and one at least must match.
 pub(super) fn evaluate(set: &PolicySet, question: &Question, now: Timestamp) -> Conclusion {
+    if let Some(cause) = question.input.undecidable {
+        return Conclusion::without_verdicts(Outcome::Unavailable(cause.to_owned()));
+    }
     let mut combined = Combined::default();
     for module in set.modules() {
         let verdict = match module.matches(&question.input) {
@@ -90,7 +94,7 @@ fn unknown_labels(module: &BoundModule, input: &Input) -> Verdict {
 
 #[derive(Default)]
 struct Combined {
-    verdicts: Vec<ModuleVerdict>,
+    verdicts: Vec<ModuleRecord>,
     refusals: Vec<String>,
     max_seconds: Option<u64>,
     tags: Tags,
@@ -105,12 +109,12 @@ impl Combined {
             }
             self.refusals.extend(verdict.reasons.iter().cloned());
         }
-        let Verdict { allow, reasons, .. } = verdict;
-        self.verdicts.push(ModuleVerdict { module: module.name.clone(), allow, reasons });
-        self.max_seconds = [self.max_seconds, verdict.max_seconds].into_iter().flatten().min();
-        for (key, value) in verdict.tags {
-            self.tags.entry(key).or_insert(value);
+        let Verdict { allow, reasons, max_seconds, tags } = verdict;
+        self.max_seconds = [self.max_seconds, max_seconds].into_iter().flatten().min();
+        for (key, value) in &tags {
+            self.tags.entry(key.clone()).or_insert_with(|| value.clone());
         }
+        self.verdicts.push(ModuleRecord { module: module.name.clone(), allow, reasons, tags });
     }
 
     fn unavailable(self, module: &str, error: &str) -> Conclusion {

@@ -3,6 +3,8 @@
 use kube::core::Status;
 use thiserror::Error;
 
+use crate::audit::UNKNOWN;
+
 use crate::kubernetes::call::CallError;
 
 /// Why a target was not written.
@@ -48,7 +50,7 @@ impl WriteError {
             Self::MovedOn => "moved_on",
             Self::Rejected { .. } => "rejected",
             Self::Forbidden { .. } => "forbidden",
-            Self::Unavailable { .. } => "unknown",
+            Self::Unavailable { .. } => UNKNOWN,
         }
     }
 

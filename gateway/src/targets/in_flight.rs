@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use crate::audit::{Outcome, PendingOutcome};
+
 use super::error::WriteError;
 
 /// The writes that are under way. Clones count the same ones.
@@ -19,20 +21,21 @@ impl InFlight {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// Runs `write` in a task of its own, and logs its outcome, which is `done` if it succeeds: the future that waits here
+    /// Runs `write` in a task of its own, and records its outcome, which is `done` if it succeeds: the future that waits here
     /// is dropped when the client leaves or its deadline passes, and the API server may have the request by then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        done: &'static str,
+        pending: Option<PendingOutcome>,
+        done: impl FnOnce(&T) -> Outcome + Send + 'static,
         write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
     ) -> Result<T, WriteError> {
         let counted = Counted::new(self);
+        let pending = pending.map(PendingOutcome::attempt);
         let task = async move {
             tracing::info!("write begun");
             let result = write.await;
-            match &result {
-                Ok(_) => tracing::info!(outcome = done, "write ended"),
-                Err(error) => tracing::info!(outcome = error.outcome(), %error, "write ended"),
+            if let Some(pending) = pending {
+                pending.conclude(&result.as_ref().map_or_else(failed, done));
             }
             drop(counted);
             result
@@ -48,6 +51,10 @@ impl InFlight {
         // The sender is `self`'s own, so it is never gone.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
+}
+
+fn failed(error: &WriteError) -> Outcome {
+    Outcome::Ended { outcome: error.outcome(), version: None, error: Some(error.to_string()) }
 }
 
 impl Counted {

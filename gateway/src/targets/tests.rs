@@ -5,6 +5,7 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
+use crate::audit::testing::Recorded;
 use crate::kubernetes::testing::script::{ScriptedApi, scripted_api};
 use crate::replicas::Replicas;
 use crate::replicas::fixtures::{Object, deployment, target};
@@ -224,7 +225,11 @@ async fn a_write_that_has_begun_runs_to_its_end_although_nobody_waits_for_it() {
     let seen = seen([web()]);
     let targets = Targets::new(client);
     let (writer, seen) = (targets.clone(), seen.clone());
-    let mut waiting = Box::pin(targets.in_flight.run("stored", async move { writer.write(&seen, order(6)).await }));
+    let recorded = Recorded::new();
+    let pending = recorded.permitted().await;
+    let stored = |target: &ReplicaTarget| ended("stored", Version::of(target));
+    let write = async move { writer.write(&seen, order(6)).await };
+    let mut waiting = Box::pin(targets.in_flight.run(Some(pending), stored, write));
     let call = tokio::select! {
         biased;
         result = &mut waiting => panic!("it ended before it was answered: {result:?}"),
@@ -237,4 +242,6 @@ async fn a_write_that_has_begun_runs_to_its_end_although_nobody_waits_for_it() {
     let (body, call) = call.body().await;
     call.reply(201, &body);
     targets.ended().await;
+    let records = recorded.records();
+    assert_eq!((&records[1]["kind"], &records[1]["outcome"]), (&json!("outcome"), &json!("stored")));
 }

@@ -110,7 +110,7 @@ fn document(ask: &Ask, framed: &[u8]) -> Result<Value> {
         Ask::List { .. } => {
             let list = ListReplicasResponse::decode(message)?;
             let items: Result<Vec<_>> = list.replicas.into_iter().map(|replicas| view(Some(replicas))).collect();
-            json!({"items": items?, "continue": given(&list.next_page_token)})
+            json!({"items": items?, "undecided": list.undecided, "continue": given(&list.next_page_token)})
         }
         Ask::Set { .. } | Ask::Unreadable { .. } | Ask::TooLarge => {
             let SetReplicasResponse { replicas, decision_id, dry_run } = SetReplicasResponse::decode(message)?;

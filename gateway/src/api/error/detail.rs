@@ -23,7 +23,8 @@ impl Error {
             Self::NotImplemented { what } => format!("`{what}` is not supported yet"),
             Self::HttpVersion => "gRPC takes HTTP/2, negotiated by ALPN as `h2`".into(),
             Self::UnsupportedMediaType => {
-                "send JSON as `Content-Type: application/json`, or gRPC as `application/grpc`".into()
+                "send JSON as `Content-Type: application/json`, or gRPC as `application/grpc`, and do not compress it"
+                    .into()
             }
             Self::ExpectationFailed => {
                 "send the request without the Expect header: only `100-continue` over HTTP/1.1 is understood".into()
@@ -42,6 +43,10 @@ impl Error {
                     .into()
             }
             Self::Busy { .. } => "too many requests are being decided, yours or others'; try again".into(),
+            Self::AuditUnavailable { .. } => {
+                "this gateway cannot write its audit records now, and makes no change without one; nothing was written"
+                    .into()
+            }
             Self::NotFound { target } => {
                 format!("there is no {} {} in namespace {}", target.kind, target.name, target.namespace)
             }

@@ -46,6 +46,9 @@ impl Error {
                 kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_unavailable")
             }
             Self::Busy { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "busy"),
+            Self::AuditUnavailable { .. } => {
+                kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "audit_unavailable")
+            }
             Self::NotFound { .. } => kind(StatusCode::NOT_FOUND, Code::NotFound, "deployment_not_found"),
             Self::OwnedByAutoscaler { .. } => {
                 kind(StatusCode::CONFLICT, Code::FailedPrecondition, "owned_by_autoscaler")

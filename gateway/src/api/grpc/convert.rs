@@ -107,9 +107,12 @@ fn unsupported(what: &'static str, given: bool) -> Result<(), Error> {
 }
 
 pub(super) fn listed(answer: Answer) -> Option<ListReplicasResponse> {
-    let Answer::List(ListView { items, r#continue }) = answer else { return None };
-    let replicas = items.into_iter().map(Replicas::from).collect();
-    Some(ListReplicasResponse { replicas, next_page_token: r#continue.unwrap_or_default() })
+    let Answer::List(ListView { items, undecided, r#continue }) = answer else { return None };
+    Some(ListReplicasResponse {
+        replicas: items.into_iter().map(Replicas::from).collect(),
+        next_page_token: r#continue.unwrap_or_default(),
+        undecided: u32::try_from(undecided).unwrap_or(u32::MAX),
+    })
 }
 
 pub(super) fn got(answer: Answer) -> Option<GetReplicasResponse> {

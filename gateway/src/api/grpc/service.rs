@@ -13,7 +13,7 @@ use crate::proto::v1::{
     ListReplicasResponse, ReleaseReplicasRequest, ReleaseReplicasResponse, SetReplicasRequest, SetReplicasResponse,
 };
 
-use super::{Caller, convert, status};
+use super::{Asked, convert, status};
 
 pub(super) struct ReplicaDoor {
     operations: Arc<Operations>,
@@ -31,14 +31,14 @@ impl ReplicaDoor {
         render: impl FnOnce(Answer) -> Option<R>,
     ) -> Result<Response<R>, Status> {
         let (_, extensions, message) = request.into_parts();
-        let caller = extensions.get::<Caller>().ok_or_else(|| Status::internal("the caller is not known"))?;
+        let asked = extensions.get::<Asked>().ok_or_else(|| Status::internal("the caller is not known"))?;
         let done = async {
-            let answer = self.operations.perform(&caller.identity, parse(message)?).await?;
+            let answer = self.operations.perform(&asked.caller, parse(message)?).await?;
             render(answer).ok_or_else(|| Error::Internal { cause: "an answer of another kind".into() })
         };
         done.await.map(Response::new).map_err(|error: Error| {
-            let status = status::of(&error, &caller.call.id);
-            *caller.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            let status = status::of(&error, &asked.call.id);
+            *asked.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             status
         })
     }

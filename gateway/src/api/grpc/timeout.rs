@@ -12,11 +12,12 @@ const HEADER: &str = "grpc-timeout";
 
 /// The time that a request gives itself, if it does.
 pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let timeout = value.to_str().ok().and_then(parse);
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let timeout = value.to_str().ok().and_then(parse).filter(|_| values.next().is_none());
     timeout
         .map(Some)
-        .ok_or_else(|| invalid_parameter(HEADER, "takes one to eight digits and one of H, M, S, m, u and n"))
+        .ok_or_else(|| invalid_parameter(HEADER, "takes one value: one to eight digits and one of H, M, S, m, u and n"))
 }
 
 fn parse(text: &str) -> Option<Duration> {
@@ -38,6 +39,8 @@ fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
 
     #[test]
@@ -61,5 +64,15 @@ mod tests {
         ] {
             assert_eq!(parse(text), timeout, "{text:?}");
         }
+    }
+
+    #[test]
+    fn two_timeouts_are_none_that_could_be_kept() {
+        let headers = |values: &[&'static str]| {
+            values.iter().map(|value| (HeaderName::from_static(HEADER), HeaderValue::from_static(value))).collect()
+        };
+        assert!(matches!(of(&headers(&["1S"])), Ok(Some(second)) if second == Duration::from_secs(1)));
+        assert!(of(&headers(&["1S", "1H"])).is_err());
+        assert!(matches!(of(&headers(&[])), Ok(None)));
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+};
 use http::{HeaderMap, Version};
 use hyper::body::Body;
 use kube::core::Selector;
@@ -137,6 +139,10 @@ where
 {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Error::UnsupportedMediaType);
+    }
+    // Read as it came, a compressed body would be told to be no JSON.
+    if headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
         return Err(Error::UnsupportedMediaType);
     }
     parse_set(&body.read(limit).await?)

@@ -48,6 +48,7 @@ fn question(action: Action, matcher: &Matcher) -> Input {
             duration_seconds: None,
             reason: Some("evening load".to_owned()),
         }),
+        undecidable: None,
     }
 }
 

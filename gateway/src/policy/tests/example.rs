@@ -52,9 +52,10 @@ async fn the_development_policies_decide_about_the_gateways_own_document() {
         let directory = workspace("target/policies").join(variant);
         let started = PolicyReloader::start(Engine::new().unwrap(), &directory, metrics());
         let (_, live) = started.unwrap_or_else(|error| panic!("run `make policies` first: {error}"));
-        let decided = Evaluator::new(live, metrics()).decide(input(Action::Set, "demo")).await;
+        let decided =
+            Evaluator::new(live, metrics(), audit()).decide(origin(), input(Action::Set, "demo"), Effect::Read).await;
         match (decided, expected) {
-            (Ok((_, tags)), None) => assert_eq!(tags, labelled(&[("role", "ci")])),
+            (Ok(Allowed { tags, .. }), None) => assert_eq!(tags, labelled(&[("role", "ci")])),
             (Err(Denied::Refused { reasons, .. }), Some(reason)) => {
                 assert!(reasons[0].starts_with(reason), "{reasons:?}");
             }

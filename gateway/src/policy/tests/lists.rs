@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::testing::{Written, client};
+use serde_json::json;
+
 use super::*;
 use crate::policy::Get;
 use crate::policy::list::ListQuery;
@@ -13,6 +15,7 @@ use crate::workload::{WorkloadKind, WorkloadRef};
 fn observed(name: &str) -> Observation {
     let name = WorkloadRef::deployment("demo", name);
     let workload = Workload {
+        metadata_dropped: false,
         name: name.clone(),
         uid: String::new(),
         resource_version: String::new(),
@@ -65,7 +68,7 @@ fn numbered(count: usize) -> Vec<String> {
 async fn walk(evaluator: &Evaluator, names: &[String], limit: usize) -> (Vec<String>, Vec<usize>) {
     let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
     loop {
-        let picked = evaluator.pick(&client().into(), &query(limit, after), pages(names)).await.unwrap();
+        let picked = evaluator.pick(origin(), &client().into(), &query(limit, after), pages(names)).await.unwrap();
         sizes.push(picked.items.len());
         listed.extend(picked.items.into_iter().map(|(observation, _)| observation.name.name));
         after = picked.next;
@@ -123,7 +126,7 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
         let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
         Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
     };
-    let picked = evaluator.pick(&client().into(), &query(10, None), nothing).await.unwrap();
+    let picked = evaluator.pick(origin(), &client().into(), &query(10, None), nothing).await.unwrap();
     assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
     assert_eq!(
         picked.next.map(|next| next.name),
@@ -133,8 +136,38 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
 }
 
 #[tokio::test]
-async fn a_list_fails_as_a_whole() {
+async fn one_item_without_a_verdict_is_counted_and_the_list_goes_on() {
+    let (evaluator, recorded) = recorded(&[giving("a", YES)]);
+    let names = numbered(10);
+    let page = |after: Option<&WorkloadRef>, limit: usize| {
+        let mut page = pages(&names)(after, limit);
+        for item in page.items.iter_mut().filter(|item| item.name.name == "00004") {
+            let workload = Arc::unwrap_or_clone(item.workload.take().unwrap());
+            item.workload = Some(Arc::new(Workload { metadata_dropped: true, ..workload }));
+        }
+        page
+    };
+    let picked = evaluator.pick(origin(), &client().into(), &query(100, None), page).await.unwrap();
+    assert_eq!((picked.items.len(), picked.undecided, picked.next), (9, 1, None));
+    drop(evaluator);
+    let record = &recorded.records()[0];
+    assert_eq!((&record["outcome"], &record["undecided"]), (&json!("listed"), &json!(1)));
+    assert!(record["cause"].as_str().is_some_and(|cause| cause.contains("64 KiB")), "{record}");
+}
+
+#[tokio::test]
+async fn a_part_of_a_list_ends_after_32_items_without_a_verdict() {
     let evaluator = evaluator(&[malformed_once_loaded("a")]);
-    let picked = evaluator.pick(&client().into(), &query(10, None), pages(&numbered(3))).await;
-    assert!(matches!(picked, Err(Denied::Unavailable { .. })));
+    let names = numbered(100);
+    let picked = evaluator.pick(origin(), &client().into(), &query(100, None), pages(&names)).await.unwrap();
+    assert_eq!((picked.items.len(), picked.undecided), (0, 32));
+    assert_eq!(picked.next.map(|next| next.name), Some("00031".to_owned()));
+}
+
+#[tokio::test]
+async fn what_exceeds_what_is_kept_of_an_object_is_decided_by_nobody() {
+    let evaluator = evaluator(&[giving("a", YES)]);
+    let question = Input { undecidable: Some("too large"), ..input(Action::Get, "demo") };
+    let denied = evaluator.decide(origin(), question, Effect::Read).await.unwrap_err();
+    assert!(matches!(&denied, Denied::Unavailable { cause, .. } if cause == "too large"), "{denied}");
 }

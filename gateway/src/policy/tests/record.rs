@@ -1,68 +1,67 @@
-//! The log line of each decision.
-
-use std::sync::{Arc, Mutex};
+//! The audit record of each decision.
 
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::*;
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+#[tokio::test]
+async fn a_decision_is_one_record_with_all_that_is_needed_to_make_it_again() {
+    let (evaluator, recorded) = recorded(&[refusing("a", "no")]);
+    let denied = evaluator.decide(origin(), input(Action::Set, "demo"), Effect::DryRun).await.unwrap_err();
+    let digest = evaluator.live().status().digest;
+    drop(evaluator);
+    let records = recorded.records();
+    let [record] = &records[..] else { panic!("{records:?}") };
+    let Denied::Refused { decision, .. } = denied else { panic!("{denied}") };
+    assert_eq!(record["decisionId"], decision.to_string());
+    assert_eq!(record["policySet"], digest);
+    assert_eq!(record["reasons"], json!(["no"]));
+    assert_eq!(record["modules"], json!([{"module": "a", "allow": false, "reasons": ["no"]}]));
+    assert_eq!(
+        (&record["outcome"], &record["dryRun"], &record["askedTime"]),
+        (&json!("refused"), &json!(true), &json!(false))
+    );
+    assert!(record["instant"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    assert_eq!(record["input"], serde_json::to_value(input(Action::Set, "demo")).unwrap());
 }
 
 #[tokio::test]
-async fn a_decision_is_one_line_with_all_that_is_needed_to_make_it_again() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
-    let evaluator = evaluator(&[refusing("a", "no")]);
-    let guard = tracing::subscriber::set_default(subscriber);
-    let denied = evaluator.decide(input(Action::Set, "demo")).await.unwrap_err();
-    drop(guard);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let Denied::Refused { decision, .. } = denied else { panic!("{denied}") };
-    assert_eq!(line["decision_id"], decision.to_string());
-    assert_eq!(line["policy_set"], evaluator.live().status().digest);
-    assert_eq!(line["reasons"], r#"["no"]"#);
-    assert_eq!(line["verdicts"], r#"[{"module":"a","allow":false}]"#);
-    assert_eq!((line["allow"].as_bool(), line["asked_time"].as_bool()), (Some(false), Some(false)));
-    assert!(line["instant"].as_str().unwrap().parse::<Timestamp>().is_ok());
-    let logged: serde_json::Value = serde_json::from_str(line["input"].as_str().unwrap()).unwrap();
-    assert_eq!(logged, serde_json::to_value(input(Action::Set, "demo")).unwrap());
+async fn tags_are_on_record_by_module_of_a_refusal_too() {
+    let tags = r#"{"allow":true,"reasons":[],"tags":{"ticket":"OPS-7"}}"#;
+    let (evaluator, recorded) = recorded(&[giving("a", tags), refusing("b", "no")]);
+    evaluator.decide(origin(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+    drop(evaluator);
+    let record = &recorded.records()[0];
+    assert_eq!(record["modules"][0], json!({"module": "a", "allow": true, "tags": {"ticket": "OPS-7"}}));
+    assert_eq!(record["modules"][1], json!({"module": "b", "allow": false, "reasons": ["no"]}));
+}
+
+#[tokio::test]
+async fn an_allowed_change_that_cannot_be_recorded_is_denied_and_a_read_is_not() {
+    let evaluator = evaluator(&[giving("a", YES)]);
+    let recorded = Recorded::with(1000, WhenFull::Refuse);
+    let evaluator = evaluator.with_audit(recorded.audit.clone());
+    let denied = evaluator.decide(origin(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+    assert!(matches!(denied, Denied::Unrecorded { .. }), "{denied}");
+    for effect in [Effect::Read, Effect::DryRun] {
+        evaluator.decide(origin(), input(Action::Get, "demo"), effect).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_decision_that_panics_is_unavailable_and_on_record_inline_and_pooled() {
     // 5 ms run where the request does.
     for deadline in ["5ms", "1s"] {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber =
-            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
         let panicking =
             Written { more: format!(", budget: {{deadline: {deadline}}}"), ..module("a", &Fake::panicking()) };
-        let evaluator = evaluator(&[panicking]);
-        let guard = tracing::subscriber::set_default(subscriber);
-        let denied = evaluator.decide(input(Action::Set, "demo")).await.unwrap_err();
-        drop(guard);
+        let (evaluator, recorded) = recorded(&[panicking]);
+        let denied = evaluator.decide(origin(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+        drop(evaluator);
         let Denied::Unavailable { decision, cause } = denied else { panic!("{deadline}: {denied}") };
         assert!(cause.starts_with("policy a: the gateway panicked while evaluating it"), "{deadline}: {cause}");
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let logged = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-        let record = text.lines().map(logged).find(|line| line["target"] == "decision").unwrap();
-        assert_eq!(record["decision_id"], decision.to_string());
-        assert_eq!(record["outcome"], "unavailable");
+        let record = &recorded.records()[0];
+        assert_eq!(record["decisionId"], decision.to_string());
+        assert_eq!((&record["outcome"], record["cause"].as_str()), (&json!("unavailable"), Some(&*cause)));
     }
 }

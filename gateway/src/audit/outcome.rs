@@ -1,0 +1,96 @@
+//! What came of an allowed change.
+
+use jiff::Timestamp;
+
+use crate::lines::Place;
+
+use super::Audit;
+use super::record::{self, OutcomeRecord, Record, Subject};
+
+/// The longest error in a record, in bytes.
+const MAX_ERROR: usize = 512;
+
+/// The outcome of a change that may or may not have happened.
+pub const UNKNOWN: &str = "unknown";
+
+/// How an allowed change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was sent to the API server, with this result.
+    Ended {
+        /// Such as `stored`.
+        outcome: &'static str,
+        /// The version of the target as it was stored.
+        version: Option<String>,
+        /// What went wrong.
+        error: Option<String>,
+    },
+    /// It was not sent to the API server.
+    NotAttempted,
+}
+
+/// An allowed change whose outcome is not on record yet. Dropping it records that the change was not attempted, or, once it
+/// was, that its outcome is not known.
+#[derive(Debug)]
+pub struct PendingOutcome {
+    audit: Audit,
+    subject: Subject,
+    attempted: bool,
+    /// Room for the record; `None` where there was none, or once it is used.
+    place: Option<Place>,
+    concluded: bool,
+}
+
+impl PendingOutcome {
+    pub(super) fn new(audit: &Audit, subject: Subject, place: Option<Place>) -> Self {
+        Self { audit: audit.clone(), subject, attempted: false, place, concluded: false }
+    }
+
+    /// From now on the API server may have the change.
+    #[must_use]
+    pub fn attempt(self) -> Self {
+        let mut this = self;
+        this.attempted = true;
+        this
+    }
+
+    /// Records the outcome.
+    pub fn conclude(mut self, outcome: &Outcome) {
+        self.record(outcome);
+    }
+
+    fn record(&mut self, outcome: &Outcome) {
+        if std::mem::replace(&mut self.concluded, true) {
+            return;
+        }
+        let (outcome, version, error) = match outcome {
+            Outcome::Ended { outcome, version, error } => (*outcome, version.as_deref(), error.as_deref()),
+            Outcome::NotAttempted => ("not_attempted", None, None),
+        };
+        let record = OutcomeRecord {
+            subject: self.subject,
+            instant: Timestamp::now(),
+            outcome,
+            version,
+            error: error.map(|error| &error[..error.floor_char_boundary(MAX_ERROR)]),
+        };
+        let line = record::line(&Record::Outcome(record), &self.audit.0.gateway);
+        let place = self.place.take();
+        let pushed = match place {
+            Some(place) => {
+                place.push(line);
+                true
+            }
+            None => self.audit.0.lines.push(line).is_ok(),
+        };
+        self.audit.0.metrics.recorded("outcome", pushed);
+    }
+}
+
+impl Drop for PendingOutcome {
+    fn drop(&mut self) {
+        let unknown =
+            || Outcome::Ended { outcome: UNKNOWN, version: None, error: Some("the write was abandoned".into()) };
+        self.record(&if self.attempted { unknown() } else { Outcome::NotAttempted });
+    }
+}

@@ -1,0 +1,244 @@
+//! What a record holds: the contract with whoever reads the audit output, `schemas/decision.json`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use schemars::{JsonSchema, schema_for};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The value of `schema` in every record.
+pub const SCHEMA: &str = "scalegate.dev/audit/v1";
+
+/// One line of the audit output.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub(super) enum Record<'a> {
+    /// One decision.
+    Decision(&'a DecisionRecord<'a>),
+    /// One list, with as many decisions as `evaluated` says.
+    List(&'a ListRecord<'a>),
+    /// The input of later decisions, which name it by its digest.
+    Input(InputRecord<'a>),
+    /// What came of an allowed change.
+    Outcome(OutcomeRecord<'a>),
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// Names the request in answers and in the log.
+    #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
+    pub request_id: Uuid,
+    /// The address that it came from.
+    #[schemars(with = "String")]
+    pub peer: SocketAddr,
+}
+
+/// Which decision a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subject {
+    /// Names the decision in answers, targets and records.
+    #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
+    pub decision_id: Uuid,
+    /// The request that asked for it.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// One decision.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionRecord<'a> {
+    /// The decision.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The instant of the decision, which modules that ask for the time are given.
+    #[schemars(with = "String")]
+    pub instant: Timestamp,
+    /// The client's id.
+    pub client_id: &'a str,
+    /// The serial number of the client's certificate.
+    pub serial: &'a str,
+    /// `get`, `set`, `release` or `describe`.
+    pub action: &'static str,
+    /// Whether the request asked for the decision alone.
+    pub dry_run: bool,
+    /// The kind of the workload; empty where it is about none.
+    pub workload_kind: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// `allowed`, `refused`, `busy` or `unavailable`.
+    pub outcome: &'static str,
+    /// Why there is no verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'a str>,
+    /// Why it is refused, as the client reads it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub reasons: &'a [String],
+    /// What each module that was asked said, in the set's order.
+    pub modules: &'a [ModuleRecord],
+    /// Whether a module asked for the time.
+    pub asked_time: bool,
+    /// The digest of the policy set.
+    pub policy_set: &'a str,
+    /// How long the evaluation took.
+    pub elapsed_micros: u64,
+    /// The version of the input.
+    pub input_version: &'static str,
+    /// What the modules read, JSON. It follows in the field `input`, or is named by `inputSha256` there.
+    #[serde(skip)]
+    pub input: &'a str,
+}
+
+/// What one module said.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleRecord {
+    /// Its name in `policies.yaml`.
+    pub module: String,
+    /// Whether it allows the request.
+    pub allow: bool,
+    /// Its reasons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What it attaches.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One list. Its items are decided one by one and not recorded one by one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListRecord<'a> {
+    /// The decision.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The instant of all its decisions.
+    #[schemars(with = "String")]
+    pub instant: Timestamp,
+    /// The client's id.
+    pub client_id: &'a str,
+    /// The serial number of the client's certificate.
+    pub serial: &'a str,
+    /// The kind of the workloads.
+    pub workload_kind: &'a str,
+    /// Their namespace; null for all.
+    pub namespace: Option<&'a str>,
+    /// The label selector.
+    pub selector: &'a str,
+    /// How many were asked for at most.
+    pub limit: usize,
+    /// How many were decided.
+    pub evaluated: usize,
+    /// How many the client may get.
+    pub allowed: usize,
+    /// How many there was no verdict on.
+    pub undecided: usize,
+    /// `listed`, `busy` or `unavailable`.
+    pub outcome: &'static str,
+    /// Why it is unavailable, or why there is no verdict on the first of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'a str>,
+    /// The digest of the policy set.
+    pub policy_set: &'a str,
+    /// How long it took.
+    pub elapsed_micros: u64,
+}
+
+/// The digest of an input; the input itself follows in the field `input`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InputRecord<'a> {
+    /// SHA-256 of the input's bytes, lower-case hexadecimal.
+    pub(super) sha256: &'a str,
+}
+
+/// What came of an allowed change.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OutcomeRecord<'a> {
+    /// The decision.
+    #[serde(flatten)]
+    pub(super) subject: Subject,
+    /// When it was known.
+    #[schemars(with = "String")]
+    pub(super) instant: Timestamp,
+    /// `stored`, `released`, `nothing_to_do`, `moved_on`, `rejected`, `forbidden`, `unknown` or `not_attempted`.
+    pub(super) outcome: &'static str,
+    /// The version of the target as it was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<&'a str>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<&'a str>,
+}
+
+fn text<S: Serializer>(value: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// What every record begins with.
+#[derive(Serialize, JsonSchema)]
+struct Line<'a> {
+    /// The version of this contract.
+    schema: &'static str,
+    /// The name of the gateway.
+    gateway: &'a str,
+    #[serde(flatten)]
+    record: &'a Record<'a>,
+}
+
+/// The text of a record, without a newline and without an input.
+pub(super) fn line(record: &Record<'_>, gateway: &str) -> Vec<u8> {
+    // These types always serialize.
+    serde_json::to_vec(&Line { schema: SCHEMA, gateway, record }).unwrap_or_default()
+}
+
+/// The same, with an input, which is JSON already.
+pub(super) fn line_with_input(record: &Record<'_>, gateway: &str, input: &str) -> Vec<u8> {
+    line_with(record, gateway, "input", input)
+}
+
+/// The same, with the name of an input instead.
+pub(super) fn line_with_digest(record: &Record<'_>, gateway: &str, sha256: &str) -> Vec<u8> {
+    line_with(record, gateway, "inputSha256", &format!("\"{sha256}\""))
+}
+
+fn line_with(record: &Record<'_>, gateway: &str, field: &str, json: &str) -> Vec<u8> {
+    let mut line = line(record, gateway);
+    line.pop();
+    line.reserve(field.len() + json.len() + 5);
+    for part in [",\"", field, "\":", json, "}"] {
+        line.extend_from_slice(part.as_bytes());
+    }
+    line
+}
+
+/// What follows a record of a decision or of an input.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct LineSchema<'a> {
+    #[serde(flatten)]
+    line: Line<'a>,
+    /// What the modules read; see `policies/schema.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Value>,
+    /// Instead of the input: its SHA-256, lower-case hexadecimal. An earlier record of kind `input` has it, unless it is
+    /// longer than 16 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_sha256: Option<String>,
+}
+
+/// The JSON Schema of a record, as the text of `schemas/decision.json`.
+pub fn schema() -> String {
+    format!("{:#}\n", schema_for!(LineSchema<'static>).to_value())
+}

@@ -1,0 +1,90 @@
+//! Audit records for tests.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::lines::{LineWriter, Output};
+
+use super::{Audit, AuditMetrics, AuditSettings, DecisionRecord, Origin, PendingOutcome, Subject, WhenFull};
+
+/// An audit into a file of its own.
+pub(crate) struct Recorded {
+    pub(crate) audit: Audit,
+    pub(crate) registry: Registry,
+    writer: LineWriter,
+    directory: TempDir,
+}
+
+impl Recorded {
+    pub(crate) fn new() -> Self {
+        Self::with(1 << 20, WhenFull::Refuse)
+    }
+
+    pub(crate) fn with(queue_bytes: usize, when_full: WhenFull) -> Self {
+        let (directory, mut registry) = (TempDir::new().unwrap(), Registry::default());
+        let output = Output::File(directory.path().join("audit.jsonl"));
+        let settings = AuditSettings { output, queue_bytes, when_full, gateway: "gateway-0".to_owned() };
+        let (audit, writer) = Audit::start(settings, AuditMetrics::register(&mut registry)).unwrap();
+        Self { audit, registry, writer, directory }
+    }
+
+    /// An allowed change, on record.
+    pub(crate) async fn permitted(&self) -> PendingOutcome {
+        self.audit.permitted(&change("{}")).await.unwrap()
+    }
+
+    /// Ends it; all its records.
+    pub(crate) fn records(self) -> Vec<Value> {
+        drop(self.audit);
+        assert!(self.writer.close(Duration::from_mins(1)), "records wait to be written");
+        let text = std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A request from nowhere in particular.
+pub(crate) fn origin() -> Origin {
+    Origin { request_id: Uuid::nil(), peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40000)) }
+}
+
+/// An audit whose records nobody looks at.
+pub(crate) fn audit() -> Audit {
+    Recorded::new().audit
+}
+
+/// The record of an allowed read.
+pub(crate) fn read(input: &str) -> DecisionRecord<'_> {
+    DecisionRecord {
+        subject: Subject { decision_id: Uuid::nil(), origin: origin() },
+        instant: Timestamp::UNIX_EPOCH,
+        client_id: "uri:spiffe://scalegate.test/ci",
+        serial: "5f1c",
+        action: "get",
+        dry_run: false,
+        workload_kind: "Deployment",
+        namespace: "demo",
+        name: "web",
+        outcome: "allowed",
+        cause: None,
+        reasons: &[],
+        modules: &[],
+        asked_time: false,
+        policy_set: "0190",
+        elapsed_micros: 42,
+        input_version: "scalegate.dev/v1",
+        input,
+    }
+}
+
+/// The record of an allowed change.
+pub(crate) fn change(input: &str) -> DecisionRecord<'_> {
+    DecisionRecord { action: "set", ..read(input) }
+}

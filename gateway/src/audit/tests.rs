@@ -1,0 +1,132 @@
+//! Records of decisions and outcomes, and what happens without them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use serde_json::{Value, json};
+
+use super::testing::{Recorded, change, read};
+use super::*;
+
+fn kinds(records: &[Value]) -> Vec<&str> {
+    records.iter().map(|record| record["kind"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_record_names_its_schema_its_gateway_and_its_request() {
+    let recorded = Recorded::new();
+    let reasons = ["no".to_owned()];
+    let modules =
+        [ModuleRecord { module: "a".to_owned(), allow: false, reasons: reasons.to_vec(), ..Default::default() }];
+    let refused = DecisionRecord { outcome: "refused", reasons: &reasons, modules: &modules, ..change(r#"{"a":1}"#) };
+    recorded.audit.decided(&refused);
+    let records = recorded.records();
+    let expected = json!({
+        "schema": "scalegate.dev/audit/v1", "gateway": "gateway-0", "kind": "decision",
+        "decisionId": "00000000-0000-0000-0000-000000000000", "requestId": "00000000-0000-0000-0000-000000000000",
+        "peer": "127.0.0.1:40000", "instant": "1970-01-01T00:00:00Z", "clientId": "uri:spiffe://scalegate.test/ci",
+        "serial": "5f1c", "action": "set", "dryRun": false, "workloadKind": "Deployment", "namespace": "demo",
+        "name": "web", "outcome": "refused", "reasons": ["no"],
+        "modules": [{"module": "a", "allow": false, "reasons": ["no"]}], "askedTime": false, "policySet": "0190",
+        "elapsedMicros": 42, "inputVersion": "scalegate.dev/v1", "input": {"a": 1},
+    });
+    assert_eq!(records, [expected]);
+}
+
+#[test]
+fn allowed_reads_of_the_same_facts_share_one_record_of_their_input() {
+    let recorded = Recorded::new();
+    for input in [r#"{"a":1}"#, r#"{"a":1}"#, r#"{"a":2}"#] {
+        recorded.audit.decided(&read(input));
+    }
+    let records = recorded.records();
+    assert_eq!(kinds(&records), ["input", "decision", "decision", "input", "decision"]);
+    assert_eq!(records[0]["input"], json!({"a": 1}));
+    let digest = hex::encode(digest(&SHA256, br#"{"a":1}"#));
+    assert!(
+        [&records[0]["sha256"], &records[1]["inputSha256"], &records[2]["inputSha256"]].iter().all(|it| **it == digest)
+    );
+    assert_eq!(records[3]["sha256"], records[4]["inputSha256"]);
+}
+
+#[test]
+fn an_input_is_written_again_after_the_output_was_opened_anew() {
+    let recorded = Recorded::new();
+    recorded.audit.decided(&read("{}"));
+    recorded.audit.reopen();
+    // The thread opens it before the next lines.
+    let before = recorded.audit.0.lines.breaks();
+    while recorded.audit.0.lines.breaks() == before {
+        recorded.audit.decided(&read("{}"));
+        std::thread::yield_now();
+    }
+    recorded.audit.decided(&read("{}"));
+    let records = recorded.records();
+    let inputs = kinds(&records).iter().filter(|kind| **kind == "input").count();
+    assert_eq!(inputs, 2);
+    assert_eq!(records[records.len() - 2]["kind"], "input");
+}
+
+#[test]
+fn an_input_that_would_fill_the_output_is_named_by_its_digest() {
+    let recorded = Recorded::new();
+    let input = json!("x".repeat(MAX_INPUT)).to_string();
+    recorded.audit.decided(&change(&input));
+    recorded.audit.decided(&read(&input));
+    let records = recorded.records();
+    assert_eq!(kinds(&records), ["decision", "decision"]);
+    assert_eq!(records[0]["inputSha256"], hex::encode(digest(&SHA256, input.as_bytes())));
+}
+
+#[tokio::test]
+async fn a_change_is_followed_by_the_record_of_its_outcome() {
+    let recorded = Recorded::new();
+    let stored = Outcome::Ended { outcome: "stored", version: Some("u:1".to_owned()), error: None };
+    recorded.audit.permitted(&change("{}")).await.unwrap().conclude(&stored);
+    let failed = Outcome::Ended { outcome: "unknown", version: None, error: Some("ü".repeat(1000)) };
+    recorded.audit.permitted(&change("{}")).await.unwrap().conclude(&failed);
+    drop(recorded.audit.permitted(&change("{}")).await.unwrap());
+    drop(recorded.audit.permitted(&change("{}")).await.unwrap().attempt());
+    let records = recorded.records();
+    assert_eq!(kinds(&records), ["decision", "outcome"].repeat(4));
+    let outcomes: Vec<_> = records.iter().skip(1).step_by(2).collect();
+    assert_eq!((&outcomes[0]["outcome"], &outcomes[0]["version"]), (&json!("stored"), &json!("u:1")));
+    assert_eq!(outcomes[0]["decisionId"], records[0]["decisionId"]);
+    assert_eq!(outcomes[1]["error"].as_str().unwrap(), "ü".repeat(256));
+    assert_eq!(outcomes[2]["outcome"], "not_attempted");
+    assert_eq!(outcomes[3]["outcome"], "unknown", "a write that was abandoned may have happened");
+}
+
+fn metric(recorded: &Recorded, line: &str) -> u64 {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &recorded.registry).unwrap();
+    let found = text.lines().find_map(|it| it.strip_prefix(line));
+    found.unwrap_or_else(|| panic!("no {line} in {text}")).trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn without_room_changes_are_refused_and_reads_are_counted() {
+    let recorded = Recorded::with(600, WhenFull::Refuse);
+    let _all = recorded.audit.0.lines.reserve(500).unwrap();
+    assert_eq!(recorded.audit.permitted(&change("{}")).await.err(), Some(Unrecorded));
+    recorded.audit.decided(&read("{}"));
+    assert_eq!(metric(&recorded, "audit_refused_changes_total"), 1);
+    assert_eq!(metric(&recorded, r#"audit_records_total{kind="decision",result="full"}"#), 2);
+    assert_eq!(metric(&recorded, "audit_queue_bytes"), 564);
+}
+
+#[tokio::test]
+async fn without_room_changes_are_allowed_where_the_operator_says_so() {
+    let recorded = Recorded::with(600, WhenFull::Allow);
+    let _all = recorded.audit.0.lines.reserve(500).unwrap();
+    recorded.audit.permitted(&change("{}")).await.unwrap().conclude(&Outcome::NotAttempted);
+    assert_eq!(metric(&recorded, "audit_refused_changes_total"), 0);
+    assert_eq!(metric(&recorded, "audit_unrecorded_changes_total"), 1);
+    assert_eq!(metric(&recorded, r#"audit_records_total{kind="outcome",result="full"}"#), 1);
+}
+
+#[test]
+fn the_schema_is_checked_in() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/decision.json");
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(schema(), checked_in, "run `make schema`");
+}

@@ -1,0 +1,156 @@
+//! Lines for standard output or a file, written by a thread from a bounded queue.
+//!
+//! An output that nobody reads, or that is slow, makes nobody wait: the queue fills, and further lines are refused.
+//! A caller that must know that its line is with the operating system asks for a [`Receipt`].
+
+mod output;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use output::Output;
+pub use queue::{Full, Lost, Place, Receipt};
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+
+use self::output::Open;
+use self::queue::Queue;
+
+/// The pause between checks while closing.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A queue of lines. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Lines(Arc<Queue>);
+
+/// The thread that writes the lines.
+#[derive(Debug)]
+pub struct LineWriter {
+    queue: Arc<Queue>,
+    thread: JoinHandle<()>,
+}
+
+/// What a queue is started with.
+#[derive(Debug)]
+pub struct LineSettings {
+    /// The thread's name, 15 bytes at most.
+    pub name: &'static str,
+    /// Where the lines go.
+    pub output: Output,
+    /// The bytes that may wait to be written.
+    pub capacity_bytes: usize,
+    /// Counts the lines that were accepted and then lost, because writing them failed.
+    pub lost: Counter,
+    /// Reports the first of consecutive write errors, from the writing thread.
+    pub report: fn(&io::Error),
+}
+
+impl Lines {
+    /// Opens the output and starts its thread.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be opened or the thread cannot be started.
+    pub fn start(settings: LineSettings) -> io::Result<(Self, LineWriter)> {
+        let output = Open::new(settings.output)?;
+        let queue = Arc::new(Queue::new(settings.capacity_bytes));
+        let writer = Writer { output, lost: settings.lost, report: settings.report, failing: false };
+        let shared = queue.clone();
+        let thread = thread::Builder::new().name(settings.name.to_owned()).spawn(move || writer.run(&shared))?;
+        Ok((Self(queue.clone()), LineWriter { queue, thread }))
+    }
+
+    /// Queues a line, without its newline. A quarter of the queue is kept for lines with a receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]: the line is not queued.
+    pub fn push(&self, line: Vec<u8>) -> Result<(), Full> {
+        self.0.push(line)
+    }
+
+    /// Queues a line, and returns its receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]: the line is not queued.
+    pub fn push_with_receipt(&self, line: Vec<u8>) -> Result<Receipt, Full> {
+        self.0.push_with_receipt(line)
+    }
+
+    /// Keeps room for a line of up to `bytes`, to be queued later.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]: there is no room.
+    pub fn reserve(&self, bytes: usize) -> Result<Place, Full> {
+        Place::reserve(&self.0, bytes)
+    }
+
+    /// The bytes that wait to be written or are kept for a line to come.
+    pub fn queued_bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// How often what was queued earlier may no longer be found in the output's file: the file was opened anew, or lines
+    /// were lost.
+    pub fn breaks(&self) -> u64 {
+        self.0.breaks()
+    }
+
+    /// Reopens the file, since the present one was moved away. Does nothing for standard output.
+    pub fn reopen(&self) {
+        self.0.reopen();
+    }
+}
+
+impl LineWriter {
+    /// Refuses further lines and waits until all others are written, `patience` at most. Returns whether they are.
+    pub fn close(self, patience: Duration) -> bool {
+        self.queue.close();
+        let deadline = Instant::now() + patience;
+        while !self.thread.is_finished() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        self.thread.join().is_ok()
+    }
+}
+
+/// What the thread works with.
+struct Writer {
+    output: Open,
+    lost: Counter,
+    report: fn(&io::Error),
+    failing: bool,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Queue) {
+        while let Some(batch) = queue.next() {
+            if self.output.follow(batch.reopen) {
+                queue.broken();
+            }
+            match self.output.write(&batch.bytes) {
+                Ok(()) => {
+                    self.failing = false;
+                    queue.written(batch);
+                }
+                Err(error) => {
+                    self.lost.inc_by(batch.lines as u64);
+                    if !std::mem::replace(&mut self.failing, true) {
+                        (self.report)(&error);
+                    }
+                    queue.lost(batch);
+                }
+            }
+        }
+    }
+}

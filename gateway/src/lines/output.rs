@@ -1,0 +1,114 @@
+//! Where lines go.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often it is looked at whether a file was moved away.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file that is appended to, made with mode 0600 where there is none. It is opened anew within a second after it
+    /// was moved or removed.
+    File(PathBuf),
+}
+
+/// An output that is open.
+#[derive(Debug)]
+pub(super) enum Open {
+    Stdout,
+    File(Opened),
+}
+
+#[derive(Debug)]
+pub(super) struct Opened {
+    path: PathBuf,
+    file: File,
+    /// Device and inode.
+    identity: (u64, u64),
+    looked: Instant,
+    /// The last write failed, so the file may end in the middle of a line.
+    torn: bool,
+}
+
+impl Open {
+    pub(super) fn new(output: Output) -> io::Result<Self> {
+        match output {
+            Output::Stdout => Ok(Self::Stdout),
+            Output::File(path) => Opened::new(path).map(Self::File),
+        }
+    }
+
+    /// Opens the file anew where that is asked for, or where it was moved away; the present one goes on where that fails.
+    /// Returns whether it did.
+    pub(super) fn follow(&mut self, asked: bool) -> bool {
+        match self {
+            Self::Stdout => false,
+            Self::File(opened) => (asked || opened.is_gone()) && opened.reopen(),
+        }
+    }
+
+    /// Hands whole lines to the operating system.
+    pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File(opened) => opened.write(lines),
+        }
+    }
+}
+
+impl Opened {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        let (file, identity) = open(&path)?;
+        Ok(Self { path, file, identity, looked: Instant::now(), torn: false })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let written = if self.torn { self.file.write_all(b"\n") } else { Ok(()) };
+        let written = written.and_then(|()| self.file.write_all(lines));
+        self.torn = written.is_err();
+        written
+    }
+
+    /// Whether the path leads elsewhere, which is looked at once a second.
+    fn is_gone(&mut self) -> bool {
+        if self.looked.elapsed() < LOOK {
+            return false;
+        }
+        self.looked = Instant::now();
+        !std::fs::metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.identity)
+    }
+
+    fn reopen(&mut self) -> bool {
+        match open(&self.path) {
+            Ok((file, identity)) => {
+                (self.file, self.identity, self.torn) = (file, identity, false);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "a file cannot be opened anew");
+                false
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, (u64, u64))> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let identity = identity(&file.metadata()?);
+    Ok((file, identity))
+}
+
+fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}

@@ -1,0 +1,231 @@
+//! The queue between the producers of lines and the thread that writes them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// The most that is written at once, in bytes, unless a single line is longer.
+const BATCH: usize = 256 << 10;
+/// What a queued line costs beside its text.
+const OVERHEAD: usize = 64;
+
+/// There is no room for a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the queue is full")]
+pub struct Full;
+
+/// A line was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the line could not be written")]
+pub struct Lost;
+
+/// The fate of one line.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Receiver<()>);
+
+impl Receipt {
+    /// Waits until the line is handed to the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`]: writing it failed, and it will not be tried again.
+    pub async fn written(self) -> Result<(), Lost> {
+        self.0.await.map_err(|_| Lost)
+    }
+}
+
+/// Room that is kept for a line. Dropping it gives the room back.
+#[derive(Debug)]
+pub struct Place {
+    queue: Arc<Queue>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    capacity: usize,
+    /// How often what was queued may no longer be found in the output's file: it was opened anew, or lines were lost.
+    breaks: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Line>,
+    /// Of the lines that wait or are being written, and of the places.
+    bytes: usize,
+    reopen: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    text: Vec<u8>,
+    receipt: Option<oneshot::Sender<()>>,
+}
+
+/// Lines that are written together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) lines: usize,
+    /// Whether the file is to be opened anew before.
+    pub(super) reopen: bool,
+    receipts: Vec<oneshot::Sender<()>>,
+    cost: usize,
+}
+
+impl Line {
+    fn cost(&self) -> usize {
+        cost(self.text.len())
+    }
+}
+
+fn cost(bytes: usize) -> usize {
+    bytes + OVERHEAD
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { state: Mutex::default(), wake: Condvar::new(), capacity, breaks: AtomicU64::new(0) }
+    }
+
+    pub(super) fn push(&self, text: Vec<u8>) -> Result<(), Full> {
+        self.add(Line { text, receipt: None }, self.capacity - self.capacity / 4)
+    }
+
+    pub(super) fn push_with_receipt(&self, text: Vec<u8>) -> Result<Receipt, Full> {
+        let (sender, receiver) = oneshot::channel();
+        self.add(Line { text, receipt: Some(sender) }, self.capacity)?;
+        Ok(Receipt(receiver))
+    }
+
+    fn add(&self, line: Line, limit: usize) -> Result<(), Full> {
+        let mut state = self.lock();
+        state.take(line.cost(), limit)?;
+        self.queue(state, line);
+        Ok(())
+    }
+
+    fn queue(&self, mut state: MutexGuard<'_, State>, line: Line) {
+        state.lines.push_back(line);
+        let first = state.lines.len() == 1;
+        drop(state);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    pub(super) fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn broken(&self) {
+        self.breaks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn reopen(&self) {
+        self.lock().reopen = true;
+        self.wake.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for lines, or for the file to be opened anew; `None` once the queue is closed and empty.
+    pub(super) fn next(&self) -> Option<Batch> {
+        let waiting = |state: &mut State| state.lines.is_empty() && !state.closed && !state.reopen;
+        let mut state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        if state.lines.is_empty() && !state.reopen {
+            return None;
+        }
+        let mut batch = Batch {
+            bytes: Vec::new(),
+            lines: 0,
+            reopen: std::mem::take(&mut state.reopen),
+            receipts: Vec::new(),
+            cost: 0,
+        };
+        while let Some(line) = state.lines.pop_front_if(|line| batch.takes(line)) {
+            batch.add(line);
+        }
+        Some(batch)
+    }
+
+    /// The lines of `batch` are with the operating system.
+    pub(super) fn written(&self, batch: Batch) {
+        self.lock().bytes -= batch.cost;
+        for receipt in batch.receipts {
+            // Nobody waits for it any more.
+            let _ = receipt.send(());
+        }
+    }
+
+    /// The lines of `batch` are gone.
+    pub(super) fn lost(&self, batch: Batch) {
+        self.lock().bytes -= batch.cost;
+        self.broken();
+        drop(batch);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, cost: usize, limit: usize) -> Result<(), Full> {
+        if self.closed || self.bytes + cost > limit {
+            return Err(Full);
+        }
+        self.bytes += cost;
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn takes(&self, line: &Line) -> bool {
+        self.lines == 0 || self.bytes.len() + line.text.len() < BATCH
+    }
+
+    fn add(&mut self, line: Line) {
+        self.cost += line.cost();
+        self.bytes.extend_from_slice(&line.text);
+        self.bytes.push(b'\n');
+        self.lines += 1;
+        self.receipts.extend(line.receipt);
+    }
+}
+
+impl Place {
+    pub(super) fn reserve(queue: &Arc<Queue>, bytes: usize) -> Result<Self, Full> {
+        let cost = cost(bytes);
+        queue.lock().take(cost, queue.capacity)?;
+        Ok(Self { queue: queue.clone(), bytes: cost })
+    }
+
+    /// Queues the line that the room was reserved for; a longer one may exceed the capacity.
+    pub fn push(self, text: Vec<u8>) {
+        let line = Line { text, receipt: None };
+        let mut state = self.queue.lock();
+        // What was kept is given back when this is dropped.
+        state.bytes += line.cost();
+        self.queue.queue(state, line);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queue.lock().bytes -= self.bytes;
+    }
+}

@@ -1,0 +1,155 @@
+//! What becomes of lines: written in order, refused, lost, or written elsewhere.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use rustix::fs::{Mode, mkfifoat};
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn start(path: &Path, capacity_bytes: usize) -> (Lines, LineWriter, Counter) {
+    let lost = Counter::default();
+    let output = Output::File(path.to_owned());
+    let settings = LineSettings { name: "test", output, capacity_bytes, lost: lost.clone(), report: |_| {} };
+    let (lines, writer) = Lines::start(settings).unwrap();
+    (lines, writer, lost)
+}
+
+#[tokio::test]
+async fn lines_are_written_in_order_and_a_receipt_comes_after_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lines");
+    let (lines, writer, lost) = start(&file, 1 << 20);
+    for number in 0..1000 {
+        lines.push(number.to_string().into_bytes()).unwrap();
+    }
+    lines.push_with_receipt(b"last".to_vec()).unwrap().written().await.unwrap();
+    let expected: String = (0..1000).map(|number| format!("{number}\n")).chain(["last\n".to_owned()]).collect();
+    assert_eq!(fs::read_to_string(&file).unwrap(), expected);
+    assert!(writer.close(MINUTE));
+    assert_eq!((lines.queued_bytes(), lost.get()), (0, 0));
+    assert_eq!(lines.push(b"late".to_vec()), Err(Full), "it is closed");
+}
+
+/// A pipe that nobody reads, as far as the writer knows: its end is open, and what it holds is bounded.
+fn unread_pipe(path: &Path) -> fs::File {
+    mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
+    // Opened for both, so that neither side waits for the other.
+    fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+#[tokio::test]
+async fn an_output_that_nobody_reads_refuses_lines_once_the_queue_is_full_and_waits_for_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    let mut pipe = unread_pipe(&path);
+    let (lines, writer, lost) = start(&path, 100_000);
+    let line = vec![b'x'; 1000];
+    let mut pushed = 0;
+    while lines.push(line.clone()).is_ok() {
+        pushed += 1;
+        assert!(pushed < 1000, "the queue has no end");
+    }
+    let place = lines.reserve(1000).unwrap();
+    // A quarter is kept for lines with a receipt.
+    let receipt = lines.push_with_receipt(b"change".to_vec()).unwrap();
+    assert!(!writer.thread.is_finished());
+    place.push(b"outcome".to_vec());
+
+    // It flows again.
+    let expected = pushed * 1001 + "change\noutcome\n".len();
+    let mut read = vec![0; expected];
+    let reader = tokio::task::spawn_blocking(move || {
+        pipe.read_exact(&mut read).unwrap();
+        read
+    });
+    receipt.written().await.unwrap();
+    let read = reader.await.unwrap();
+    assert!(read.ends_with(b"x\nchange\noutcome\n"));
+    assert!(writer.close(MINUTE));
+    assert_eq!((lines.queued_bytes(), lost.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_an_output_that_nobody_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    let _pipe = unread_pipe(&path);
+    let (lines, writer, _) = start(&path, 1 << 20);
+    lines.push(vec![b'x'; 500_000]).unwrap();
+    assert!(!writer.close(Duration::from_millis(1)));
+}
+
+#[test]
+fn room_that_is_kept_is_given_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (lines, writer, _) = start(&directory.path().join("lines"), 10_000);
+    let place = lines.reserve(9000).unwrap();
+    assert_eq!(lines.reserve(9000).err(), Some(Full));
+    drop(place);
+    drop(lines.reserve(9000).unwrap());
+    assert!(writer.close(MINUTE));
+    assert_eq!(lines.queued_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, old) = (directory.path().join("lines"), directory.path().join("lines.1"));
+    let (lines, writer, _) = start(&file, 1 << 20);
+    lines.push_with_receipt(b"one".to_vec()).unwrap().written().await.unwrap();
+    fs::rename(&file, &old).unwrap();
+    let before = lines.breaks();
+    lines.reopen();
+    while !file.exists() {
+        std::thread::yield_now();
+    }
+    lines.push_with_receipt(b"two".to_vec()).unwrap().written().await.unwrap();
+    assert!(lines.breaks() > before);
+    assert!(writer.close(MINUTE));
+    assert_eq!(
+        (fs::read_to_string(&old).unwrap(), fs::read_to_string(&file).unwrap()),
+        ("one\n".into(), "two\n".into())
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_found_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, old) = (directory.path().join("lines"), directory.path().join("lines.1"));
+    let (lines, writer, _) = start(&file, 1 << 20);
+    lines.push_with_receipt(b"one".to_vec()).unwrap().written().await.unwrap();
+    fs::rename(&file, &old).unwrap();
+    // It is looked at once a second.
+    while !file.exists() {
+        lines.push_with_receipt(b"more".to_vec()).unwrap().written().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(writer.close(MINUTE));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "more\n");
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_written_is_lost_and_its_receipt_says_so() {
+    // Every write to this device fails for want of space.
+    let (lines, writer, lost) = start(Path::new("/dev/full"), 1 << 20);
+    let receipt = lines.push_with_receipt(b"one".to_vec()).unwrap();
+    assert_eq!(receipt.written().await, Err(Lost));
+    assert_eq!(lost.get(), 1);
+    assert!(lines.breaks() > 0);
+    assert!(writer.close(MINUTE));
+    assert_eq!(lines.queued_bytes(), 0);
+}
+
+#[test]
+fn an_output_that_cannot_be_opened_is_an_error() {
+    let output = Output::File("/nowhere/at/all".into());
+    let settings =
+        LineSettings { name: "test", output, capacity_bytes: 1000, lost: Counter::default(), report: |_| {} };
+    assert!(Lines::start(settings).is_err());
+}
