@@ -12,12 +12,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after `failures` in a row, at least one.
+    /// The wait after `failures` in a row; 0 counts as 1.
     pub fn after(&self, failures: u32) -> Duration {
         self.first.saturating_mul(1 << failures.saturating_sub(1).min(31)).min(self.longest)
     }
 
-    /// As [`Backoff::after`], less a random part of up to half, so that gateways do not all come back at the same
+    /// As [`Backoff::after`], less a random part of up to half, so that gateways do not all retry at the same
     /// instant.
     pub fn jittered(&self, failures: u32) -> Duration {
         self.after(failures).mul_f64(0.5 + 0.5 * fastrand::f64())

@@ -14,7 +14,7 @@ use crate::config;
 /// How long the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Lets kube's TLS clients, which go by the process's default, use the gateway's own provider.
+/// Makes the gateway's TLS provider the process default, for kube's clients.
 pub fn install_tls_provider() {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");

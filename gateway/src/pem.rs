@@ -72,7 +72,7 @@ pub enum PemError {
         cause: String,
     },
     /// There is nothing of the kind in the file.
-    #[error("{}: holds no {kind}", file.display())]
+    #[error("{}: contains no {kind}", file.display())]
     Empty {
         /// The file.
         file: PathBuf,
@@ -83,7 +83,7 @@ pub enum PemError {
     #[error("{}: the private key is encrypted: store it without a passphrase, in a Secret or with mode 0600", .0.display())]
     Encrypted(PathBuf),
     /// The file has several keys.
-    #[error("{}: holds more than one private key", .0.display())]
+    #[error("{}: contains more than one private key", .0.display())]
     ManyKeys(PathBuf),
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 fn read(file: &Path) -> Result<Vec<u8>, PemError> {
     let unreadable = |cause| PemError::Unreadable { file: file.to_owned(), cause };
     let mut pem = Vec::new();
-    // To open a pipe would wait for its writer.
+    // Opening a pipe would block on its writer.
     if !file.metadata().map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::other("it is not a regular file")));
     }
@@ -210,7 +210,7 @@ impl BlockKind {
                     items.push(Located { place, item });
                 }
                 Err(error) => {
-                    let wrong = block.no_base64().map(|(line, byte)| format!("line {line}: {byte:?} is no base64"));
+                    let wrong = block.no_base64().map(|(line, byte)| format!("line {line}: {byte:?} is not base64"));
                     return Err(PemError::Content { place, cause: wrong.unwrap_or_else(|| error.to_string()) });
                 }
             }

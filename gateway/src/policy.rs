@@ -114,7 +114,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`Denied::Busy`] where its turn did not come. Items without a verdict are counted in the answer.
+    /// [`Denied::Busy`] where the evaluation queue is full. Items without a verdict are counted in the answer.
     pub async fn list(&self, caller: &Caller, query: &ListQuery) -> Result<Listing, Denied> {
         let page = |after: Option<&_>, limit| {
             self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)

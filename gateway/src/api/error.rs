@@ -119,7 +119,7 @@ pub enum Error {
     /// The target is not at the version that the client named.
     #[error("at version {current}, not at the one asked for")]
     VersionMismatch {
-        /// The present version.
+        /// The current version.
         current: String,
     },
     /// Other writers kept changing the target.

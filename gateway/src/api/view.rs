@@ -63,24 +63,25 @@ pub(super) struct Owner {
     pub(super) name: String,
 }
 
-/// How far the target is. All true where there is none: nothing is under way.
+/// How far the target is. Without one, accepted and applied are true, and ready says whether all replicas are ready and
+/// the rollout is complete.
 #[derive(Debug, Serialize)]
 pub(super) struct Progress {
     /// The target is stored.
     pub(super) accepted: bool,
     /// The Deployment has the target's count.
     pub(super) applied: bool,
-    /// As many replicas are ready, and the rollout is complete.
+    /// That many replicas are ready, and the rollout is complete.
     pub(super) ready: bool,
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Debug, Serialize)]
 pub(super) struct ListView {
     pub(super) items: Vec<ReplicasView>,
-    /// How many the policies gave no verdict on, so that they are not among the items.
+    /// How many were left out for lack of a verdict.
     pub(super) undecided: usize,
-    /// What `continue` takes for the next part; null at the end.
+    /// What `continue` takes for the next page; null at the end.
     pub(super) r#continue: Option<String>,
 }
 

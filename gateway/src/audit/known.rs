@@ -13,7 +13,7 @@ pub(super) struct KnownInputs {
     /// SHA-256.
     digests: HashSet<Vec<u8>>,
     since: Instant,
-    /// The breaks of the output until then.
+    /// The output's break count then.
     breaks: u64,
 }
 
@@ -24,7 +24,7 @@ impl Default for KnownInputs {
 }
 
 impl KnownInputs {
-    /// Whether an output with so many `breaks` has it.
+    /// Returns whether the output, at break count `breaks`, has it.
     pub(super) fn has(&mut self, digest: &[u8], breaks: u64) -> bool {
         if self.since.elapsed() > WHOLE_AGAIN || self.digests.len() >= MOST || self.breaks != breaks {
             *self = Self { breaks, ..Self::default() };

@@ -94,7 +94,7 @@ pub struct DecisionRecord<'a> {
     pub elapsed_micros: u64,
     /// The version of the input.
     pub input_version: &'static str,
-    /// What the modules read, JSON. It follows in the field `input`, or is named by `inputSha256` there.
+    /// What the modules read, JSON. Written as field `input`, or as its digest, `inputSha256`.
     #[serde(skip)]
     pub input: &'a str,
 }
@@ -145,7 +145,7 @@ pub struct ListRecord<'a> {
     pub undecided: usize,
     /// `listed`, `busy` or `unavailable`.
     pub outcome: &'static str,
-    /// Why it is unavailable, or why there is no verdict on the first of those.
+    /// Why the list is unavailable, or why the first undecided item is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'a str>,
     /// The digest of the policy set.

@@ -148,8 +148,8 @@ pub struct Lease {
 /// Where decisions are recorded, and what happens while they cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// `output`: `stdout`, or a file that is appended to. It is opened anew within a second after it was moved away, and
-    /// at SIGHUP. Default `stdout`.
+    /// `output`: `stdout`, or a file that is appended to. Once it was moved, it is reopened before the next record, a
+    /// second later at the latest, and at SIGHUP at once. Default `stdout`.
     pub output: Output,
     /// `queueBytes`: the bytes of records that may wait to be written. Default 8388608, 65536 to 1073741824.
     pub queue_bytes: usize,

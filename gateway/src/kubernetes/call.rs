@@ -9,7 +9,7 @@ use tokio::time::timeout;
 /// How long the API server may take to answer a write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The name under which the API server keeps who set which field.
+/// The name under which the API server records which fields the gateway set.
 pub const FIELD_MANAGER: &str = "scalegate";
 
 /// Why a call failed.
@@ -30,7 +30,7 @@ impl CallError {
     }
 }
 
-/// Bounds `call`: an API server that has stopped must make an error, not a hang.
+/// Bounds `call`: an API server that has stopped must cause an error, not a hang.
 pub async fn within<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     Ok(timeout(limit, call).await.map_err(|_| CallError::Timeout(limit))??)
 }

@@ -1,6 +1,5 @@
-//! API servers for unit tests. [`store`] keeps objects, for those who read what they wrote; [`script`] answers each
-//! request as the test says, for those who must be told what a store never would. No test uses either to learn how a
-//! real one behaves.
+//! API servers for unit tests. [`store`] keeps objects, for tests that read back what they wrote; [`script`] lets a
+//! test choose each response. Neither shows how a real API server behaves.
 
 pub(crate) mod script;
 pub(crate) mod store;

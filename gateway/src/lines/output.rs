@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often it is looked at whether a file was moved away.
+/// How often to check whether the file was moved.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where lines go.
@@ -14,8 +14,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub enum Output {
     /// Standard output.
     Stdout,
-    /// A file that is appended to, made with mode 0600 where there is none. It is opened anew within a second after it
-    /// was moved or removed.
+    /// A file that is appended to, created with mode 0600 if it is missing. Once it was moved or removed, it is
+    /// reopened before the next line, a second later at the latest.
     File(PathBuf),
 }
 
@@ -45,8 +45,8 @@ impl Open {
         }
     }
 
-    /// Opens the file anew where that is asked for, or where it was moved away; the present one goes on where that fails.
-    /// Returns whether it did.
+    /// Reopens the file if asked to or if it was moved; on failure the current one stays in use. Returns whether it was
+    /// reopened.
     pub(super) fn follow(&mut self, asked: bool) -> bool {
         match self {
             Self::Stdout => false,
@@ -80,7 +80,7 @@ impl Opened {
         written
     }
 
-    /// Whether the path leads elsewhere, which is looked at once a second.
+    /// Returns whether the file was moved; checks once a second.
     fn is_gone(&mut self) -> bool {
         if self.looked.elapsed() < LOOK {
             return false;
@@ -96,7 +96,7 @@ impl Opened {
                 true
             }
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "a file cannot be opened anew");
+                tracing::warn!(path = %self.path.display(), %error, "cannot reopen the output file");
                 false
             }
         }

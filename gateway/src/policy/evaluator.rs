@@ -18,10 +18,10 @@ use super::turns::{Busy, Turns};
 use super::verdict::{Conclusion, Outcome, Question, evaluate};
 use crate::audit::{Audit, Origin, PendingOutcome, Unrecorded};
 
-/// Up to this deadline a module runs where the request does; the others would keep its thread from other requests.
+/// Modules with at most this deadline run on the request's thread; slower ones would block it.
 const INLINE: Duration = Duration::from_millis(5);
 
-/// How long one turn goes on to its client's next question. Others wait for it.
+/// After this long, a turn starts no further question: other clients wait.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// Answers questions by the live set.
@@ -45,7 +45,7 @@ pub(super) struct Allowed {
 /// Why questions were not answered at all.
 #[derive(Debug, Error)]
 pub(super) enum Unanswered {
-    /// Their turn did not come.
+    /// The evaluation queue is full.
     #[error(transparent)]
     Busy(#[from] Busy),
     /// An answer could not be had.
@@ -54,7 +54,7 @@ pub(super) enum Unanswered {
 }
 
 impl Unanswered {
-    /// The refusal for which nobody's rules are to blame.
+    /// The denial of a request without a verdict.
     pub(super) fn denied(self, decision: DecisionId) -> Denied {
         match self {
             Self::Busy(_) => Denied::Busy { decision },
@@ -171,14 +171,14 @@ impl Evaluator {
 }
 
 fn gone() -> Unanswered {
-    Unanswered::Cause("the evaluation was given up".to_owned())
+    Unanswered::Cause("the evaluation did not finish".to_owned())
 }
 
 fn runs_inline(set: &PolicySet, input: &Input) -> bool {
     set.modules().iter().all(|module| module.deadline <= INLINE || module.matches(input) == Matching::No)
 }
 
-/// The refusal for which nobody's rules are to blame; operators should know of it.
+/// The denial of a request without a verdict, logged for operators.
 pub(super) fn unavailable(decision: DecisionId, cause: String) -> Denied {
     tracing::warn!(decision_id = %decision, cause, "no verdict");
     Denied::Unavailable { decision, cause }

@@ -18,14 +18,14 @@ use crate::audit::{ListRecord, Origin, Subject};
 use crate::replicas::{Observation, Page};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
-/// How many Deployments one request may have decided about.
+/// The most Deployments one request decides about.
 const EVALUATIONS: usize = 1_000;
 
-/// How many names one request may have looked at, for the few that its selector matches.
+/// The most names one request scans, however few its selector matches.
 const SCANNED: usize = 10_000;
-/// After how many items without a verdict a part of a list ends: each may have used up a whole deadline.
+/// After how many items without a verdict a page ends: each may have used up a whole deadline.
 const UNDECIDED: usize = 32;
-/// How many are decided about at a time, between which other requests come to their turn.
+/// How many are decided per turn; other requests run between turns.
 const CHUNK: usize = 64;
 
 /// Which Deployments a client asks for.

@@ -45,7 +45,7 @@ pub(super) enum Outcome {
     Allowed(Tags),
     /// A module refuses it, or none matches.
     Refused(Vec<String>),
-    /// Nobody was asked: its turn did not come.
+    /// No module was asked: the evaluation queue is full.
     Busy(String),
     /// A module could not be asked.
     Unavailable(String),

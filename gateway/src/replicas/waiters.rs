@@ -1,4 +1,4 @@
-//! Those who wait for a change of one workload, by its name, so that no change wakes whoever waits for another.
+//! Tasks that wait for a workload to change, by name; a change wakes only that workload's waiters.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,18 +8,18 @@ use tokio::sync::Notify;
 use super::CacheChange;
 use crate::workload::WorkloadRef;
 
-/// All who wait.
+/// All waiters.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(Mutex<HashMap<WorkloadRef, Place>>);
 
-/// Those who wait for one workload.
+/// The waiters for one workload.
 #[derive(Debug, Default)]
 struct Place {
     wake: Arc<Notify>,
     waiters: usize,
 }
 
-/// One that waits, until it is dropped.
+/// One waiter, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiter<'a> {
     all: &'a Waiters,
@@ -36,7 +36,7 @@ impl Waiters {
         Waiter { all: self, name, wake: place.wake.clone() }
     }
 
-    /// Wakes whom `change` concerns.
+    /// Wakes the waiters that `change` affects.
     pub(super) fn wake(&self, change: &CacheChange) {
         let places = self.lock();
         match change {
@@ -51,7 +51,7 @@ impl Waiters {
 }
 
 impl Waiter<'_> {
-    /// What wakes it: a future of it that was enabled misses no change.
+    /// Wakes it. A `notified()` future, once enabled, misses no change.
     pub(super) fn wake(&self) -> &Notify {
         &self.wake
     }

@@ -8,8 +8,8 @@ impl Error {
         match self {
             Self::Invalid { detail, .. } => detail.clone(),
             Self::InvalidCursor => {
-                "a list goes on by the cursor that the part before of the same list gave you; if the gateway's key has \
-                 changed since, begin again"
+                "use the cursor from the previous page of this list; if the gateway's key has changed since, start \
+                 again"
                     .into()
             }
             Self::NoSuchRoute => {
@@ -38,11 +38,11 @@ impl Error {
             Self::Identity(error) => error.to_string(),
             Self::Refused { reasons, .. } => reasons.join("; "),
             Self::PolicyUnavailable { .. } => {
-                "the policies could not be asked, so the answer is no; the gateway's log has the cause under the \
+                "the policies gave no verdict, so the request is refused; the gateway's log has the cause under the \
                  decision id"
                     .into()
             }
-            Self::Busy { .. } => "too many requests are being decided, yours or others'; try again".into(),
+            Self::Busy { .. } => "too many decisions are waiting, yours or others'; try again".into(),
             Self::AuditUnavailable { .. } => {
                 "this gateway cannot write its audit records now, and makes no change without one; nothing was written"
                     .into()
@@ -54,7 +54,7 @@ impl Error {
                 format!("{owner} sets this {}'s replicas; change its minimum and maximum instead", target.kind)
             }
             Self::VersionMismatch { current } => {
-                format!("the present version is {current}: read again, and decide whether you still want this")
+                format!("the current version is {current}: read again, and decide whether you still want this")
             }
             Self::Conflict { .. } => {
                 "other writers kept changing this target, or it is being deleted and a finalizer keeps it; nothing was \

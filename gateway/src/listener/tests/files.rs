@@ -41,17 +41,17 @@ fn each_unusable_file_is_told_with_its_cause() {
     let garbage_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let two_keys = garbage_key.repeat(2);
     for (change, content, cause) in [
-        (key, "", "holds no private key"),
+        (key, "", "contains no private key"),
         (key, encrypted, "the private key is encrypted"),
-        (key, &two_keys, "holds more than one private key"),
+        (key, &two_keys, "contains more than one private key"),
         (key, garbage_key, "cannot be the server's certificate and key"),
         (key, "-----BEGIN PRIVATE KEY-----\nAA", "is not valid PEM: line 1: no `-----END PRIVATE KEY-----`"),
-        (certificate, "", "holds no certificate"),
+        (certificate, "", "contains no certificate"),
         (certificate, garbage, "block 1 (line 1): is not a valid certificate"),
-        (ca, "text", "holds no certificate"),
+        (ca, "text", "contains no certificate"),
         (ca, garbage, "block 1 (line 1): is not a valid certificate"),
         (ca, &leaf, "is no CA's certificate"),
-        (crl, "", "holds no revocation list"),
+        (crl, "", "contains no revocation list"),
         (crl, garbage_crl, "block 1 (line 1): is not a valid revocation list"),
     ] {
         let mut pki = Pki::new();

@@ -175,7 +175,7 @@ fn a_key_may_follow_the_name_of_its_curve_and_nothing_else() {
     for (content, cause) in [
         (format!("{key}{curve}"), "key.pem: block 2 (line 6): is a `EC PARAMETERS` block"),
         (format!("{key}{}", pki.ca.pem()), "key.pem: block 2 (line 6): is a `CERTIFICATE` block"),
-        (curve.to_owned(), "key.pem: holds no private key"),
+        (curve.to_owned(), "key.pem: contains no private key"),
         (format!("{} {key}", key.trim_end()), "key.pem: is not valid PEM: line 5: it resembles"),
         (key.replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"), "is a `OPENSSH PRIVATE KEY` block"),
     ] {
@@ -196,7 +196,7 @@ fn a_broken_certificate_is_told_by_its_block_and_its_subject() {
     let whole = encode(&der);
     let no_base64 = whole.replacen("\nMI", "\nM!", 1);
     let line = bundle.lines().count() + 1;
-    let wrong_byte = format!("line {}: '!' is no base64", line + 1);
+    let wrong_byte = format!("line {}: '!' is not base64", line + 1);
     let place = format!("both.pem: block 7 (line {line}");
     for (broken, named, cause) in [
         (encode(&wrong_tag), ", \"CN=CA 7\")", "its structure is wrong"),
