@@ -27,6 +27,7 @@ mod links;
 mod metrics;
 mod model;
 mod scope;
+mod state;
 mod version;
 mod waiters;
 mod watch;

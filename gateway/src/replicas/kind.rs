@@ -13,9 +13,9 @@ use crate::resource::ReplicaTarget;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::Workload;
-use super::cache::{State, Table};
 use super::contact::Watched;
 use super::decode::{self, AllowedAnnotations, DecodeError, Scaling};
+use super::state::{State, Table};
 
 /// The name under which an object is kept among those of its kind. A Namespace lies in no namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

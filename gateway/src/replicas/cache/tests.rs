@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::workload::WorkloadRef;
 use kube::core::Expression;
 
+use super::super::decode::Scaling;
 use super::super::fixtures::{Object, deployment, target};
 use super::super::kind::{AutoscalerKind, DeploymentKind};
-use super::super::{Replicas, Version};
+use super::super::{Autoscaler, Replicas, Version, Workload};
 use super::*;
 
 const KIND: WorkloadKind = WorkloadKind::Deployment;

@@ -1,0 +1,97 @@
+//! What the cache knows at one instant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::resource::ReplicaTarget;
+use crate::workload::{WorkloadKind, WorkloadRef};
+
+use super::decode::Scaling;
+use super::kind::ObjectName;
+use super::links::Links;
+use super::scope::Scope;
+use super::{Autoscaler, Observation, Workload};
+
+/// Objects by name.
+pub(super) type Table<T> = BTreeMap<ObjectName, Arc<T>>;
+
+/// The workloads of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Workloads {
+    deployments: Table<Workload>,
+}
+
+impl Workloads {
+    pub(super) fn of(&self, kind: WorkloadKind) -> &Table<Workload> {
+        match kind {
+            WorkloadKind::Deployment => &self.deployments,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, kind: WorkloadKind) -> &mut Table<Workload> {
+        match kind {
+            WorkloadKind::Deployment => &mut self.deployments,
+        }
+    }
+}
+
+/// What is known, behind one lock, so that an observation is of one instant. Nothing waits while it holds the lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) workloads: Workloads,
+    pub(super) targets: Table<ReplicaTarget>,
+    pub(super) autoscalers: Table<Scaling>,
+    /// The labels of each namespace.
+    pub(super) namespaces: Table<BTreeMap<String, String>>,
+    /// The autoscalers of each workload, by their names.
+    autoscalers_of: BTreeMap<WorkloadRef, BTreeMap<String, Arc<Autoscaler>>>,
+    pub(super) links: Links,
+}
+
+impl State {
+    /// Nothing, of what lies in `scopes`.
+    pub(super) fn empty(scopes: &[Scope]) -> Self {
+        Self {
+            workloads: Workloads::default(),
+            targets: Table::new(),
+            autoscalers: Table::new(),
+            namespaces: Table::new(),
+            autoscalers_of: BTreeMap::new(),
+            links: Links::new(scopes, Instant::now()),
+        }
+    }
+
+    pub(super) fn observe(&self, name: &WorkloadRef) -> Observation {
+        let mut now = None;
+        let now = || *now.get_or_insert_with(Instant::now);
+        Observation {
+            workload: self.workloads.of(name.kind).get(&ObjectName::of(name)).cloned(),
+            target: self.targets.get(&ObjectName::of_target(name)).filter(|target| is_of(target, name)).cloned(),
+            autoscalers: self.autoscalers_of.get(name).into_iter().flat_map(BTreeMap::values).cloned().collect(),
+            namespace_labels: self.namespaces.get(&ObjectName::new("", name.namespace.as_str())).cloned(),
+            age: self.links.age(&name.namespace, now),
+            name: name.clone(),
+        }
+    }
+
+    pub(super) fn index_autoscaler(&mut self, scaling: &Scaling) {
+        let of = self.autoscalers_of.entry(scaling.workload.clone()).or_default();
+        of.insert(scaling.autoscaler.name.clone(), scaling.autoscaler.clone());
+    }
+
+    pub(super) fn unindex_autoscaler(&mut self, scaling: &Scaling) {
+        let Some(of) = self.autoscalers_of.get_mut(&scaling.workload) else { return };
+        of.remove(&scaling.autoscaler.name);
+        if of.is_empty() {
+            self.autoscalers_of.remove(&scaling.workload);
+        }
+    }
+}
+
+/// Whether a target is of the workload whose target's name it has.
+fn is_of(target: &ReplicaTarget, workload: &WorkloadRef) -> bool {
+    let of = &target.spec.scale_target_ref;
+    of.kind == workload.kind.as_str() && of.name == workload.name
+}
