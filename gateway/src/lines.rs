@@ -135,10 +135,13 @@ struct Writer {
 impl Writer {
     fn run(mut self, queue: &Queue) {
         while let Some(batch) = queue.next() {
-            if self.output.follow(batch.reopen) {
-                queue.broken();
-            }
-            match self.output.write(&batch.bytes) {
+            let written = self.output.follow(batch.reopen).and_then(|reopened| {
+                if reopened {
+                    queue.broken();
+                }
+                self.output.write(&batch.bytes)
+            });
+            match written {
                 Ok(()) => {
                     self.failing = false;
                     queue.written(batch);

@@ -35,12 +35,18 @@ async fn run() -> Result<()> {
 
 /// Shell variables.
 fn variables(sandbox: &Sandbox) -> String {
+    let file = |name: &str| sandbox.certs.join(name).display().to_string();
     let lines = [
         ("KUBECONFIG", sandbox.control_plane.kubeconfig_admin().display().to_string()),
         ("SCALEGATE_URL", sandbox.url()),
         ("SCALEGATE_ADMIN_URL", format!("http://{}", sandbox.gateway.admin)),
         ("SCALEGATE_CERTS", sandbox.certs.display().to_string()),
         ("SCALEGATE_POLICIES", sandbox.policies.display().to_string()),
+        // For `scalegate list`, `get`, `set` and `release`, as the operator.
+        ("SCALEGATE_SERVER", sandbox.url()),
+        ("SCALEGATE_CA", file("ca.pem")),
+        ("SCALEGATE_CERT", file("clients/operator.pem")),
+        ("SCALEGATE_KEY", file("clients/operator-key.pem")),
         ("SCALEGATE_LOG", sandbox.gateway.log_path().display().to_string()),
     ];
     lines.map(|(name, value)| format!("export {name}='{value}'\n")).concat()

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Decide the decision of this id again, as of its instant, from its audit record: exit codes as for --input
-    #[arg(long, value_name = "ID", requires = "records", conflicts_with_all = ["input", "at"])]
+    #[arg(long, value_name = "ID", value_parser = decision_id, requires = "records", conflicts_with_all = ["input", "at"])]
     decision: Option<Uuid>,
     /// The file with the audit records, or - for standard input; lines that are no audit records are skipped
     #[arg(long, value_name = "FILE", requires = "decision")]
@@ -49,11 +49,22 @@ pub(super) fn check_policies(args: &CheckArgs) -> Result<(), Failure> {
 
 fn answer(set: &PolicySet, args: &CheckArgs, file: &Path) -> Result<bool> {
     let text = read(file)?;
-    let (document, now) = match &args.decision {
-        None => (text, args.at.unwrap_or_else(Timestamp::now)),
-        Some(decision) => recorded(&text, decision)?,
+    let Some(decision) = &args.decision else {
+        return decide(set, &text, args.at.unwrap_or_else(Timestamp::now));
     };
-    decide(set, &document, now)
+    let recorded = recorded(&text, decision)?;
+    let allowed = decide(set, &recorded.question, recorded.instant)?;
+    let same = if recorded.policy_set == set.digest().as_str() { "this set" } else { "another set" };
+    writeln!(std::io::stderr(), "the record says {}, by {same} ({})", recorded.outcome, recorded.policy_set)?;
+    Ok(allowed)
+}
+
+/// A decision, as its record has it.
+struct Recorded {
+    question: String,
+    instant: Timestamp,
+    outcome: String,
+    policy_set: String,
 }
 
 fn load(directory: &Path) -> Result<PolicySet> {
@@ -67,24 +78,36 @@ fn read(path: &Path) -> Result<String> {
     }?)
 }
 
-/// The question of a recorded decision, and its instant.
-fn recorded(records: &str, decision: &Uuid) -> Result<(String, Timestamp)> {
+fn decision_id(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| "it takes a decision id, such as 01a217c3-969b-7292-bc39-95649164695f".to_owned())
+}
+
+/// The record of a decision.
+fn recorded(records: &str, decision: &Uuid) -> Result<Recorded> {
     let records: Vec<Value> = records.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of = |kind: &str, field: &str, value: &str| {
         let mut all = records.iter().filter(|record| record["kind"] == kind);
         all.find(|record| record[field] == value && record["schema"] == audit::SCHEMA)
     };
     let id = decision.to_string();
+    if of("list", "decisionId", &id).is_some() {
+        bail!("{id} is a list: its decisions have no records of their own, so they cannot be made again");
+    }
     let record = of("decision", "decisionId", &id).with_context(|| format!("no record of decision {id}"))?;
     let instant = record["instant"].as_str().unwrap_or_default().parse().context("a record without an instant")?;
     let input = match record["inputSha256"].as_str() {
         None => &record["input"],
         Some(sha256) => {
             let input = of("input", "sha256", sha256);
-            &input.with_context(|| format!("no record of input {sha256}: look in the records of earlier"))?["input"]
+            &input.with_context(|| {
+                format!(
+                    "no record of input {sha256}: give it the earlier records too, unless the input was over 16 KiB"
+                )
+            })?["input"]
         }
     };
-    Ok((input.to_string(), instant))
+    let text = |field: &str| record[field].as_str().unwrap_or_default().to_owned();
+    Ok(Recorded { question: input.to_string(), instant, outcome: text("outcome"), policy_set: text("policySet") })
 }
 
 fn decide(set: &PolicySet, document: &str, now: Timestamp) -> Result<bool> {

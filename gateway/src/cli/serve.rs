@@ -138,7 +138,11 @@ fn audit(config: &Config, registry: &mut Registry) -> Result<(Audit, LineWriter)
         when_full: config.audit.when_full,
         gateway: config.lease.identity.clone(),
     };
-    Audit::start(settings, AuditMetrics::register(registry)).context("audit.output cannot be opened")
+    let output = settings.output.to_string();
+    let started = Audit::start(settings, AuditMetrics::register(registry));
+    let started = started.with_context(|| format!("audit.output: cannot open {output}"))?;
+    tracing::info!(output, "audit records are written");
+    Ok(started)
 }
 
 /// At SIGHUP, whoever rotates the file of the audit records has moved it away.

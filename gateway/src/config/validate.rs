@@ -219,7 +219,20 @@ fn name(reader: &mut Reader, field: &str, max: usize, is_name: fn(&str) -> bool)
 fn audit(reader: &mut Reader) -> Audit {
     let output = reader.path("audit.output");
     Audit {
-        output: if output.as_os_str() == "stdout" { Output::Stdout } else { Output::File(output) },
+        output: match output.as_os_str().as_encoded_bytes() {
+            b"stdout" => Output::Stdout,
+            path => {
+                // An empty path stands for one that was refused already.
+                if !path.is_empty() && !output.is_absolute() {
+                    reader.reject(
+                        "audit.output",
+                        format!("{}", output.display()),
+                        "must be stdout, or an absolute path",
+                    );
+                }
+                Output::File(output)
+            }
+        },
         queue_bytes: reader.count("audit.queueBytes", &(64 << 10..=1 << 30)),
         when_full: reader.choice("audit.whenFull", &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)]),
     }

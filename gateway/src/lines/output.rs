@@ -1,5 +1,6 @@
 //! Where lines go.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -17,6 +18,15 @@ pub enum Output {
     /// A file that is appended to, created with mode 0600 if it is missing. Once it was moved or removed, it is
     /// reopened before the next line, a second later at the latest.
     File(PathBuf),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// An output that is open.
@@ -45,12 +55,16 @@ impl Open {
         }
     }
 
-    /// Reopens the file if asked to or if it was moved; on failure the current one stays in use. Returns whether it was
-    /// reopened.
-    pub(super) fn follow(&mut self, asked: bool) -> bool {
+    /// Reopens the file if asked to, or if it was moved or removed. Returns whether it was reopened.
+    ///
+    /// # Errors
+    ///
+    /// Where the file was removed and cannot be reopened: nobody could read what is written to it. One that was moved
+    /// stays in use until it can.
+    pub(super) fn follow(&mut self, asked: bool) -> io::Result<bool> {
         match self {
-            Self::Stdout => false,
-            Self::File(opened) => (asked || opened.is_gone()) && opened.reopen(),
+            Self::Stdout => Ok(false),
+            Self::File(opened) => opened.follow(asked),
         }
     }
 
@@ -80,26 +94,31 @@ impl Opened {
         written
     }
 
-    /// Returns whether the file was moved; checks once a second.
-    fn is_gone(&mut self) -> bool {
+    fn follow(&mut self, asked: bool) -> io::Result<bool> {
+        let removed = self.file.metadata()?.nlink() == 0;
+        if !asked && !removed && !self.was_moved() {
+            return Ok(false);
+        }
+        match open(&self.path) {
+            Ok((file, identity)) => {
+                (self.file, self.identity, self.torn) = (file, identity, false);
+                Ok(true)
+            }
+            Err(error) if removed => Err(error),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot reopen the output file");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Returns whether the path leads elsewhere; checks once a second.
+    fn was_moved(&mut self) -> bool {
         if self.looked.elapsed() < LOOK {
             return false;
         }
         self.looked = Instant::now();
         !std::fs::metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.identity)
-    }
-
-    fn reopen(&mut self) -> bool {
-        match open(&self.path) {
-            Ok((file, identity)) => {
-                (self.file, self.identity, self.torn) = (file, identity, false);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "cannot reopen the output file");
-                false
-            }
-        }
     }
 }
 

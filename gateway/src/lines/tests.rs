@@ -135,6 +135,22 @@ async fn a_file_that_was_moved_away_is_found_to_be() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_removed_and_cannot_be_opened_again_takes_no_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let (inner, file) = (directory.path().join("inner"), directory.path().join("inner/lines"));
+    fs::create_dir(&inner).unwrap();
+    let (lines, writer, lost) = start(&file, 1 << 20);
+    lines.push_with_receipt(b"one".to_vec()).unwrap().written().await.unwrap();
+    fs::remove_dir_all(&inner).unwrap();
+    assert_eq!(lines.push_with_receipt(b"two".to_vec()).unwrap().written().await, Err(Lost));
+    assert_eq!(lost.get(), 1);
+    fs::create_dir(&inner).unwrap();
+    lines.push_with_receipt(b"three".to_vec()).unwrap().written().await.unwrap();
+    assert!(writer.close(MINUTE));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "three\n");
+}
+
+#[tokio::test]
 async fn a_line_that_cannot_be_written_is_lost_and_its_receipt_says_so() {
     // Every write to this device fails for want of space.
     let (lines, writer, lost) = start(Path::new("/dev/full"), 1 << 20);
