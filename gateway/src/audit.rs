@@ -33,8 +33,11 @@ use self::record::{InputRecord, Record};
 
 /// How long a change waits for its record to be written.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest input that is recorded, in bytes: longer ones would be a way to fill the output.
+/// The longest input of a decision about a read that is recorded, in bytes: longer ones would be a way to fill the output.
 const MAX_INPUT: usize = 16 << 10;
+/// The longest input of a decision about a change, which is more than what the cache keeps of a workload and its
+/// namespace.
+const MAX_CHANGE: usize = 256 << 10;
 /// The room that is kept for the record of an outcome, in bytes.
 const OUTCOME_BYTES: usize = 1024;
 
@@ -116,24 +119,27 @@ impl Audit {
     /// [`Unrecorded`] where that fails, unless the settings let changes go on without.
     pub async fn permitted(&self, record: &DecisionRecord<'_>) -> Result<PendingOutcome, Unrecorded> {
         let place = self.0.lines.reserve(OUTCOME_BYTES);
-        let receipt = match &place {
-            Ok(_) => self.0.decision(record, |line| self.0.lines.push_with_receipt(line)),
-            Err(full) => Err(*full),
+        let queued = place.and_then(|place| {
+            let receipt = self.0.decision(record, |line| self.0.lines.push_with_receipt(line))?;
+            // From here on the record has an outcome, whatever becomes of this future.
+            Ok((receipt, PendingOutcome::new(self, record.subject, Some(place))))
+        });
+        self.0.metrics.recorded("decision", queued.is_ok());
+        let (written, pending) = match queued {
+            Ok((receipt, pending)) => (written(receipt).await, Some(pending)),
+            Err(Full) => (false, None),
         };
-        self.0.metrics.recorded("decision", receipt.is_ok());
-        let written = written(receipt).await;
-        if !written && self.0.when_full == WhenFull::Allow {
-            self.0.metrics.unrecorded.inc();
-        }
-        if !written && self.0.when_full == WhenFull::Refuse {
-            // A record that is still queued is followed by the outcome that nothing was attempted.
-            if let Ok(place) = place {
-                PendingOutcome::new(self, record.subject, Some(place)).conclude(&Outcome::NotAttempted);
+        match (written, self.0.when_full) {
+            (true, _) => {}
+            (false, WhenFull::Allow) => {
+                self.0.metrics.unrecorded.inc();
             }
-            self.0.metrics.refused.inc();
-            return Err(Unrecorded);
+            (false, WhenFull::Refuse) => {
+                self.0.metrics.refused.inc();
+                return Err(Unrecorded);
+            }
         }
-        Ok(PendingOutcome::new(self, record.subject, place.ok()))
+        Ok(pending.unwrap_or_else(|| PendingOutcome::new(self, record.subject, None)))
     }
 
     /// Records a list. Never waits.
@@ -144,8 +150,7 @@ impl Audit {
     }
 }
 
-async fn written(receipt: Result<Receipt, Full>) -> bool {
-    let Ok(receipt) = receipt else { return false };
+async fn written(receipt: Receipt) -> bool {
     timeout(PATIENCE, receipt.written()).await.is_ok_and(|written| written.is_ok())
 }
 
@@ -159,7 +164,8 @@ impl Inner {
     ) -> Result<T, Full> {
         let (line, input) = (Record::Decision(record), record.input);
         let repeats = record.action == "get" && record.outcome == "allowed";
-        if !repeats && input.len() <= MAX_INPUT {
+        let longest = if record.changes { MAX_CHANGE } else { MAX_INPUT };
+        if !repeats && input.len() <= longest {
             return push(record::line_with_input(&line, &self.gateway, input));
         }
         let digest = digest(&SHA256, input.as_bytes());

@@ -92,7 +92,7 @@ impl Lines {
         Place::reserve(&self.0, bytes)
     }
 
-    /// The bytes that wait to be written or are kept for a line to come.
+    /// The bytes that wait to be written.
     pub fn queued_bytes(&self) -> usize {
         self.0.bytes()
     }

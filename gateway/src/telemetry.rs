@@ -65,7 +65,9 @@ struct Sink {
 impl io::Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        if self.lines.push(text.to_vec()).is_err() {
+        // A value with a newline in it must not begin a line, which could be taken for another's.
+        let text = text.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\\n"[..]);
+        if self.lines.push(text).is_err() {
             self.left_out.inc();
         }
         Ok(line.len())

@@ -55,7 +55,7 @@ lease:
 {{- div (add $milliseconds 999) 1000 -}}
 {{- end -}}
 
-{{- /* The seconds that a pod may need to end: preStop, then the drain, then a margin. */ -}}
+{{- /* The seconds that a pod may need to end: preStop, then the drain. After it, writes in flight may take 10 seconds, and audit records and log lines 5 each. */ -}}
 {{- define "scalegate.secondsToEnd" -}}
 {{- $config := include "scalegate.config" . | fromYaml -}}
 {{- $deadline := dig "listen" "drain" "deadline" "30s" $config -}}
@@ -71,6 +71,6 @@ lease:
 {{- end -}}
 {{- . -}}
 {{- else -}}
-{{- add $needed 10 -}}
+{{- add $needed 25 -}}
 {{- end -}}
 {{- end -}}

@@ -92,6 +92,9 @@ pub struct DecisionRecord<'a> {
     pub policy_set: &'a str,
     /// How long the evaluation took.
     pub elapsed_micros: u64,
+    /// Whether an allowed decision is followed by a change.
+    #[serde(skip)]
+    pub changes: bool,
     /// The version of the input.
     pub input_version: &'static str,
     /// What the modules read, JSON. Written as field `input`, or as its digest, `inputSha256`.
@@ -233,7 +236,7 @@ struct LineSchema<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Value>,
     /// Instead of the input: its SHA-256, lower-case hexadecimal. An earlier record of kind `input` has it, unless it is
-    /// longer than 16 KiB.
+    /// longer than 16 KiB (256 KiB for a change).
     #[serde(skip_serializing_if = "Option::is_none")]
     input_sha256: Option<String>,
 }

@@ -79,6 +79,7 @@ pub(crate) fn read(input: &str) -> DecisionRecord<'_> {
         asked_time: false,
         policy_set: "0190",
         elapsed_micros: 42,
+        changes: false,
         input_version: "scalegate.dev/v1",
         input,
     }
@@ -86,5 +87,5 @@ pub(crate) fn read(input: &str) -> DecisionRecord<'_> {
 
 /// The record of an allowed change.
 pub(crate) fn change(input: &str) -> DecisionRecord<'_> {
-    DecisionRecord { action: "set", ..read(input) }
+    DecisionRecord { action: "set", changes: true, ..read(input) }
 }

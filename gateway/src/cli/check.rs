@@ -1,7 +1,7 @@
 //! `scalegate check-policies`: what is wrong with a directory of policies, before a gateway meets it, and what they say
 //! to one question.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -71,11 +71,14 @@ fn load(directory: &Path) -> Result<PolicySet> {
     Ok(PolicySet::load(&Engine::new()?, directory)?)
 }
 
+/// The text of a file; what is not UTF-8 in it, as where a write broke off, is replaced.
 fn read(path: &Path) -> Result<String> {
-    Ok(match path.to_str() {
-        Some("-") => std::io::read_to_string(std::io::stdin()),
-        _ => std::fs::read_to_string(path),
-    }?)
+    let mut bytes = Vec::new();
+    match path.to_str() {
+        Some("-") => std::io::stdin().read_to_end(&mut bytes)?,
+        _ => std::fs::File::open(path)?.read_to_end(&mut bytes)?,
+    };
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn decision_id(text: &str) -> Result<Uuid, String> {
@@ -107,6 +110,9 @@ fn recorded(records: &str, decision: &Uuid) -> Result<Recorded> {
         }
     };
     let text = |field: &str| record[field].as_str().unwrap_or_default().to_owned();
+    if let Some(cause) = record["cause"].as_str() {
+        bail!("decision {id} has no verdict that could be made again: {cause}");
+    }
     Ok(Recorded { question: input.to_string(), instant, outcome: text("outcome"), policy_set: text("policySet") })
 }
 

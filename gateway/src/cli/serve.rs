@@ -31,6 +31,8 @@ const OTHER_FILES: u64 = 512;
 /// request.
 const WRITES_END: Duration = Duration::from_secs(10);
 
+/// How long shutdown waits for tasks that are abandoned.
+const TASKS_END: Duration = Duration::from_secs(1);
 /// How long shutdown waits for audit records and log lines that are not written yet.
 const LINES_END: Duration = Duration::from_secs(5);
 
@@ -50,7 +52,8 @@ pub(super) fn serve(args: &Args) -> Result<(), Failure> {
             code = signals.watch(trigger) => Err(Failure::Aborted(code)),
         }
     });
-    runtime.shutdown_background();
+    // Writes that are abandoned say so in their records, before the queue closes.
+    runtime.shutdown_timeout(TASKS_END);
     if !records.close(LINES_END) {
         tracing::error!("stopping while audit records wait to be written: nobody reads their output");
     }

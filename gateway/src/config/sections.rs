@@ -151,7 +151,7 @@ pub struct Audit {
     /// `output`: `stdout`, or a file that is appended to. Once it was moved, it is reopened before the next record, a
     /// second later at the latest, and at SIGHUP at once. Default `stdout`.
     pub output: Output,
-    /// `queueBytes`: the bytes of records that may wait to be written. Default 8388608, 65536 to 1073741824.
+    /// `queueBytes`: the bytes of records that may wait to be written. Default 8388608, 1048576 to 1073741824.
     pub queue_bytes: usize,
     /// `whenFull`: `refuse` or `allow`; what happens to changes while their records cannot be written. Reads go on.
     /// Default `refuse`.

@@ -233,7 +233,7 @@ fn audit(reader: &mut Reader) -> Audit {
                 Output::File(output)
             }
         },
-        queue_bytes: reader.count("audit.queueBytes", &(64 << 10..=1 << 30)),
+        queue_bytes: reader.count("audit.queueBytes", &(1 << 20..=1 << 30)),
         when_full: reader.choice("audit.whenFull", &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)]),
     }
 }

@@ -2,13 +2,20 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// How often to check whether the file was moved.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether standard output may end in the middle of a line, since the last write to it failed.
+static STDOUT_TORN: AtomicBool = AtomicBool::new(false);
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +39,7 @@ impl fmt::Display for Output {
 /// An output that is open.
 #[derive(Debug)]
 pub(super) enum Open {
-    Stdout,
+    Stdout(File),
     File(Opened),
 }
 
@@ -43,14 +50,14 @@ pub(super) struct Opened {
     /// Device and inode.
     identity: (u64, u64),
     looked: Instant,
-    /// The last write failed, so the file may end in the middle of a line.
+    /// The file may end in the middle of a line: it did when it was opened, or the last write failed.
     torn: bool,
 }
 
 impl Open {
     pub(super) fn new(output: Output) -> io::Result<Self> {
         match output {
-            Output::Stdout => Ok(Self::Stdout),
+            Output::Stdout => Ok(Self::Stdout(io::stdout().as_fd().try_clone_to_owned()?.into())),
             Output::File(path) => Opened::new(path).map(Self::File),
         }
     }
@@ -63,7 +70,7 @@ impl Open {
     /// stays in use until it can.
     pub(super) fn follow(&mut self, asked: bool) -> io::Result<bool> {
         match self {
-            Self::Stdout => Ok(false),
+            Self::Stdout(_) => Ok(false),
             Self::File(opened) => opened.follow(asked),
         }
     }
@@ -71,10 +78,14 @@ impl Open {
     /// Hands whole lines to the operating system.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(lines)?;
-                stdout.flush()
+            Self::Stdout(file) => {
+                // The lock keeps the lines of the log and of the audit apart. Written past its buffer, which would keep
+                // what was reported as lost.
+                let _lock = io::stdout().lock();
+                let torn = STDOUT_TORN.load(Ordering::Relaxed);
+                let written = write_whole(file, torn, lines);
+                STDOUT_TORN.store(written.is_err(), Ordering::Relaxed);
+                written
             }
             Self::File(opened) => opened.write(lines),
         }
@@ -83,13 +94,12 @@ impl Open {
 
 impl Opened {
     fn new(path: PathBuf) -> io::Result<Self> {
-        let (file, identity) = open(&path)?;
-        Ok(Self { path, file, identity, looked: Instant::now(), torn: false })
+        let (file, identity, torn) = open(&path)?;
+        Ok(Self { path, file, identity, looked: Instant::now(), torn })
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let written = if self.torn { self.file.write_all(b"\n") } else { Ok(()) };
-        let written = written.and_then(|()| self.file.write_all(lines));
+        let written = write_whole(&mut self.file, self.torn, lines);
         self.torn = written.is_err();
         written
     }
@@ -100,8 +110,8 @@ impl Opened {
             return Ok(false);
         }
         match open(&self.path) {
-            Ok((file, identity)) => {
-                (self.file, self.identity, self.torn) = (file, identity, false);
+            Ok((file, identity, torn)) => {
+                (self.file, self.identity, self.torn) = (file, identity, torn);
                 Ok(true)
             }
             Err(error) if removed => Err(error),
@@ -122,10 +132,32 @@ impl Opened {
     }
 }
 
-fn open(path: &Path) -> io::Result<(File, (u64, u64))> {
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    let identity = identity(&file.metadata()?);
-    Ok((file, identity))
+/// Writes `lines`, on a line of their own where the output may end in the middle of one.
+fn write_whole(file: &mut File, torn: bool, lines: &[u8]) -> io::Result<()> {
+    if torn && !lines.is_empty() {
+        file.write_all(b"\n")?;
+    }
+    file.write_all(lines)
+}
+
+/// The file, what identifies it, and whether it ends in the middle of a line.
+fn open(path: &Path) -> io::Result<(File, (u64, u64), bool)> {
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        // A pipe without a reader is an error, and does not wait for one.
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().append(true).custom_flags(nonblocking).open(path)?;
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+        let identity = identity(&file.metadata()?);
+        return Ok((file, identity, false));
+    }
+    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let metadata = file.metadata()?;
+    let mut last = [b'\n'];
+    if metadata.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok((file, identity(&metadata), last != [b'\n']))
 }
 
 fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {

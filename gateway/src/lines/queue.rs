@@ -55,9 +55,13 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Lines that somebody waits for, and those of places: they are written first.
+    urgent: VecDeque<Line>,
     lines: VecDeque<Line>,
-    /// Of the lines that wait or are being written, and of the places.
+    /// Of the lines that wait or are being written.
     bytes: usize,
+    /// Of the places.
+    reserved: usize,
     reopen: bool,
     closed: bool,
 }
@@ -105,17 +109,21 @@ impl Queue {
     }
 
     fn add(&self, line: Line, limit: usize) -> Result<(), Full> {
-        let mut state = self.lock();
-        state.take(line.cost(), limit)?;
-        self.queue(state, line);
+        let state = self.lock();
+        if state.closed || state.bytes + line.cost() > limit {
+            return Err(Full);
+        }
+        let urgent = line.receipt.is_some();
+        self.queue(state, line, urgent);
         Ok(())
     }
 
-    fn queue(&self, mut state: MutexGuard<'_, State>, line: Line) {
-        state.lines.push_back(line);
-        let first = state.lines.len() == 1;
+    fn queue(&self, mut state: MutexGuard<'_, State>, line: Line, urgent: bool) {
+        let idle = state.is_empty();
+        state.bytes += line.cost();
+        if urgent { &mut state.urgent } else { &mut state.lines }.push_back(line);
         drop(state);
-        if first {
+        if idle {
             self.wake.notify_one();
         }
     }
@@ -144,9 +152,9 @@ impl Queue {
 
     /// Waits for lines, or for the file to be opened anew; `None` once the queue is closed and empty.
     pub(super) fn next(&self) -> Option<Batch> {
-        let waiting = |state: &mut State| state.lines.is_empty() && !state.closed && !state.reopen;
+        let waiting = |state: &mut State| state.is_empty() && !state.closed && !state.reopen;
         let mut state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
-        if state.lines.is_empty() && !state.reopen {
+        if state.is_empty() && !state.reopen {
             return None;
         }
         let mut batch = Batch {
@@ -156,6 +164,9 @@ impl Queue {
             receipts: Vec::new(),
             cost: 0,
         };
+        while let Some(line) = state.urgent.pop_front_if(|line| batch.takes(line)) {
+            batch.add(line);
+        }
         while let Some(line) = state.lines.pop_front_if(|line| batch.takes(line)) {
             batch.add(line);
         }
@@ -184,12 +195,8 @@ impl Queue {
 }
 
 impl State {
-    fn take(&mut self, cost: usize, limit: usize) -> Result<(), Full> {
-        if self.closed || self.bytes + cost > limit {
-            return Err(Full);
-        }
-        self.bytes += cost;
-        Ok(())
+    fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.lines.is_empty()
     }
 }
 
@@ -209,23 +216,25 @@ impl Batch {
 
 impl Place {
     pub(super) fn reserve(queue: &Arc<Queue>, bytes: usize) -> Result<Self, Full> {
-        let cost = cost(bytes);
-        queue.lock().take(cost, queue.capacity)?;
-        Ok(Self { queue: queue.clone(), bytes: cost })
+        let bytes = cost(bytes);
+        let mut state = queue.lock();
+        // Places have a bound of their own: whoever has many takes no room from the lines of others.
+        if state.closed || state.reserved + bytes > queue.capacity {
+            return Err(Full);
+        }
+        state.reserved += bytes;
+        drop(state);
+        Ok(Self { queue: queue.clone(), bytes })
     }
 
     /// Queues the line that the room was reserved for; a longer one may exceed the capacity.
     pub fn push(self, text: Vec<u8>) {
-        let line = Line { text, receipt: None };
-        let mut state = self.queue.lock();
-        // What was kept is given back when this is dropped.
-        state.bytes += line.cost();
-        self.queue.queue(state, line);
+        self.queue.queue(self.queue.lock(), Line { text, receipt: None }, true);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.queue.lock().bytes -= self.bytes;
+        self.queue.lock().reserved -= self.bytes;
     }
 }

@@ -24,6 +24,9 @@ const INLINE: Duration = Duration::from_millis(5);
 /// After this long, a turn starts no further question: other clients wait.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// Why there is no verdict for a client that did not wait for it.
+pub(super) const ABANDONED: &str = "the request was abandoned before its verdict";
+
 /// Answers questions by the live set.
 #[derive(Debug, Clone)]
 pub(super) struct Evaluator {
@@ -79,6 +82,27 @@ pub(super) struct Decided {
     pub(super) elapsed: Duration,
 }
 
+impl Decided {
+    fn without_verdicts(question: Question, outcome: Outcome) -> Self {
+        Self { question, conclusion: Conclusion::without_verdicts(outcome), elapsed: Duration::ZERO }
+    }
+}
+
+/// Records a decision whose request is gone before its verdict, while the question is there.
+struct Abandonment<'a> {
+    audit: &'a Audit,
+    context: Context<'a>,
+    question: Option<Question>,
+}
+
+impl Drop for Abandonment<'_> {
+    fn drop(&mut self) {
+        let Some(question) = self.question.take() else { return };
+        let decided = Decided::without_verdicts(question, Outcome::Unavailable(ABANDONED.to_owned()));
+        self.audit.decided(&records::decision(self.context, &decided));
+    }
+}
+
 impl Evaluator {
     pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics, audit: Audit) -> Self {
         Self { live, metrics, audit, turns: Turns::new() }
@@ -102,8 +126,8 @@ impl Evaluator {
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
         let question = Question::new(input).map_err(|error| unavailable(decision, error.to_string()))?;
-        let decided = self.answer(&set, question, now).await;
-        let context = Context { decision, origin, dry_run: effect == Effect::DryRun, now, set: set.digest() };
+        let context = Context { decision, origin, effect, now, set: set.digest() };
+        let decided = self.answer(&set, question, context).await;
         let record = records::decision(context, &decided);
         let mut pending = None;
         if let (Outcome::Allowed(_), Effect::Change) = (&decided.conclusion.outcome, effect) {
@@ -120,17 +144,15 @@ impl Evaluator {
         }
     }
 
-    async fn answer(&self, set: &Arc<PolicySet>, question: Question, now: Timestamp) -> Decided {
+    async fn answer(&self, set: &Arc<PolicySet>, question: Question, context: Context<'_>) -> Decided {
         if runs_inline(set, &question.input) {
-            return self.evaluate(set, question, now);
+            return self.evaluate(set, question, context.now);
         }
-        let decided = self.pooled(set, vec![question.clone()], now).await;
+        let mut abandonment = Abandonment { audit: &self.audit, context, question: Some(question.clone()) };
+        let decided = self.pooled(set, vec![question.clone()], context.now).await;
+        abandonment.question = None;
         let decided = decided.and_then(|decided| decided.into_iter().next().ok_or_else(gone));
-        decided.unwrap_or_else(|unanswered| Decided {
-            question,
-            conclusion: Conclusion::without_verdicts(unanswered.into()),
-            elapsed: Duration::ZERO,
-        })
+        decided.unwrap_or_else(|unanswered| Decided::without_verdicts(question, unanswered.into()))
     }
 
     /// Evaluates one client's questions against one set, in order. Always evaluates the first; stops after one that is

@@ -8,13 +8,13 @@ use kube::core::Selector;
 
 use super::action::Get;
 use super::document::Client;
-use super::evaluator::{Decided, Evaluator, Unanswered};
+use super::evaluator::{ABANDONED, Decided, Evaluator, Unanswered};
 use super::input::{self, Tags};
 use super::permit::{DecisionId, Denied, Permit};
 use super::records::micros;
 use super::set::PolicySet;
 use super::verdict::{Outcome, Question};
-use crate::audit::{ListRecord, Origin, Subject};
+use crate::audit::{Audit, ListRecord, Origin, Subject};
 use crate::replicas::{Observation, Page};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
@@ -75,32 +75,14 @@ impl Evaluator {
         query: &ListQuery,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
     ) -> Result<Picked, Denied> {
-        let (start, now, set) = (Instant::now(), Timestamp::now(), self.live().set());
-        let mut picked = Picked::after(query.after.clone());
+        let (now, set) = (Timestamp::now(), self.live().set());
+        let picked = Picked::after(query.after.clone());
         tracing::Span::current().record("decision_id", tracing::field::display(picked.decision));
-        let walked = self.walk(client, query, page, &set, now, &mut picked).await;
-        let (outcome, cause) = match &walked {
-            Ok(()) => ("listed", picked.cause.clone()),
-            Err(Unanswered::Busy(busy)) => ("busy", Some(busy.to_string())),
-            Err(Unanswered::Cause(cause)) => ("unavailable", Some(cause.clone())),
-        };
-        self.audit().listed(&ListRecord {
-            subject: Subject { decision_id: picked.decision.uuid(), origin },
-            instant: now,
-            client_id: &client.id,
-            serial: &client.serial,
-            workload_kind: query.kind.as_str(),
-            namespace: query.namespace.as_deref(),
-            selector: &query.selector.to_string(),
-            limit: query.limit,
-            evaluated: picked.evaluated,
-            allowed: picked.items.len(),
-            undecided: picked.undecided,
-            outcome,
-            cause: cause.as_deref(),
-            policy_set: set.digest().as_str(),
-            elapsed_micros: micros(start.elapsed()),
-        });
+        let start = Instant::now();
+        let mut listing =
+            Recording { audit: self.audit(), origin, client, query, set: &set, now, start, picked, done: false };
+        let walked = self.walk(client, query, page, &set, now, &mut listing.picked).await;
+        let picked = listing.finish(&walked);
         if let Some(cause) = &picked.cause {
             tracing::warn!(decision_id = %picked.decision, undecided = picked.undecided, cause, "no verdict on items of a list");
         }
@@ -141,6 +123,60 @@ impl Evaluator {
             }
         }
         Ok(())
+    }
+}
+
+/// Records a list: when it is finished, or when its request is gone before.
+struct Recording<'a> {
+    audit: &'a Audit,
+    origin: Origin,
+    client: &'a Client,
+    query: &'a ListQuery,
+    set: &'a PolicySet,
+    now: Timestamp,
+    start: Instant,
+    picked: Picked,
+    done: bool,
+}
+
+impl Recording<'_> {
+    fn finish(mut self, walked: &Result<(), Unanswered>) -> Picked {
+        self.done = true;
+        let (outcome, cause) = match walked {
+            Ok(()) => ("listed", self.picked.cause.clone()),
+            Err(Unanswered::Busy(busy)) => ("busy", Some(busy.to_string())),
+            Err(Unanswered::Cause(cause)) => ("unavailable", Some(cause.clone())),
+        };
+        self.record(outcome, cause.as_deref());
+        std::mem::replace(&mut self.picked, Picked::after(None))
+    }
+
+    fn record(&self, outcome: &'static str, cause: Option<&str>) {
+        self.audit.listed(&ListRecord {
+            subject: Subject { decision_id: self.picked.decision.uuid(), origin: self.origin },
+            instant: self.now,
+            client_id: &self.client.id,
+            serial: &self.client.serial,
+            workload_kind: self.query.kind.as_str(),
+            namespace: self.query.namespace.as_deref(),
+            selector: &self.query.selector.to_string(),
+            limit: self.query.limit,
+            evaluated: self.picked.evaluated,
+            allowed: self.picked.items.len(),
+            undecided: self.picked.undecided,
+            outcome,
+            cause,
+            policy_set: self.set.digest().as_str(),
+            elapsed_micros: micros(self.start.elapsed()),
+        });
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.record("unavailable", Some(ABANDONED));
+        }
     }
 }
 

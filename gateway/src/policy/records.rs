@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::action::Effect;
 use super::document::API_VERSION;
 use super::evaluator::Decided;
 use super::permit::DecisionId;
@@ -16,7 +17,7 @@ use crate::audit::{DecisionRecord, Origin, Subject};
 pub(super) struct Context<'a> {
     pub(super) decision: DecisionId,
     pub(super) origin: Origin,
-    pub(super) dry_run: bool,
+    pub(super) effect: Effect,
     pub(super) now: Timestamp,
     pub(super) set: &'a SetDigest,
 }
@@ -35,7 +36,8 @@ pub(super) fn decision<'a>(context: Context<'a>, decided: &'a Decided) -> Decisi
         client_id: &input.client.id,
         serial: &input.client.serial,
         action: input.action.name(),
-        dry_run: context.dry_run,
+        dry_run: context.effect == Effect::DryRun,
+        changes: context.effect == Effect::Change,
         workload_kind: &input.target.kind,
         namespace: &input.target.namespace,
         name: &input.target.name,

@@ -137,7 +137,7 @@ impl Cache {
         };
         match (&before, &item) {
             (None, None) => return,
-            (Some(before), Some(item)) if K::same(before, item) => return,
+            (Some(before), Some(item)) if before == item => return,
             _ => {}
         }
         let [now, before] = [item, before].map(|item| item.and_then(|item| K::concerns(name, &item)));

@@ -71,11 +71,6 @@ pub(super) trait WatchedKind: Send + Sync + 'static {
     /// The workload whose state an object is part of.
     fn concerns(name: &ObjectName, item: &Self::Item) -> Option<WorkloadRef>;
 
-    /// Whether an object is as it was before, for all who are told of changes.
-    fn same(before: &Self::Item, now: &Self::Item) -> bool {
-        before == now
-    }
-
     /// Called with an object that is there from now on.
     fn added(_state: &mut State, _item: &Self::Item) {}
 
@@ -103,11 +98,6 @@ impl WatchedKind for DeploymentKind {
 
     fn concerns(name: &ObjectName, _: &Workload) -> Option<WorkloadRef> {
         Some(name.workload(WorkloadKind::Deployment))
-    }
-
-    /// The object's version alone changes with fields that the cache does not keep.
-    fn same(before: &Workload, now: &Workload) -> bool {
-        *before == Workload { resource_version: before.resource_version.clone(), ..now.clone() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::testing::{Written, client};
+use futures::FutureExt;
 use serde_json::json;
 
 use super::*;
@@ -153,6 +154,18 @@ async fn one_item_without_a_verdict_is_counted_and_the_list_goes_on() {
     let record = &recorded.records()[0];
     assert_eq!((&record["outcome"], &record["undecided"]), (&json!("listed"), &json!(1)));
     assert!(record["cause"].as_str().is_some_and(|cause| cause.contains("64 KiB")), "{record}");
+}
+
+#[tokio::test]
+async fn a_list_whose_request_is_gone_is_on_record() {
+    let (evaluator, recorded) = recorded(&[giving("a", YES)]);
+    let (names, client) = (numbered(3), client().into());
+    let asked = query(10, None);
+    // Polled once, it has yielded to other requests.
+    assert!(Box::pin(evaluator.pick(origin(), &client, &asked, pages(&names))).now_or_never().is_none());
+    drop(evaluator);
+    let record = &recorded.records()[0];
+    assert_eq!((&record["kind"], &record["outcome"]), (&json!("list"), &json!("unavailable")));
 }
 
 #[tokio::test]

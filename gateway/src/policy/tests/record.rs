@@ -1,9 +1,11 @@
 //! The audit record of each decision.
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::policy::evaluator::ABANDONED;
 
 #[tokio::test]
 async fn a_decision_is_one_record_with_all_that_is_needed_to_make_it_again() {
@@ -47,6 +49,19 @@ async fn an_allowed_change_that_cannot_be_recorded_is_denied_and_a_read_is_not()
     for effect in [Effect::Read, Effect::DryRun] {
         evaluator.decide(origin(), input(Action::Get, "demo"), effect).await.unwrap();
     }
+}
+
+fn endless() -> Written {
+    Written { more: ", budget: {deadline: 1s}".to_owned(), ..module("a", &Fake::once_loaded(LOOP)) }
+}
+
+#[tokio::test]
+async fn a_decision_whose_request_is_gone_is_on_record() {
+    let (evaluator, recorded) = recorded(&[endless()]);
+    assert!(Box::pin(evaluator.decide(origin(), input(Action::Set, "demo"), Effect::Change)).now_or_never().is_none());
+    drop(evaluator);
+    let record = &recorded.records()[0];
+    assert_eq!((&record["outcome"], &record["cause"]), (&json!("unavailable"), &json!(ABANDONED)));
 }
 
 #[tokio::test]
