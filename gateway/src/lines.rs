@@ -9,7 +9,7 @@ mod queue;
 mod tests;
 
 pub use output::Output;
-pub use queue::{Full, Lost, Place, Receipt};
+pub use queue::{Full, Lost, Receipt, Reservation};
 
 use std::io;
 use std::sync::Arc;
@@ -88,8 +88,8 @@ impl Lines {
     /// # Errors
     ///
     /// [`Full`]: there is no room.
-    pub fn reserve(&self, bytes: usize) -> Result<Place, Full> {
-        Place::reserve(&self.0, bytes)
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, Full> {
+        Reservation::reserve(&self.0, bytes)
     }
 
     /// The bytes that wait to be written.

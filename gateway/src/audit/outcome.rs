@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::lines::Place;
+use crate::lines::Reservation;
 
 use super::Audit;
 use super::record::{self, OutcomeRecord, Record, Subject};
@@ -37,13 +37,13 @@ pub struct PendingOutcome {
     subject: Subject,
     attempted: bool,
     /// Room for the record; `None` where there was none, or once it is used.
-    place: Option<Place>,
+    reservation: Option<Reservation>,
     concluded: bool,
 }
 
 impl PendingOutcome {
-    pub(super) fn new(audit: &Audit, subject: Subject, place: Option<Place>) -> Self {
-        Self { audit: audit.clone(), subject, attempted: false, place, concluded: false }
+    pub(super) fn new(audit: &Audit, subject: Subject, reservation: Option<Reservation>) -> Self {
+        Self { audit: audit.clone(), subject, attempted: false, reservation, concluded: false }
     }
 
     /// From now on the API server may have the change.
@@ -75,10 +75,10 @@ impl PendingOutcome {
             error: error.map(|error| &error[..error.floor_char_boundary(MAX_ERROR)]),
         };
         let line = record::line(&Record::Outcome(record), &self.audit.0.gateway);
-        let place = self.place.take();
-        let pushed = match place {
-            Some(place) => {
-                place.push(line);
+        let reservation = self.reservation.take();
+        let pushed = match reservation {
+            Some(reservation) => {
+                reservation.push(line);
                 true
             }
             None => self.audit.0.lines.push(line).is_ok(),

@@ -39,7 +39,7 @@ impl Receipt {
 
 /// Room that is kept for a line. Dropping it gives the room back.
 #[derive(Debug)]
-pub struct Place {
+pub struct Reservation {
     queue: Arc<Queue>,
     bytes: usize,
 }
@@ -214,7 +214,7 @@ impl Batch {
     }
 }
 
-impl Place {
+impl Reservation {
     pub(super) fn reserve(queue: &Arc<Queue>, bytes: usize) -> Result<Self, Full> {
         let bytes = cost(bytes);
         let mut state = queue.lock();
@@ -233,7 +233,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.queue.lock().reserved -= self.bytes;
     }

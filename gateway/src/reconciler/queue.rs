@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Where a name stands.
 #[derive(Debug)]
-enum Place {
+enum Stage {
     /// It is to be worked on at `due`.
     Waiting {
         due: Instant,
@@ -21,7 +21,7 @@ enum Place {
 /// A queue of names, by due time.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    places: HashMap<WorkloadRef, Place>,
+    stages: HashMap<WorkloadRef, Stage>,
     /// Those that were due when it was last looked.
     due: BTreeSet<(Instant, WorkloadRef)>,
     /// The others that wait.
@@ -31,17 +31,17 @@ pub(super) struct Queue {
 impl Queue {
     /// Requests work on `name` at `due`. Of several requests the earliest counts.
     pub(super) fn push(&mut self, name: WorkloadRef, due: Instant) {
-        match self.places.get_mut(&name) {
+        match self.stages.get_mut(&name) {
             None => self.wait(name, due, false),
-            Some(Place::Running { again }) => *again = Some(again.map_or(due, |earlier| earlier.min(due))),
-            Some(Place::Waiting { due: old, held: false }) if due < *old => {
+            Some(Stage::Running { again }) => *again = Some(again.map_or(due, |earlier| earlier.min(due))),
+            Some(Stage::Waiting { due: old, held: false }) if due < *old => {
                 let entry = (*old, name);
                 if !self.later.remove(&entry) {
                     self.due.remove(&entry);
                 }
                 self.wait(entry.1, due, false);
             }
-            Some(Place::Waiting { .. }) => {}
+            Some(Stage::Waiting { .. }) => {}
         }
     }
 
@@ -49,7 +49,7 @@ impl Queue {
     pub(super) fn pop(&mut self, now: Instant) -> Option<WorkloadRef> {
         self.promote(now);
         let (_, name) = self.due.pop_first()?;
-        self.places.insert(name.clone(), Place::Running { again: None });
+        self.stages.insert(name.clone(), Stage::Running { again: None });
         Some(name)
     }
 
@@ -86,15 +86,15 @@ impl Queue {
     }
 
     fn requested_while_running(&mut self, name: &WorkloadRef) -> Option<Instant> {
-        match self.places.remove(name) {
-            Some(Place::Running { again }) => again,
+        match self.stages.remove(name) {
+            Some(Stage::Running { again }) => again,
             _ => None,
         }
     }
 
     fn wait(&mut self, name: WorkloadRef, due: Instant, held: bool) {
         self.later.insert((due, name.clone()));
-        self.places.insert(name, Place::Waiting { due, held });
+        self.stages.insert(name, Stage::Waiting { due, held });
     }
 }
 

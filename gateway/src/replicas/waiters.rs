@@ -10,11 +10,11 @@ use crate::workload::WorkloadRef;
 
 /// All waiters.
 #[derive(Debug, Default)]
-pub(super) struct Waiters(Mutex<HashMap<WorkloadRef, Place>>);
+pub(super) struct Waiters(Mutex<HashMap<WorkloadRef, Group>>);
 
 /// The waiters for one workload.
 #[derive(Debug, Default)]
-struct Place {
+struct Group {
     wake: Arc<Notify>,
     waiters: usize,
 }
@@ -30,22 +30,22 @@ pub(super) struct Waiter<'a> {
 impl Waiters {
     /// Begins to wait for changes of `name`.
     pub(super) fn add<'a>(&'a self, name: &'a WorkloadRef) -> Waiter<'a> {
-        let mut places = self.lock();
-        let place = places.entry(name.clone()).or_default();
-        place.waiters += 1;
-        Waiter { all: self, name, wake: place.wake.clone() }
+        let mut groups = self.lock();
+        let group = groups.entry(name.clone()).or_default();
+        group.waiters += 1;
+        Waiter { all: self, name, wake: group.wake.clone() }
     }
 
     /// Wakes the waiters that `change` affects.
     pub(super) fn wake(&self, change: &CacheChange) {
-        let places = self.lock();
+        let groups = self.lock();
         match change {
-            CacheChange::One(name) => places.get(name).into_iter().for_each(|place| place.wake.notify_waiters()),
-            CacheChange::All => places.values().for_each(|place| place.wake.notify_waiters()),
+            CacheChange::One(name) => groups.get(name).into_iter().for_each(|group| group.wake.notify_waiters()),
+            CacheChange::All => groups.values().for_each(|group| group.wake.notify_waiters()),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkloadRef, Place>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkloadRef, Group>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,11 +59,11 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut places = self.all.lock();
-        let Some(place) = places.get_mut(self.name) else { return };
-        place.waiters -= 1;
-        if place.waiters == 0 {
-            places.remove(self.name);
+        let mut groups = self.all.lock();
+        let Some(group) = groups.get_mut(self.name) else { return };
+        group.waiters -= 1;
+        if group.waiters == 0 {
+            groups.remove(self.name);
         }
     }
 }
