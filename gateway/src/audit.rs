@@ -106,9 +106,10 @@ impl Audit {
         self.0.lines.reopen();
     }
 
-    /// Records a decision that changes nothing. Never waits; a record that there is no room for is counted.
+    /// Records a decision that changes nothing. Never waits; a record that there is no room for, or that exceeds the
+    /// client's share of it, is counted.
     pub fn decided(&self, record: &DecisionRecord<'_>) {
-        let pushed = self.0.decision(record, |line| self.0.lines.push(line));
+        let pushed = self.0.decision(record, |line| self.0.lines.push_shared(line, record.client_id));
         self.0.metrics.recorded("decision", pushed.is_ok());
     }
 
@@ -145,7 +146,7 @@ impl Audit {
     /// Records a list. Never waits.
     pub fn listed(&self, record: &ListRecord<'_>) {
         let line = record::line(&Record::List(record), &self.0.gateway);
-        let pushed = self.0.lines.push(line);
+        let pushed = self.0.lines.push_shared(line, record.client_id);
         self.0.metrics.recorded("list", pushed.is_ok());
     }
 }
@@ -172,7 +173,7 @@ impl Inner {
         let name = hex::encode(digest.as_ref());
         if input.len() <= MAX_INPUT && !self.known().has(digest.as_ref(), self.lines.breaks()) {
             let whole = Record::Input(InputRecord { sha256: &name });
-            self.lines.push(record::line_with_input(&whole, &self.gateway, input))?;
+            self.lines.push_shared(record::line_with_input(&whole, &self.gateway, input), record.client_id)?;
             self.known().add(digest.as_ref());
         }
         push(record::line_with_digest(&line, &self.gateway, &name))

@@ -74,6 +74,15 @@ impl Lines {
         self.0.push(line)
     }
 
+    /// The same, for a line about `of`, who may have a quarter of the queue at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]: the line is not queued.
+    pub fn push_shared(&self, line: Vec<u8>, of: &str) -> Result<(), Full> {
+        self.0.push_shared(line, of)
+    }
+
     /// Queues a line, and returns its receipt.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The queue between the producers of lines and the thread that writes them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -60,8 +60,10 @@ struct State {
     lines: VecDeque<Line>,
     /// Of the lines that wait or are being written.
     bytes: usize,
-    /// Of the places.
+    /// Of the reservations.
     reserved: usize,
+    /// Of the lines that wait or are being written, by whom they are about.
+    shares: HashMap<Arc<str>, usize>,
     reopen: bool,
     closed: bool,
 }
@@ -70,6 +72,8 @@ struct State {
 struct Line {
     text: Vec<u8>,
     receipt: Option<oneshot::Sender<()>>,
+    /// Whose share of the queue it takes.
+    share: Option<Arc<str>>,
 }
 
 /// Lines that are written together.
@@ -81,6 +85,7 @@ pub(super) struct Batch {
     pub(super) reopen: bool,
     receipts: Vec<oneshot::Sender<()>>,
     cost: usize,
+    shares: Vec<(Arc<str>, usize)>,
 }
 
 impl Line {
@@ -99,12 +104,25 @@ impl Queue {
     }
 
     pub(super) fn push(&self, text: Vec<u8>) -> Result<(), Full> {
-        self.add(Line { text, receipt: None }, self.capacity - self.capacity / 4)
+        self.add(Line { text, receipt: None, share: None }, self.capacity - self.capacity / 4)
+    }
+
+    pub(super) fn push_shared(&self, text: Vec<u8>, of: &str) -> Result<(), Full> {
+        let mut state = self.lock();
+        let share = state.shares.get_key_value(of).map_or((Arc::from(of), 0), |(of, bytes)| (of.clone(), *bytes));
+        let line = Line { text, receipt: None, share: Some(share.0.clone()) };
+        let (bytes, cost) = (share.1 + line.cost(), line.cost());
+        if state.closed || bytes > self.capacity / 4 || state.bytes + cost > self.capacity - self.capacity / 4 {
+            return Err(Full);
+        }
+        state.shares.insert(share.0, bytes);
+        self.queue(state, line, false);
+        Ok(())
     }
 
     pub(super) fn push_with_receipt(&self, text: Vec<u8>) -> Result<Receipt, Full> {
         let (sender, receiver) = oneshot::channel();
-        self.add(Line { text, receipt: Some(sender) }, self.capacity)?;
+        self.add(Line { text, receipt: Some(sender), share: None }, self.capacity)?;
         Ok(Receipt(receiver))
     }
 
@@ -163,6 +181,7 @@ impl Queue {
             reopen: std::mem::take(&mut state.reopen),
             receipts: Vec::new(),
             cost: 0,
+            shares: Vec::new(),
         };
         while let Some(line) = state.urgent.pop_front_if(|line| batch.takes(line)) {
             batch.add(line);
@@ -175,7 +194,7 @@ impl Queue {
 
     /// The lines of `batch` are with the operating system.
     pub(super) fn written(&self, batch: Batch) {
-        self.lock().bytes -= batch.cost;
+        self.lock().leave(&batch);
         for receipt in batch.receipts {
             // Nobody waits for it any more.
             let _ = receipt.send(());
@@ -184,7 +203,7 @@ impl Queue {
 
     /// The lines of `batch` are gone.
     pub(super) fn lost(&self, batch: Batch) {
-        self.lock().bytes -= batch.cost;
+        self.lock().leave(&batch);
         self.broken();
         drop(batch);
     }
@@ -198,6 +217,18 @@ impl State {
     fn is_empty(&self) -> bool {
         self.urgent.is_empty() && self.lines.is_empty()
     }
+
+    fn leave(&mut self, batch: &Batch) {
+        self.bytes -= batch.cost;
+        for (of, cost) in &batch.shares {
+            if let Some(bytes) = self.shares.get_mut(of) {
+                *bytes -= cost;
+                if *bytes == 0 {
+                    self.shares.remove(of);
+                }
+            }
+        }
+    }
 }
 
 impl Batch {
@@ -206,7 +237,9 @@ impl Batch {
     }
 
     fn add(&mut self, line: Line) {
-        self.cost += line.cost();
+        let cost = line.cost();
+        self.cost += cost;
+        self.shares.extend(line.share.map(|of| (of, cost)));
         self.bytes.extend_from_slice(&line.text);
         self.bytes.push(b'\n');
         self.lines += 1;
@@ -229,7 +262,7 @@ impl Reservation {
 
     /// Queues the line that the room was reserved for; a longer one may exceed the capacity.
     pub fn push(self, text: Vec<u8>) {
-        self.queue.queue(self.queue.lock(), Line { text, receipt: None }, true);
+        self.queue.queue(self.queue.lock(), Line { text, receipt: None, share: None }, true);
     }
 }
 

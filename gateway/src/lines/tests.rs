@@ -78,6 +78,27 @@ async fn an_output_that_nobody_reads_refuses_lines_once_the_queue_is_full_and_wa
 }
 
 #[tokio::test]
+async fn nobody_takes_more_than_a_quarter_of_the_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    let mut pipe = unread_pipe(&path);
+    let (lines, writer, _) = start(&path, 4 << 20);
+    let line = || vec![b'x'; 1000];
+    let greedy = (0..).take_while(|_| lines.push_shared(line(), "greedy").is_ok()).count();
+    assert!((900..1100).contains(&greedy), "{greedy}");
+    let modest = (0..).take_while(|_| lines.push_shared(line(), "modest").is_ok()).count();
+    assert!((900..1100).contains(&modest), "{modest}");
+    let reader = tokio::task::spawn_blocking(move || pipe.read_exact(&mut vec![0; (greedy + modest) * 1001]).unwrap());
+    reader.await.unwrap();
+    // What was written takes no share any more.
+    while lines.queued_bytes() > 0 {
+        tokio::task::yield_now().await;
+    }
+    lines.push_shared(line(), "greedy").unwrap();
+    assert!(writer.close(MINUTE));
+}
+
+#[tokio::test]
 async fn closing_does_not_wait_for_an_output_that_nobody_reads() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
