@@ -100,7 +100,7 @@ fn version(program: &Path) -> Result<String> {
 }
 
 fn configuration(address: SocketAddr, certs: &Path) -> String {
-    // The worker of root's nginx would become another user, who may not read the files. The harness writes nginx.pid.
+    // The worker of root's nginx would run as another user, which cannot read the files. The harness writes nginx.pid.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let certs = certs.display();
     format!(

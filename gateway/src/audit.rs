@@ -101,7 +101,7 @@ impl Audit {
         Ok((Self(Arc::new(Inner { lines, when_full, gateway, metrics, known: Mutex::default() })), writer))
     }
 
-    /// Opens the output's file anew, after it was moved away.
+    /// Reopens the output's file, after it was moved.
     pub fn reopen(&self) {
         self.0.lines.reopen();
     }

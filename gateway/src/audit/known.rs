@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How many digests are kept.
 const MOST: usize = 4096;
-/// How long an input is named before it is written again, so that a reader who has only the last files finds it.
+/// How long an input is named before it is written again, so that the latest files suffice to find it.
 const WHOLE_AGAIN: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What a record holds: the contract with whoever reads the audit output, `schemas/decision.json`.
+//! What a record holds: the contract with readers of the audit output, `schemas/decision.json`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -15,7 +15,7 @@ use crate::lines::{LineWriter, Output};
 
 use super::{Audit, AuditMetrics, AuditSettings, DecisionRecord, Origin, PendingOutcome, Subject, WhenFull};
 
-/// An audit into a file of its own.
+/// An audit into a temporary file.
 pub(crate) struct Recorded {
     pub(crate) audit: Audit,
     pub(crate) registry: Registry,

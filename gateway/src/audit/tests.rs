@@ -50,7 +50,7 @@ fn allowed_reads_of_the_same_facts_share_one_record_of_their_input() {
 }
 
 #[test]
-fn an_input_is_written_again_after_the_output_was_opened_anew() {
+fn an_input_is_written_again_after_the_output_was_reopened() {
     let recorded = Recorded::new();
     recorded.audit.decided(&read("{}"));
     recorded.audit.reopen();
