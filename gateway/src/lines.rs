@@ -74,7 +74,7 @@ impl Lines {
         self.0.push(line)
     }
 
-    /// The same, for a line about `of`, who may have a quarter of the queue at most.
+    /// Queues a line about `of`, whose lines may take a quarter of the queue at most.
     ///
     /// # Errors
     ///
@@ -106,8 +106,7 @@ impl Lines {
         self.0.bytes()
     }
 
-    /// How often what was queued earlier may no longer be found in the output's file: the file was opened anew, or lines
-    /// were lost.
+    /// How often the output's file was reopened or lost lines, after which it may lack what was queued earlier.
     pub fn breaks(&self) -> u64 {
         self.0.breaks()
     }

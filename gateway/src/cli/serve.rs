@@ -148,7 +148,7 @@ fn audit(config: &Config, registry: &mut Registry) -> Result<(Audit, LineWriter)
     Ok(started)
 }
 
-/// At SIGHUP, whoever rotates the file of the audit records has moved it away.
+/// Reopens the audit output at SIGHUP, after the file was rotated.
 fn reopen_at_hangup(audit: Audit, background: &mut Background) -> Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot take over SIGHUP")?;
     background.spawn("the watch for SIGHUP", async move {

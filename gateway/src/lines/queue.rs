@@ -49,7 +49,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     capacity: usize,
-    /// How often what was queued may no longer be found in the output's file: it was opened anew, or lines were lost.
+    /// How often the output's file was reopened or lost lines.
     breaks: AtomicU64,
 }
 
@@ -81,7 +81,7 @@ struct Line {
 pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) lines: usize,
-    /// Whether the file is to be opened anew before.
+    /// Whether to reopen the file first.
     pub(super) reopen: bool,
     receipts: Vec<oneshot::Sender<()>>,
     cost: usize,
@@ -168,7 +168,7 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Waits for lines, or for the file to be opened anew; `None` once the queue is closed and empty.
+    /// Waits for lines, or for a request to reopen the file; `None` once the queue is closed and empty.
     pub(super) fn next(&self) -> Option<Batch> {
         let waiting = |state: &mut State| state.is_empty() && !state.closed && !state.reopen;
         let mut state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
