@@ -119,11 +119,11 @@ impl Audit {
     ///
     /// [`Unrecorded`] where that fails, unless the settings let changes go on without.
     pub async fn permitted(&self, record: &DecisionRecord<'_>) -> Result<PendingOutcome, Unrecorded> {
-        let place = self.0.lines.reserve(OUTCOME_BYTES);
-        let queued = place.and_then(|place| {
+        let reserved = self.0.lines.reserve(OUTCOME_BYTES);
+        let queued = reserved.and_then(|reservation| {
             let receipt = self.0.decision(record, |line| self.0.lines.push_with_receipt(line))?;
             // From here on the record has an outcome, whatever becomes of this future.
-            Ok((receipt, PendingOutcome::new(self, record.subject, Some(place))))
+            Ok((receipt, PendingOutcome::new(self, record.subject, Some(reservation))))
         });
         self.0.metrics.recorded("decision", queued.is_ok());
         let (written, pending) = match queued {

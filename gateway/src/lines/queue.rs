@@ -251,7 +251,7 @@ impl Reservation {
     pub(super) fn reserve(queue: &Arc<Queue>, bytes: usize) -> Result<Self, Full> {
         let bytes = cost(bytes);
         let mut state = queue.lock();
-        // Places have a bound of their own: whoever has many takes no room from the lines of others.
+        // Reservations have a separate bound: many of them take no room from the lines of other clients.
         if state.closed || state.reserved + bytes > queue.capacity {
             return Err(Full);
         }
