@@ -23,6 +23,7 @@ use ::http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
+use crate::clients::{Admission, Exceeded};
 use crate::listener::{Handler, Peer, ResponseBody};
 
 pub use self::cursor::Cursors;
@@ -55,11 +56,23 @@ impl Api {
 }
 
 impl Handler for Api {
-    async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<ResponseBody> {
-        if grpc::is_grpc(request.version(), request.method(), request.headers().get(CONTENT_TYPE)) {
-            self.grpc.answer(peer, request).await
+    async fn handle(&self, peer: &Peer, admission: &Admission, request: Request<Incoming>) -> Response<ResponseBody> {
+        if is_grpc(&request) {
+            self.grpc.answer(peer, admission, request).await
         } else {
-            self.http.answer(peer, request).await
+            self.http.answer(peer, Ok(admission), request).await
         }
     }
+
+    async fn refuse(&self, peer: &Peer, exceeded: Exceeded, request: Request<Incoming>) -> Response<ResponseBody> {
+        if is_grpc(&request) {
+            self.grpc.refuse(exceeded, &request)
+        } else {
+            self.http.answer(peer, Err(exceeded), request).await
+        }
+    }
+}
+
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    grpc::is_grpc(request.version(), request.method(), request.headers().get(CONTENT_TYPE))
 }

@@ -9,6 +9,7 @@ pub mod spiffe;
 pub(crate) mod text;
 mod validity;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,23 +50,35 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// Whether a certificate without a usable subject alternative name may be known by its common name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CommonName {
-    /// It has no identity.
-    #[default]
-    Refuse,
-    /// Its single common name is its identity, `cn:…`.
-    Allow,
+/// A form of client id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IdForm {
+    /// `uri:spiffe://…`.
+    Uri,
+    /// `dns:…`.
+    Dns,
+    /// `cn:…`.
+    Cn,
 }
 
-/// How a certificate is read. The rules depend on the CA that signed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityRules {
-    /// The trust domains that the CA may issue SPIFFE ids for.
-    pub trust_domains: Vec<TrustDomain>,
-    /// What a common name is worth.
-    pub common_name: CommonName,
+impl IdForm {
+    /// The form's name, which is the prefix of its ids.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uri => "uri",
+            Self::Dns => "dns",
+            Self::Cn => "cn",
+        }
+    }
+}
+
+/// What one CA may vouch for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Voucher {
+    /// The only trust domain that it speaks for.
+    pub trust_domain: TrustDomain,
+    /// The forms of ids that it may issue.
+    pub forms: BTreeSet<IdForm>,
 }
 
 /// Why a certificate that the TLS handshake accepted names nobody. The text is for the certificate's owner.
@@ -99,6 +112,21 @@ pub enum IdentityError {
         found: TrustDomain,
         /// The trust domains of the CA.
         allowed: Vec<TrustDomain>,
+    },
+    /// The CAs that vouch for the certificate may not issue ids of its form.
+    #[error("the certificate's CA may not issue ids of the form `{}`: have it issued by a CA that may", form.as_str())]
+    ForeignForm {
+        /// The form.
+        form: IdForm,
+    },
+    /// CAs of several trust domains vouch for the same name.
+    #[error(
+        "CAs of several trust domains ({}) vouch for the certificate, so it is not clear whose client it is",
+        list(domains)
+    )]
+    ManyTrustDomains {
+        /// The trust domains.
+        domains: Vec<TrustDomain>,
     },
     /// No URI and two DNS names or more.
     #[error(
@@ -145,6 +173,10 @@ fn list(domains: &[TrustDomain]) -> String {
 pub struct Client {
     /// The typed id, such as `uri:spiffe://example.org/ci`.
     pub id: String,
+    /// The trust domain of the CA that vouches for the client. Ids of the forms `dns:` and `cn:` are unique only within it.
+    /// Records and questions of before it was added have none.
+    #[serde(default)]
+    pub trust_domain: String,
     /// The organizations of the certificate's subject.
     pub groups: Vec<String>,
     /// The certificate's serial number, lower-case hexadecimal.
@@ -165,11 +197,14 @@ pub struct ClientIdentity {
 
 impl ClientIdentity {
     /// Reads the identity from a certificate whose chain the TLS handshake has verified.
-    pub fn from_certificate(der: &CertificateDer<'_>, rules: &IdentityRules) -> Result<Self, IdentityError> {
+    /// `vouchers` are the CAs that vouch for it.
+    pub fn from_certificate(der: &CertificateDer<'_>, vouchers: &[Voucher]) -> Result<Self, IdentityError> {
         let certificate = parse(der)?;
         names::require_client_auth(&certificate)?;
+        let (id, trust_domain) = names::client_id(&certificate, vouchers)?;
         let client = Client {
-            id: names::client_id(&certificate, rules)?,
+            id,
+            trust_domain: trust_domain.as_str().to_owned(),
             groups: names::groups(&certificate)?,
             serial: serial(&certificate)?,
             not_after: Validity::of(&certificate).not_after,
@@ -185,6 +220,11 @@ impl ClientIdentity {
     /// Who asks, as policies read it.
     pub fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// The trust domain of the CA that vouches for the client.
+    pub fn trust_domain(&self) -> &str {
+        &self.client.trust_domain
     }
 
     /// The subject's organizations (O), in certificate order.
@@ -243,8 +283,19 @@ pub(crate) mod fixtures {
 
     /// The client `uri:spiffe://example.org/NAME`.
     pub(crate) fn client(name: &str) -> ClientIdentity {
-        let id = format!("uri:spiffe://example.org/{name}");
-        let client = Client { id: id.clone(), groups: Vec::new(), serial: "01".to_owned(), not_after: Timestamp::MAX };
+        client_of("example.org", name)
+    }
+
+    /// The client `uri:spiffe://TRUST-DOMAIN/NAME`.
+    pub(crate) fn client_of(trust_domain: &str, name: &str) -> ClientIdentity {
+        let id = format!("uri:spiffe://{trust_domain}/{name}");
+        let client = Client {
+            id: id.clone(),
+            trust_domain: trust_domain.to_owned(),
+            groups: Vec::new(),
+            serial: "01".to_owned(),
+            not_after: Timestamp::MAX,
+        };
         ClientIdentity { id: ClientId(id), client: Arc::new(client), fingerprint: [0; 32] }
     }
 }

@@ -30,6 +30,7 @@
 //! - [`config`]: arguments, file and environment become one validated [`config::Config`], or every error at once.
 //! - [`audit`]: the record of every decision, and of what came of every allowed change.
 //! - [`pem`]: reads certificates, keys and revocation lists from files.
+//! - [`clients`]: what each client may hold at once.
 //! - [`identity`]: the verified certificate becomes a [`identity::ClientIdentity`].
 //! - [`lines`]: lines for an output, written by a thread from a bounded queue.
 //! - [`files`]: what is loaded again when its files change.
@@ -43,6 +44,7 @@ pub mod api;
 pub mod audit;
 pub mod backoff;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod dns;
 pub mod files;

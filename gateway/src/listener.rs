@@ -12,6 +12,7 @@ mod body;
 mod connection;
 mod farewell;
 mod handshake;
+mod handshakes;
 mod live;
 mod log_limit;
 mod metrics;
@@ -34,15 +35,17 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
+use crate::clients::{Account, Admission, Clients, Exceeded};
 use crate::config;
 use crate::identity::{ClientIdentity, IdentityError};
 use crate::shutdown::Shutdown;
 
+use handshakes::{Handshakes, MAX_HANDSHAKES};
 use log_limit::LogLimit;
 
 pub use authorities::AuthoritiesError;
@@ -56,14 +59,23 @@ pub use tls::{Expiry, SharedSecret, Tls, TlsError};
 /// The pause after an error of `accept` that is not one connection's own.
 const ACCEPT_PAUSE: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
 
-/// How many clients may be in their handshake, or wait for a connection slot, at once: strangers can fill these handshake
-/// slots only, never the connection slots of verified clients.
-const MAX_HANDSHAKES: usize = 1024;
-
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request of `peer`. It is dropped, unfinished, when the client leaves or the drain's deadline passes.
-    fn handle(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<ResponseBody>> + Send;
+    fn handle(
+        &self,
+        peer: &Peer,
+        admission: &Admission,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<ResponseBody>> + Send;
+
+    /// Refuses one request of `peer`, for which there is no place.
+    fn refuse(
+        &self,
+        peer: &Peer,
+        exceeded: Exceeded,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<ResponseBody>> + Send;
 }
 
 /// The other side of a connection, whose certificate the handshake verified.
@@ -73,6 +85,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Whom its certificate names; an error if that is not clear.
     pub identity: Result<Arc<ClientIdentity>, IdentityError>,
+    /// What the client holds.
+    pub account: Arc<Account>,
 }
 
 /// Why the gateway cannot listen.
@@ -100,8 +114,7 @@ struct Context<H> {
     limits: config::Listen,
     metrics: ListenerMetrics,
     logs: Arc<Logs>,
-    /// The connection slots, for verified clients.
-    slots: Arc<Semaphore>,
+    clients: Clients,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -123,12 +136,18 @@ pub struct Listener {
     live: LiveTls,
     metrics: ListenerMetrics,
     logs: Arc<Logs>,
-    handshakes: Arc<Semaphore>,
+    clients: Clients,
+    handshakes: Handshakes,
 }
 
 impl Listener {
     /// Binds the port, for connections by the certificates in `live`. They wait in the kernel's queue until [`Listener::serve`].
-    pub async fn bind(limits: &config::Listen, live: LiveTls, metrics: ListenerMetrics) -> Result<Self, ListenError> {
+    pub async fn bind(
+        limits: &config::Listen,
+        live: LiveTls,
+        clients: Clients,
+        metrics: ListenerMetrics,
+    ) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address: limits.address, source };
         let socket = TcpListener::bind(limits.address).await.map_err(failed)?;
         Ok(Self {
@@ -138,7 +157,8 @@ impl Listener {
             live,
             metrics,
             logs: Arc::default(),
-            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            clients,
+            handshakes: Handshakes::new(MAX_HANDSHAKES),
         })
     }
 
@@ -156,7 +176,7 @@ impl Listener {
             limits: self.limits.clone(),
             metrics: self.metrics.clone(),
             logs: self.logs.clone(),
-            slots: Arc::new(Semaphore::new(self.limits.max_connections)),
+            clients: self.clients.clone(),
             _alive: alive,
         });
         let mut connections = JoinSet::new();
@@ -193,22 +213,20 @@ impl Listener {
                 () = &mut stop => return,
                 Some(ended) = connections.join_next() => report(&ended),
                 () = self.logs.tell_left_out() => {}
-                (permit, stream, address) = self.accept(&mut failures) => {
-                    connections.spawn(connection::run(context.clone(), stream, address, permit));
+                (stream, address) = self.accept(&mut failures) => {
+                    let handshake = self.handshakes.begin(address.ip());
+                    connections.spawn(connection::run(context.clone(), stream, address, handshake));
                 }
             }
         }
     }
 
-    /// The next connection, once there is room for its handshake.
-    async fn accept(&self, failures: &mut u32) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+    async fn accept(&self, failures: &mut u32) -> (TcpStream, SocketAddr) {
         loop {
-            // The semaphore is never closed, so there always is a permit.
-            let permit = self.handshakes.clone().acquire_owned().await.ok();
             match self.socket.accept().await {
                 Ok((stream, address)) => {
                     *failures = 0;
-                    return (permit, stream, address);
+                    return (stream, address);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

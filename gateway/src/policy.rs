@@ -34,7 +34,7 @@ pub use engine::{Engine, EngineError};
 pub use list::{ListQuery, Listing};
 pub use live::{ModuleStatus, Monitor, PolicyStatus};
 pub use metrics::PolicyMetrics;
-pub use permit::{DecisionId, Denied, Permit};
+pub use permit::{DecisionId, Denied, PendingChange, Permit};
 pub use rego::{EvalError, LoadError};
 pub use reload::PolicyReloader;
 pub use set::{DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
@@ -48,6 +48,7 @@ use tokio::time::Instant;
 
 use self::evaluator::{Allowed, Evaluator};
 use crate::audit::{Audit, Origin};
+use crate::clients::Admission;
 use crate::identity::ClientIdentity;
 use crate::replicas::{Observation, Replicas};
 
@@ -67,6 +68,8 @@ pub enum StartError {
 pub struct Caller {
     /// The client that the connection's certificate names.
     pub client: Arc<ClientIdentity>,
+    /// Its request's place.
+    pub admission: Admission,
     /// Where the request came from.
     pub origin: Origin,
 }
@@ -103,9 +106,10 @@ impl Policy {
     /// [`Denied::Refused`] where the rules say no or no module covers it, [`Denied::Unavailable`] where a module could
     /// not be asked, [`Denied::Unrecorded`] where the record of an allowed change cannot be written.
     pub async fn decide<A: Decidable>(&self, caller: &Caller, action: A) -> Result<Permit<A>, Denied> {
+        let _turn = caller.admission.account().turn().await;
         let observation = self.replicas.observe(action.target());
         let document = input::document(caller.client.client(), &action, &observation);
-        let Allowed { decision, tags, pending } = self.evaluator.decide(caller.origin, document, A::EFFECT).await?;
+        let Allowed { decision, tags, pending } = self.evaluator.decide(caller, document, A::EFFECT).await?;
         let client = caller.client.clone();
         Ok(Permit { action, client, observation, decision, tags, pending: Mutex::new(pending) })
     }
@@ -119,7 +123,7 @@ impl Policy {
         let page = |after: Option<&_>, limit| {
             self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)
         };
-        let picked = self.evaluator.pick(caller.origin, caller.client.client(), query, page).await?;
+        let picked = self.evaluator.pick(caller, query, page).await?;
         let permit = |(observation, tags): (Observation, _)| Permit {
             action: Get { target: observation.name.clone() },
             client: caller.client.clone(),
@@ -151,7 +155,7 @@ impl Policy {
     ///
     /// As [`Policy::decide`].
     pub async fn describe(&self, caller: &Caller) -> Result<PolicyStatus, Denied> {
-        self.evaluator.decide(caller.origin, input::describing(caller.client.client()), Effect::Read).await?;
+        self.evaluator.decide(caller, input::describing(caller.client.client()), Effect::Read).await?;
         Ok(self.evaluator.live().status())
     }
 }

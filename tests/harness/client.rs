@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// A connection for requests with bodies of another kind.
-    pub(crate) async fn http2_of<B>(&self) -> Result<http2::SendRequest<B>>
+    pub async fn http2_of<B>(&self) -> Result<http2::SendRequest<B>>
     where
         B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
     {

@@ -13,7 +13,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use scalegate::identity::{ClientIdentity, CommonName, IdentityRules, TrustDomain};
+use scalegate::identity::{ClientIdentity, IdForm, Voucher};
 use scalegate::policy::rego::Module;
 use scalegate::policy::{Budget, Engine};
 use scalegate_tests::fixtures::deployment;
@@ -96,13 +96,13 @@ fn a_certificate_of_any_bytes_names_somebody_or_is_told_why_not() -> Result<()> 
             seeds.push(CertificateDer::from_pem_file(&path)?.to_vec());
         }
     }
-    let rules =
-        IdentityRules { trust_domains: vec!["scalegate.test".parse::<TrustDomain>()?], common_name: CommonName::Allow };
+    let forms = [IdForm::Uri, IdForm::Dns, IdForm::Cn].into();
+    let vouchers = [Voucher { trust_domain: "scalegate.test".parse()?, forms }];
     let (mut named, mut refused) = (0, 0);
     let mut rounds = Rounds::new(20_000)?;
     while rounds.another() {
         let bytes = rounds.mutant(&seeds);
-        match ClientIdentity::from_certificate(&CertificateDer::from(bytes.clone()), &rules) {
+        match ClientIdentity::from_certificate(&CertificateDer::from(bytes.clone()), &vouchers) {
             Ok(client) => {
                 named += 1;
                 let id = client.id().as_str();

@@ -19,6 +19,7 @@ mod doors;
 mod fuzz;
 mod grpc_clients;
 mod health;
+mod hostile;
 mod leadership;
 mod metrics;
 mod modules;

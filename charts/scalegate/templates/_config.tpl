@@ -11,6 +11,9 @@ tls:
     {{- range $at, $ca := include "scalegate.tls.clientCas" . | fromJsonArray }}
     - file: /etc/scalegate/tls/client-ca-{{ $at }}.crt
       trustDomain: {{ $ca.trustDomain | quote }}
+      {{- with $ca.identities }}
+      identities: {{ . | toJson }}
+      {{- end }}
     {{- end }}
   {{- with include "scalegate.tls.crls" . | fromJsonArray }}
   crls:

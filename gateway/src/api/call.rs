@@ -7,6 +7,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::audit::Origin;
+use crate::clients::Admission;
 use crate::identity::IdentityError;
 use crate::listener::Peer;
 use crate::policy::Caller;
@@ -39,9 +40,9 @@ impl Call {
     }
 
     /// Who sent it, and from where.
-    pub(super) fn caller(&self, peer: &Peer) -> Result<Caller, IdentityError> {
-        let client = peer.identity.clone()?;
-        Ok(Caller { client, origin: Origin { request_id: self.id, peer: peer.address } })
+    pub(super) fn caller(&self, peer: &Peer, admission: &Admission) -> Result<Caller, IdentityError> {
+        let (client, admission) = (peer.identity.clone()?, admission.clone());
+        Ok(Caller { client, admission, origin: Origin { request_id: self.id, peer: peer.address } })
     }
 
     /// Counts the answer under `route`, and logs an error with its internal message.
@@ -50,6 +51,10 @@ impl Call {
         metrics.observe(route, outcome, self.started.elapsed());
         let Some(error) = error else { return };
         let _entered = self.span.enter();
+        // A client that exceeds its bound must not fill the log too.
+        if matches!(error, Error::TooManyRequests | Error::Full) {
+            return;
+        }
         let http = error.kind().http;
         // An unimplemented feature is not a gateway failure.
         let unserved = matches!(http, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED);

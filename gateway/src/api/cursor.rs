@@ -18,6 +18,12 @@ use crate::hex;
 use crate::identity::ClientIdentity;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
+/// The longest namespace, a slash and the longest name, in bytes. All cursors are made as long, so that none shows the
+/// length of a name.
+const LONGEST: usize = 63 + 1 + 253;
+/// What follows the name; no name has it.
+const PADDING: u8 = b' ';
+
 /// Seals and opens cursors.
 #[derive(Debug)]
 pub struct Cursors(ArcSwap<Keys>);
@@ -60,6 +66,7 @@ impl Cursors {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce)?;
         let mut sealed = format!("{}/{}", name.namespace, name.name).into_bytes();
+        sealed.resize(LONGEST.max(sealed.len()), PADDING);
         let scope = scope(client, name.kind, namespace);
         let once = Nonce::assume_unique_for_key(nonce);
         self.0.load().current.seal_in_place_append_tag(once, Aad::from(scope), &mut sealed)?;
@@ -78,7 +85,8 @@ impl Cursors {
         let keys = self.0.load();
         let mut keys = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
         let opened = keys.find_map(|key| open(key, &scope, &bytes))?;
-        let (namespace, name) = std::str::from_utf8(&opened).ok()?.split_once('/')?;
+        let padded = std::str::from_utf8(&opened).ok()?;
+        let (namespace, name) = padded.trim_end_matches(char::from(PADDING)).split_once('/')?;
         Some(WorkloadRef::new(kind, namespace, name))
     }
 }
@@ -100,7 +108,7 @@ fn open(key: &LessSafeKey, scope: &str, bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// Whose cursor it is, and of which list. No id and no namespace has a NUL in it.
 fn scope(client: &ClientIdentity, kind: WorkloadKind, namespace: Option<&str>) -> String {
-    format!("{}\0{kind}\0{}", client.id(), namespace.unwrap_or("*"))
+    format!("{}\0{}\0{kind}\0{}", client.trust_domain(), client.id(), namespace.unwrap_or("*"))
 }
 
 #[cfg(test)]
@@ -119,6 +127,8 @@ mod tests {
         let (ann, bob) = (client("ann"), client("bob"));
         let cursor = cursors.seal(&ann, None, &name).unwrap();
         assert!(!cursor.contains("web"));
+        let longer = WorkloadRef::deployment("a-namespace-with-a-longer-name", "and-a-deployment-too");
+        assert_eq!(cursors.seal(&ann, None, &longer).unwrap().len(), cursor.len(), "its length shows no name");
         assert_eq!(cursors.open(&ann, KIND, None, &cursor), Some(name.clone()));
         assert_eq!(cursors.open(&bob, KIND, None, &cursor), None);
         assert_eq!(cursors.open(&ann, KIND, Some("secret"), &cursor), None);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::clients::Exceeded;
 use crate::identity::IdentityError;
 use crate::policy::{DecisionId, Denied};
 use crate::workload::WorkloadRef;
@@ -96,6 +97,12 @@ pub enum Error {
         /// The decision's name.
         decision: DecisionId,
     },
+    /// The client has as many requests under way as one client may.
+    #[error("too many requests of the client are under way")]
+    TooManyRequests,
+    /// All clients together have as many requests under way as the gateway takes.
+    #[error("too many requests are under way")]
+    Full,
     /// The policies allow a change whose decision cannot be recorded.
     #[error("the record of decision {decision} cannot be written")]
     AuditUnavailable {
@@ -185,14 +192,26 @@ impl Error {
     /// After how many seconds trying again makes sense, where it does.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::VersionNotReached | Self::Conflict { .. } | Self::PolicyUnavailable { .. } | Self::Busy { .. } => {
-                Some(1)
-            }
+            Self::VersionNotReached
+            | Self::Conflict { .. }
+            | Self::PolicyUnavailable { .. }
+            | Self::TooManyRequests
+            | Self::Full
+            | Self::Busy { .. } => Some(1),
             Self::Stale { .. }
             | Self::AuditUnavailable { .. }
             | Self::KubernetesUnavailable { .. }
             | Self::DeadlineExceeded { .. } => Some(5),
             _ => None,
+        }
+    }
+}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Client => Self::TooManyRequests,
+            Exceeded::All => Self::Full,
         }
     }
 }

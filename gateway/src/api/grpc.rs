@@ -26,6 +26,8 @@ use tonic_reflection::server::Builder;
 use tower_service::Service;
 use tracing::Instrument;
 
+use crate::clients::{Admission, Exceeded};
+use crate::identity::IdentityError;
 use crate::listener::{Peer, ResponseBody};
 use crate::policy::Caller;
 use crate::proto;
@@ -121,17 +123,22 @@ impl GrpcApi {
     }
 
     /// Answers one request of `peer`, whatever happens.
-    pub(super) async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub(super) async fn answer(
+        &self,
+        peer: &Peer,
+        admission: &Admission,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let call = Call::begin("grpc", request.uri().path());
         let route = route(request.uri().path());
         let failure = Arc::new(Mutex::new(None));
-        let work = self.dispatch(peer, request, &call, &failure);
+        let work = self.dispatch(call.caller(peer, admission), request, &call, &failure);
         let result = work.instrument(call.span.clone()).await;
 
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         call.ended(&self.metrics, route, result.as_ref().err().or(noted.as_ref()));
         let answer = result.unwrap_or_else(|error| refused(&error, &call));
-        let mut answer = if route == REFLECTION {
+        let answer = if route == REFLECTION {
             // Without an end, an idle client would keep its stream open, and hold up every drain to its deadline.
             let (shutdown, limit) = (self.shutdown.clone(), self.limits.request_timeout);
             let end = async move { tokio::time::timeout(limit, shutdown.recv()).await.unwrap_or_default() };
@@ -139,20 +146,25 @@ impl GrpcApi {
         } else {
             answer.map(ResponseBody::stream)
         };
-        if let Ok(value) = HeaderValue::from_str(&call.id.to_string()) {
-            answer.headers_mut().insert(REQUEST_ID, value);
-        }
-        answer
+        named(answer, &call)
+    }
+
+    /// Refuses one request for which there is no place.
+    pub(super) fn refuse(&self, exceeded: Exceeded, request: &Request<Incoming>) -> Response<ResponseBody> {
+        let call = Call::begin("grpc", request.uri().path());
+        let error = exceeded.into();
+        call.ended(&self.metrics, route(request.uri().path()), Some(&error));
+        named(refused(&error, &call).map(ResponseBody::stream), &call)
     }
 
     async fn dispatch(
         &self,
-        peer: &Peer,
+        caller: Result<Caller, IdentityError>,
         request: Request<Incoming>,
         call: &Call,
         failure: &Arc<Mutex<Option<Error>>>,
     ) -> Result<Response<Body>, Error> {
-        let caller = call.caller(peer)?;
+        let caller = caller?;
         let wanted = timeout::of(request.headers())?;
         let limit = wanted.map_or(self.limits.request_timeout, |wanted| wanted.min(self.limits.request_timeout));
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
@@ -177,6 +189,14 @@ impl GrpcApi {
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         if noted { Ok(answer) } else { readable(answer) }
     }
+}
+
+/// `answer`, with the request's id.
+fn named(mut answer: Response<ResponseBody>, call: &Call) -> Response<ResponseBody> {
+    if let Ok(value) = HeaderValue::from_str(&call.id.to_string()) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    answer
 }
 
 /// A refusal, in the headers alone.

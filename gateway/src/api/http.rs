@@ -15,6 +15,7 @@ use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::clients::{Admission, Exceeded};
 use crate::identity::IdentityError;
 use crate::listener::{Peer, ResponseBody};
 use crate::policy::{Caller, Release, Set};
@@ -52,7 +53,12 @@ impl HttpApi {
     }
 
     /// Answers one request of `peer`, whatever happens.
-    pub async fn answer<B>(&self, peer: &Peer, request: Request<B>) -> HttpAnswer
+    pub async fn answer<B>(
+        &self,
+        peer: &Peer,
+        admission: Result<&Admission, Exceeded>,
+        request: Request<B>,
+    ) -> HttpAnswer
     where
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
@@ -64,13 +70,23 @@ impl HttpApi {
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(&head, body);
         let limit = self.limits.request_timeout;
-        let work = self.dispatch(call.caller(peer), route, &head, &mut body);
-        let result = match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
-            Ok(result) => result,
-            Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),
-            Err(_) => Err(Error::Timeout { limit }),
+        let result = match admission {
+            Ok(admission) => {
+                let work = self.dispatch(call.caller(peer, admission), route, &head, &mut body);
+                match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
+                    Ok(result) => result,
+                    Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),
+                    Err(_) => Err(Error::Timeout { limit }),
+                }
+            }
+            Err(exceeded) => Err(exceeded.into()),
         };
-        body.discard().await;
+        // A refused request waits for the rest of its body only if it has a place to do so.
+        let waiting = admission.is_err().then(|| peer.account.linger());
+        if !matches!(waiting, Some(Err(_))) {
+            body.discard().await;
+        }
+        drop(waiting);
 
         call.ended(&self.metrics, name, result.as_ref().err());
         let mut answer = result.unwrap_or_else(|error| refuse(&error, &call.id));

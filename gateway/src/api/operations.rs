@@ -25,6 +25,9 @@ const JITTER: Duration = Duration::from_millis(50);
 /// before the watches are.
 const OLDEST_FOR_WRITES: Duration = Duration::from_secs(30);
 
+/// The places of requests that a list takes: its answer may be as long as those of many others.
+const LIST_PLACES: usize = 16;
+
 /// The operations of the gateway. Each asks the policies first: what it shows or writes takes their permit.
 pub struct Operations {
     policy: Arc<Policy>,
@@ -69,6 +72,7 @@ impl Operations {
     }
 
     async fn list(&self, caller: &Caller, request: ListRequest) -> Result<Answer, Error> {
+        caller.admission.widen(LIST_PLACES - 1)?;
         let ListRequest { kind, namespace, selector, limit, cursor } = request;
         let open = |cursor: &str| {
             self.cursors.open(&caller.client, kind, namespace.as_deref(), cursor).ok_or(Error::InvalidCursor)
@@ -103,6 +107,7 @@ impl Operations {
         Err(Error::Conflict { target })
     }
 
+    /// A workload that is gone may have left its target behind, which is released like others.
     async fn release(&self, caller: &Caller, change: WriteRequest<Release>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         if change.dry_run {
@@ -113,9 +118,9 @@ impl Operations {
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
             let permit = self.policy.decide(caller, change.action.clone()).await?;
-            check(&permit, &target, &change.precondition)?;
+            check_release(&permit, &target, &change.precondition)?;
             match self.targets.release(&permit).await {
-                Ok(()) => return shown(ReplicasView::after(&permit, None), target),
+                Ok(()) => return Ok(Answer::Replicas(Box::new(ReplicasView::released(&permit)))),
                 Err(error) => self.moved_on(&permit, error).await?,
             }
         }
@@ -143,22 +148,35 @@ fn accepted(view: Option<ReplicasView>, target: WorkloadRef) -> Result<Answer, E
     view.map(|view| Answer::Accepted(Box::new(view))).ok_or(Error::NotFound { target })
 }
 
-/// What holds before any change: the workload exists, the state is fresh, and at the version that the client meant.
+/// What holds before a set: the state is fresh, the workload exists, and is at the version that the client meant.
 fn check<A>(permit: &Permit<A>, target: &WorkloadRef, precondition: &Precondition) -> Result<(), Error> {
+    check_version(permit.observation(), permit.observation().version(), target, precondition)
+}
+
+/// What holds before a release, which takes a workload or a target.
+fn check_release<A>(permit: &Permit<A>, target: &WorkloadRef, precondition: &Precondition) -> Result<(), Error> {
     let observation = permit.observation();
-    let Some(version) = observation.version() else {
-        return Err(Error::NotFound { target: target.clone() });
-    };
-    match precondition {
-        Precondition::Version(wanted) if *wanted != version => {
-            return Err(Error::VersionMismatch { current: version.to_string() });
-        }
-        Precondition::Version(_) | Precondition::None => {}
-    }
+    let left_behind = || observation.target.as_deref().and_then(Version::of);
+    check_version(observation, observation.version().or_else(left_behind), target, precondition)
+}
+
+fn check_version(
+    observation: &Observation,
+    version: Option<Version>,
+    target: &WorkloadRef,
+    precondition: &Precondition,
+) -> Result<(), Error> {
+    // First, since what is old says nothing about the version either.
     if observation.age > OLDEST_FOR_WRITES {
         return Err(Error::Stale { age: observation.age });
     }
-    Ok(())
+    let version = version.ok_or_else(|| Error::NotFound { target: target.clone() })?;
+    match precondition {
+        Precondition::Version(wanted) if *wanted != version => {
+            Err(Error::VersionMismatch { current: version.to_string() })
+        }
+        Precondition::Version(_) | Precondition::None => Ok(()),
+    }
 }
 
 /// An autoscaler that drives a workload would undo the set.

@@ -2,6 +2,8 @@
 //!
 //! Accepted is not applied and applied is not ready: [`Progress`] keeps the three apart in every answer.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::policy::{Decidable, Get, Listing, Permit};
@@ -17,8 +19,9 @@ pub(super) struct ReplicasView {
     pub(super) name: String,
     /// What `If-Match` and `atLeastVersion` take.
     pub(super) version: String,
-    pub(super) spec: Spec,
-    pub(super) status: StatusView,
+    /// Null, like `status`, where a target was released whose workload is gone.
+    pub(super) spec: Option<Spec>,
+    pub(super) status: Option<StatusView>,
     pub(super) target: Option<TargetView>,
     pub(super) owner: Option<Owner>,
     pub(super) progress: Progress,
@@ -101,6 +104,25 @@ impl ReplicasView {
         Some(Self { decision_id: Some(permit.decision().to_string()), ..view })
     }
 
+    /// What a release made of what it saw: the workload may be gone, and have left its target behind.
+    pub(super) fn released<A>(permit: &Permit<A>) -> Self {
+        let observation = permit.observation();
+        Self::after(permit, None).unwrap_or_else(|| Self {
+            kind: observation.name.kind.as_str(),
+            namespace: observation.name.namespace.clone(),
+            name: observation.name.name.clone(),
+            version: Version::Untargeted { workload_uid: String::new() }.to_string(),
+            spec: None,
+            status: None,
+            target: None,
+            owner: None,
+            progress: Progress { accepted: true, applied: true, ready: false },
+            age_seconds: seconds(observation.age),
+            decision_id: Some(permit.decision().to_string()),
+            dry_run: false,
+        })
+    }
+
     /// What a permitted change would make of what it saw: `target` is the one that would be stored.
     pub(super) fn would<A: Decidable>(permit: &Permit<A>) -> Option<Self> {
         let view = Self::after(permit, permit.observation().target.as_deref())?;
@@ -122,21 +144,26 @@ impl ReplicasView {
             namespace: observation.name.namespace.clone(),
             name: observation.name.name.clone(),
             version: version.to_string(),
-            spec: Spec { replicas: workload.replicas },
-            status: StatusView {
+            spec: Some(Spec { replicas: workload.replicas }),
+            status: Some(StatusView {
                 ready_replicas: workload.ready,
                 available_replicas: workload.available,
                 updated_replicas: workload.updated,
                 rollout: workload.rollout,
-            },
+            }),
             target: target.map(TargetView::of),
             owner: Owner::of(observation, target),
             progress: Progress::of(workload, target),
-            age_seconds: (observation.age.as_secs_f64() * 1000.0).round() / 1000.0,
+            age_seconds: seconds(observation.age),
             decision_id: None,
             dry_run: false,
         }
     }
+}
+
+/// Seconds, to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 impl TargetView {

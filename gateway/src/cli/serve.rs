@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::admin::{Admin, Readiness, ReadyHandle, StatusPage};
 use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
 use crate::audit::{Audit, AuditMetrics, AuditSettings};
+use crate::clients::{Bound, Bounds, Clients, threads};
 use crate::config::{Args, Config};
 use crate::lines::LineWriter;
 use crate::listener::{self, Listener, ListenerMetrics, LiveTls};
@@ -31,6 +32,10 @@ const OTHER_FILES: u64 = 512;
 /// request.
 const WRITES_END: Duration = Duration::from_secs(10);
 
+/// The changes under way: the API server has better things to do than those of one client.
+const CHANGES: Bound = Bound { all: 256, of_client: 16 };
+/// The refused requests that wait for the rest of their bodies, a second at most.
+const REFUSALS: Bound = Bound { all: 1000, of_client: 50 };
 /// How long shutdown waits for tasks that are abandoned.
 const TASKS_END: Duration = Duration::from_secs(1);
 /// How long shutdown waits for audit records and log lines that are not written yet.
@@ -43,7 +48,8 @@ pub(super) fn serve(args: &Args) -> Result<(), Failure> {
     let log = telemetry::init_logging(&config.log, &mut registry).context("log")?;
     kubernetes::install_tls_provider();
     let (audit, records) = audit(&config, &mut registry)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    let runtime = runtime.context("cannot start threads")?;
     let ended = runtime.block_on(async {
         let signals = Signals::install().context("cannot take over signals")?;
         let (trigger, shutdown) = Shutdown::new();
@@ -92,7 +98,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let (policy, monitor) = policies(&config.policies, &replicas, audit, deciding, &mut background).await?;
     // This is the only place that sets it.
     let _ = loaded.set(monitor);
-    let listener = Listener::bind(&config.listen, tls.clone(), listening).await?;
+    let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening).await?;
     let targets = Targets::new(client);
     let operations = Arc::new(Operations::new(policy, targets.clone(), cursors(&tls, &mut background)?));
     let limits =
@@ -131,6 +137,18 @@ fn status(tls: &LiveTls, reconciler: &Reconciler, policies: Arc<OnceLock<policy:
         .with("policies", move || policies.get().map(policy::Monitor::status))
         .with("tls", move || tls.status())
         .with("leader", move || leadership.borrow().is_leader())
+}
+
+/// What each client may hold.
+fn clients(config: &Config) -> Clients {
+    let listen = &config.listen;
+    let bounds = Bounds {
+        connections: Bound { all: listen.max_connections, of_client: listen.max_connections_per_client },
+        requests: Bound { all: listen.max_requests, of_client: listen.max_requests_per_client },
+        changes: CHANGES,
+        refusals: REFUSALS,
+    };
+    Clients::new(&bounds, config.tls.client_cas.iter().map(|ca| ca.voucher.trust_domain.as_str()))
 }
 
 /// Opens the output of the audit records.

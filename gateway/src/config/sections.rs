@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::audit::WhenFull;
-use crate::identity::{CommonName, TrustDomain};
+use crate::identity::Voucher;
 use crate::lines::Output;
 
 /// Everything that can be configured, validated.
@@ -34,9 +34,16 @@ pub struct Config {
 pub struct Listen {
     /// `address`: IP address and port. Default 0.0.0.0:8443; port 0 takes a free one.
     pub address: SocketAddr,
-    /// `maxConnections`: clients with a verified certificate at once; more wait up to
-    /// `handshakeTimeout` for a place, and are cut. Default 10000, 1 to 1000000.
+    /// `maxConnections`: connections of clients with a verified certificate. Half of them are kept for the trust domains
+    /// in equal parts; what exceeds the rest is closed. Default 2000, 1 to 1000000.
     pub max_connections: usize,
+    /// `maxConnectionsPerClient`: those of one client. Default 200, 1 to 1000000.
+    pub max_connections_per_client: usize,
+    /// `maxRequests`: requests under way, until their answers were sent; a list counts as 16. Half of them are kept for the
+    /// trust domains in equal parts; what exceeds the rest is answered with 503 `busy`. Default 2000, 16 to 1000000.
+    pub max_requests: usize,
+    /// `maxRequestsPerClient`: those of one client; what exceeds them is answered with 429. Default 250, 16 to 1000000.
+    pub max_requests_per_client: usize,
     /// `handshakeTimeout`: the longest TLS handshake. Default 10 s, 100 ms to 1 min.
     pub handshake_timeout: Duration,
     /// `headerTimeout`: the longest time from the first byte of a request's head to its last, on HTTP/1.1.
@@ -47,7 +54,7 @@ pub struct Listen {
     /// `requestTimeout`: the longest time from a request's head to its answer, its body and a wait for `atLeastVersion` included.
     /// Default 1 min, 1 s to 10 min.
     pub request_timeout: Duration,
-    /// `maxBodyBytes`: the largest request body in bytes. Default 65536, 256 to 1048576.
+    /// `maxBodyBytes`: the largest request body in bytes. Default 8192, 256 to 1048576.
     pub max_body_bytes: usize,
     /// `drain`: how the gateway stops.
     pub drain: Drain,
@@ -75,20 +82,19 @@ pub struct Tls {
     /// `crls`: certificate revocation lists in PEM. A CA that one of them belongs to must have one that is not
     /// expired. Default none.
     pub crls: Vec<PathBuf>,
-    /// `commonName`: `refuse` or `allow`; whether a certificate without URI and DNS names may be known by its common
-    /// name. Default `refuse`.
-    pub common_name: CommonName,
     /// `reloadInterval`: how often all these files are looked at for changes. Default 1 s, 100 ms to 1 h.
     pub reload_interval: Duration,
 }
 
-/// A CA of clients, `file` and `trustDomain`; in flags and the environment `FILE=TRUST-DOMAIN`.
+/// A CA of clients: `file`, `trustDomain` and `identities`; in flags and the environment `FILE=TRUST-DOMAIN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCa {
     /// `file`: its certificates in PEM, several while it is being replaced.
     pub file: PathBuf,
-    /// `trustDomain`: the only SPIFFE trust domain that it may issue for.
-    pub trust_domain: TrustDomain,
+    /// `trustDomain`: the only trust domain that it speaks for. `identities`: the forms of client ids that it may issue, out
+    /// of `uri`, `dns` and `cn`; the last is for certificates that have neither a URI nor a DNS name. Default
+    /// `[uri, dns]`.
+    pub voucher: Voucher,
 }
 
 /// The port for probes and metrics. It is plaintext: keep it inside the cluster.

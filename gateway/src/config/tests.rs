@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::identity::CommonName;
+use crate::identity::IdForm;
 
 const REQUIRED: &str = "
 tls:
@@ -37,11 +37,11 @@ fn errors(result: Result<Config, ConfigErrors>) -> Vec<String> {
 fn a_file_with_only_the_required_fields_gives_the_defaults() {
     let config = load(REQUIRED).unwrap();
     assert_eq!(config.listen.address.to_string(), "0.0.0.0:8443");
-    assert_eq!(config.listen.max_body_bytes, 65_536);
+    assert_eq!(config.listen.max_body_bytes, 8192);
     assert_eq!(config.listen.drain, Drain { grace: Duration::from_secs(5), deadline: Duration::from_secs(30) });
-    assert_eq!(config.tls.common_name, CommonName::Refuse);
+    assert_eq!(config.tls.client_cas[0].voucher.forms, [IdForm::Uri, IdForm::Dns].into());
     assert_eq!(config.tls.reload_interval, Duration::from_secs(1));
-    assert_eq!(config.tls.client_cas[0].trust_domain.as_str(), "example.org");
+    assert_eq!(config.tls.client_cas[0].voucher.trust_domain.as_str(), "example.org");
     assert_eq!(config.kubernetes.annotations, ["scalegate.dev/*"]);
     assert_eq!(config.kubernetes.namespaces, Vec::<String>::new());
     assert_eq!(config.lease.namespace, "scalegate");
@@ -75,7 +75,7 @@ fn the_environment_alone_can_configure_everything() {
     let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
     let config = Config::from_sources(&Args::default(), environment).unwrap();
     let cas: Vec<_> =
-        config.tls.client_cas.iter().map(|ca| (ca.file.to_str().unwrap(), ca.trust_domain.as_str())).collect();
+        config.tls.client_cas.iter().map(|ca| (ca.file.to_str().unwrap(), ca.voucher.trust_domain.as_str())).collect();
     assert_eq!(cas, [("a.pem", "a.example"), ("b=c.pem", "b.example")]);
     assert_eq!(config.tls.crls, [std::path::PathBuf::from("a.crl"), "b.crl".into()]);
     assert_eq!(config.listen.max_connections, 7);
@@ -161,6 +161,12 @@ fn a_wrong_client_ca_is_told() {
         ("[{file: ca.pem}]", "tls.clientCas[0]: a mapping: must have `file` and `trustDomain`"),
         ("[{file: a, trustDomain: b, x: 1}]", "tls.clientCas[0]: a mapping: must have `file` and `trustDomain`"),
         ("['ca.pem=Example.org']", "tls.clientCas[0].trustDomain: \"Example.org\": a trust domain has"),
+        ("[{file: a, trustDomain: b, identities: []}]", "tls.clientCas[0].identities: a list: must be a list of `uri`"),
+        (
+            "[{file: a, trustDomain: b, identities: [uri, ip]}]",
+            "tls.clientCas[0].identities: a list: must be a list of",
+        ),
+        ("[{file: a, trustDomain: b, identities: uri}]", "tls.clientCas[0].identities: \"uri\": must be a list of"),
         ("7", "tls.clientCas: 7: must be a list of CAs"),
     ] {
         let told = errors(load(&format!("tls: {{certificate: a, key: b, clientCas: {cas}}}")));

@@ -1,5 +1,6 @@
 //! From the merged tree to a [`Config`], field by field.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
@@ -8,7 +9,7 @@ use super::reader::Reader;
 use super::{Admin, Audit, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
 use crate::audit::WhenFull;
 use crate::dns;
-use crate::identity::CommonName;
+use crate::identity::{IdForm, Voucher};
 use crate::lines::Output;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -70,6 +71,9 @@ fn listen(reader: &mut Reader) -> Listen {
     Listen {
         address: reader.address("listen.address"),
         max_connections: reader.count("listen.maxConnections", &(1..=1_000_000)),
+        max_connections_per_client: reader.count("listen.maxConnectionsPerClient", &(1..=1_000_000)),
+        max_requests: reader.count("listen.maxRequests", &(16..=1_000_000)),
+        max_requests_per_client: reader.count("listen.maxRequestsPerClient", &(16..=1_000_000)),
         handshake_timeout: reader.duration("listen.handshakeTimeout", &(ms(100)..=MINUTE)),
         header_timeout: reader.duration("listen.headerTimeout", &(ms(100)..=5 * MINUTE)),
         idle_timeout: reader.duration("listen.idleTimeout", &(ms(100)..=HOUR)),
@@ -97,7 +101,6 @@ fn tls(reader: &mut Reader) -> Tls {
         key: reader.path("tls.key"),
         client_cas: client_cas(reader),
         crls: reader.list("tls.crls", "must be a list of files").into_iter().map(Into::into).collect(),
-        common_name: reader.choice("tls.commonName", &[("refuse", CommonName::Refuse), ("allow", CommonName::Allow)]),
         reload_interval: reader.duration("tls.reloadInterval", &(ms(100)..=HOUR)),
     }
 }
@@ -107,13 +110,24 @@ fn client_cas(reader: &mut Reader) -> Vec<ClientCa> {
     let Some(values) = reader.values("tls.clientCas", ALLOWED) else { return Vec::new() };
     let mut cas = Vec::new();
     for (field, value) in &values {
-        let Some((file, domain)) = ca_parts(value) else {
-            reader.wrong(field, value, "must have `file` and `trustDomain`, and nothing else (or FILE=TRUST-DOMAIN)");
+        let Some(parts) = CaParts::of(value) else {
+            let allowed =
+                "must have `file` and `trustDomain`, and nothing else but `identities` (or FILE=TRUST-DOMAIN)";
+            reader.wrong(field, value, allowed);
             continue;
         };
-        match domain.parse() {
-            Ok(trust_domain) => cas.push(ClientCa { file: file.into(), trust_domain }),
-            Err(error) => reader.reject(&format!("{field}.trustDomain"), format!("{domain:?}"), format!("{error}")),
+        let Some(forms) = parts.forms() else {
+            let allowed = "must be a list of `uri`, `dns` and `cn`, with one at least";
+            reader.wrong(&format!("{field}.identities"), parts.identities.unwrap_or(value), allowed);
+            continue;
+        };
+        match parts.trust_domain.parse() {
+            Ok(trust_domain) => {
+                cas.push(ClientCa { file: parts.file.into(), voucher: Voucher { trust_domain, forms } })
+            }
+            Err(error) => {
+                reader.reject(&format!("{field}.trustDomain"), format!("{:?}", parts.trust_domain), format!("{error}"));
+            }
         }
     }
     if values.is_empty() {
@@ -122,20 +136,51 @@ fn client_cas(reader: &mut Reader) -> Vec<ClientCa> {
     cas
 }
 
-/// The file and the trust domain of one CA.
-fn ca_parts(value: &Value) -> Option<(String, String)> {
+/// The fields of one CA.
+struct CaParts<'a> {
+    file: &'a str,
+    trust_domain: &'a str,
+    identities: Option<&'a Value>,
+}
+
+impl<'a> CaParts<'a> {
+    fn of(value: &'a Value) -> Option<Self> {
+        let parts = match &value.kind {
+            ValueKind::String(text) => {
+                let (file, trust_domain) = text.rsplit_once('=')?;
+                Self { file, trust_domain, identities: None }
+            }
+            ValueKind::Table(fields) => {
+                let text = |name: &str| text_of(fields.get(name)?);
+                let (file, trust_domain, identities) = (text("file")?, text("trustDomain")?, fields.get("identities"));
+                if fields.len() != 2 + usize::from(identities.is_some()) {
+                    return None;
+                }
+                Self { file, trust_domain, identities }
+            }
+            _ => return None,
+        };
+        (!parts.file.is_empty()).then_some(parts)
+    }
+
+    /// The forms of ids that the CA may issue.
+    fn forms(&self) -> Option<BTreeSet<IdForm>> {
+        let Some(identities) = self.identities else { return Some(BTreeSet::from([IdForm::Uri, IdForm::Dns])) };
+        let ValueKind::Array(names) = &identities.kind else { return None };
+        let form = |name: &Value| {
+            let name = text_of(name)?;
+            [IdForm::Uri, IdForm::Dns, IdForm::Cn].into_iter().find(|form| form.as_str() == name)
+        };
+        let forms: Option<BTreeSet<_>> = names.iter().map(form).collect();
+        forms.filter(|forms| !forms.is_empty())
+    }
+}
+
+fn text_of(value: &Value) -> Option<&str> {
     match &value.kind {
-        ValueKind::String(text) => text.rsplit_once('=').map(|(file, domain)| (file.to_owned(), domain.to_owned())),
-        ValueKind::Table(fields) if fields.len() == 2 => {
-            let field = |name: &str| match &fields.get(name)?.kind {
-                ValueKind::String(text) => Some(text.clone()),
-                _ => None,
-            };
-            Some((field("file")?, field("trustDomain")?))
-        }
+        ValueKind::String(text) => Some(text),
         _ => None,
     }
-    .filter(|(file, _)| !file.is_empty())
 }
 
 fn kubernetes(reader: &mut Reader) -> Kubernetes {

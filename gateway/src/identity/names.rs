@@ -1,12 +1,14 @@
 //! The names in a certificate, and which of them counts.
 
+use std::collections::BTreeSet;
+
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::AttributeTypeAndValue;
 
 use super::text::{excerpt, plain};
-use super::{CommonName, IdentityError, IdentityRules, InvalidText, MAX_GROUPS, spiffe};
+use super::{IdForm, IdentityError, InvalidText, MAX_GROUPS, TrustDomain, Voucher, spiffe};
 use crate::dns;
 
 /// Refuses a certificate whose extended key usage does not name client authentication.
@@ -20,13 +22,16 @@ pub(super) fn require_client_auth(certificate: &X509Certificate<'_>) -> Result<(
     }
 }
 
-/// The one typed id that the certificate stands for.
-pub(super) fn client_id(certificate: &X509Certificate<'_>, rules: &IdentityRules) -> Result<String, IdentityError> {
+/// The one typed id that the certificate stands for, and its trust domain.
+pub(super) fn client_id(
+    certificate: &X509Certificate<'_>,
+    vouchers: &[Voucher],
+) -> Result<(String, TrustDomain), IdentityError> {
     let names = AlternativeNames::of(certificate)?;
     match (names.uris.as_slice(), names.dns.as_slice()) {
-        ([uri], _) => spiffe_id(uri, rules),
-        ([], [name]) => dns_id(name),
-        ([], []) => common_name_id(certificate, rules),
+        ([uri], _) => spiffe_id(uri, vouchers),
+        ([], [name]) => dns_id(name, vouchers),
+        ([], []) => common_name_id(certificate, vouchers),
         ([], names) => Err(IdentityError::ManyDnsNames(names.len())),
         (uris, _) => Err(IdentityError::ManyUris(uris.len())),
     }
@@ -68,30 +73,50 @@ impl<'a> AlternativeNames<'a> {
     }
 }
 
-fn spiffe_id(uri: &str, rules: &IdentityRules) -> Result<String, IdentityError> {
+fn spiffe_id(uri: &str, vouchers: &[Voucher]) -> Result<(String, TrustDomain), IdentityError> {
     let domain = spiffe::trust_domain_of(uri).map_err(|cause| IdentityError::NotSpiffe { uri: excerpt(uri), cause })?;
-    if !rules.trust_domains.contains(&domain) {
-        return Err(IdentityError::ForeignTrustDomain { found: domain, allowed: rules.trust_domains.clone() });
+    let mut of_domain = vouchers.iter().filter(|voucher| voucher.trust_domain == domain).peekable();
+    if of_domain.peek().is_none() {
+        let allowed = vouchers.iter().map(|voucher| voucher.trust_domain.clone()).collect();
+        return Err(IdentityError::ForeignTrustDomain { found: domain, allowed });
     }
-    Ok(format!("uri:{uri}"))
+    if !of_domain.any(|voucher| voucher.forms.contains(&IdForm::Uri)) {
+        return Err(IdentityError::ForeignForm { form: IdForm::Uri });
+    }
+    Ok((format!("uri:{uri}"), domain))
 }
 
-fn dns_id(name: &str) -> Result<String, IdentityError> {
+fn dns_id(name: &str, vouchers: &[Voucher]) -> Result<(String, TrustDomain), IdentityError> {
     let lower = name.to_ascii_lowercase();
     if !dns::is_subdomain(&lower) {
         return Err(IdentityError::InvalidDnsName(excerpt(name)));
     }
-    Ok(format!("dns:{lower}"))
+    Ok((format!("dns:{lower}"), trust_domain(vouchers, IdForm::Dns)?))
 }
 
-fn common_name_id(certificate: &X509Certificate<'_>, rules: &IdentityRules) -> Result<String, IdentityError> {
-    if rules.common_name == CommonName::Refuse {
+fn common_name_id(
+    certificate: &X509Certificate<'_>,
+    vouchers: &[Voucher],
+) -> Result<(String, TrustDomain), IdentityError> {
+    if !vouchers.iter().any(|voucher| voucher.forms.contains(&IdForm::Cn)) {
         return Err(IdentityError::NoName);
     }
     let names: Vec<_> = certificate.subject().iter_common_name().collect();
     match names.as_slice() {
-        [name] => Ok(format!("cn:{}", text("common name (CN)", name)?)),
+        [name] => Ok((format!("cn:{}", text("common name (CN)", name)?), trust_domain(vouchers, IdForm::Cn)?)),
         names => Err(IdentityError::CommonNames(names.len())),
+    }
+}
+
+/// The trust domain of the CAs that may vouch for a name of `form`, which does not name its own.
+fn trust_domain(vouchers: &[Voucher], form: IdForm) -> Result<TrustDomain, IdentityError> {
+    let may = vouchers.iter().filter(|voucher| voucher.forms.contains(&form));
+    let domains: BTreeSet<_> = may.map(|voucher| &voucher.trust_domain).collect();
+    let mut domains: Vec<_> = domains.into_iter().cloned().collect();
+    match domains.len() {
+        0 => Err(IdentityError::ForeignForm { form }),
+        1 => Ok(domains.remove(0)),
+        _ => Err(IdentityError::ManyTrustDomains { domains }),
     }
 }
 

@@ -50,16 +50,20 @@ impl Fixture {
     }
 
     fn read(self) -> Result<ClientIdentity, IdentityError> {
-        ClientIdentity::from_certificate(&self.der(), &rules(CommonName::Refuse))
+        ClientIdentity::from_certificate(&self.der(), &vouchers(&[IdForm::Uri, IdForm::Dns]))
     }
 
     fn read_with_common_name(self) -> Result<ClientIdentity, IdentityError> {
-        ClientIdentity::from_certificate(&self.der(), &rules(CommonName::Allow))
+        ClientIdentity::from_certificate(&self.der(), &vouchers(&[IdForm::Uri, IdForm::Dns, IdForm::Cn]))
     }
 }
 
-fn rules(common_name: CommonName) -> IdentityRules {
-    IdentityRules { trust_domains: vec!["example.org".parse().unwrap()], common_name }
+fn vouchers(forms: &[IdForm]) -> [Voucher; 1] {
+    [voucher("example.org", forms)]
+}
+
+fn voucher(trust_domain: &str, forms: &[IdForm]) -> Voucher {
+    Voucher { trust_domain: trust_domain.parse().unwrap(), forms: forms.iter().copied().collect() }
 }
 
 fn id(identity: Result<ClientIdentity, IdentityError>) -> String {
@@ -80,7 +84,7 @@ fn a_certificate_tells_groups_serial_end_and_fingerprint() {
     let mut certificate = Fixture::new().uri("spiffe://example.org/ci").subject(DnType::OrganizationName, "platform");
     certificate.0.not_after = rcgen::date_time_ymd(2031, 2, 3);
     let der = certificate.der();
-    let identity = ClientIdentity::from_certificate(&der, &rules(CommonName::Refuse)).unwrap();
+    let identity = ClientIdentity::from_certificate(&der, &vouchers(&[IdForm::Uri, IdForm::Dns])).unwrap();
     assert_eq!(identity.groups(), ["platform"]);
     assert_eq!(identity.serial(), "8a0102");
     assert_eq!(identity.not_after().to_string(), "2031-02-03T00:00:00Z");
@@ -184,7 +188,7 @@ fn more_groups_than_the_bound_are_refused() {
         }
         with_subject(&Fixture::new().uri("spiffe://example.org/ci").der(), &subject)
     };
-    let read = |count| ClientIdentity::from_certificate(&der(count), &rules(CommonName::Refuse));
+    let read = |count| ClientIdentity::from_certificate(&der(count), &vouchers(&[IdForm::Uri, IdForm::Dns]));
     assert_eq!(read(64).unwrap().groups().len(), 64);
     assert_eq!(read(65), Err(IdentityError::ManyGroups(65)));
 }
@@ -230,7 +234,9 @@ fn no_mutilated_certificate_panics_or_becomes_somebody_of_another_trust_domain()
         for flip in [0x01, 0x02, 0x20, 0x80, 0xff] {
             let mut bytes = original.to_vec();
             bytes[position] ^= flip;
-            if let Ok(identity) = ClientIdentity::from_certificate(&bytes.into(), &rules(CommonName::Allow)) {
+            if let Ok(identity) =
+                ClientIdentity::from_certificate(&bytes.into(), &vouchers(&[IdForm::Uri, IdForm::Dns, IdForm::Cn]))
+            {
                 read += 1;
                 let id = identity.id().as_str();
                 assert!(
@@ -240,7 +246,10 @@ fn no_mutilated_certificate_panics_or_becomes_somebody_of_another_trust_domain()
             }
         }
         let cut = original[..position].to_vec();
-        assert!(ClientIdentity::from_certificate(&cut.into(), &rules(CommonName::Allow)).is_err(), "{position}");
+        assert!(
+            ClientIdentity::from_certificate(&cut.into(), &vouchers(&[IdForm::Uri, IdForm::Dns, IdForm::Cn])).is_err(),
+            "{position}"
+        );
     }
     // Flips in the key or the signature do not touch the identity: the loop did read certificates.
     assert!(read > 100, "{read}");
@@ -282,4 +291,27 @@ fn sequence(content: &[u8]) -> Vec<u8> {
     }
     der.extend(content);
     der
+}
+
+#[test]
+fn the_trust_domain_of_a_name_is_that_of_the_only_ca_that_may_vouch_for_its_form() {
+    let der = Fixture::new().dns("ci.example.org").der();
+    let read = |vouchers: &[Voucher]| ClientIdentity::from_certificate(&der, vouchers);
+    let (home, away) = (voucher("example.org", &[IdForm::Dns]), voucher("elsewhere.org", &[IdForm::Dns]));
+    let told = |vouchers: &[Voucher]| read(vouchers).unwrap().trust_domain().to_owned();
+    assert_eq!(
+        (told(std::slice::from_ref(&home)), told(std::slice::from_ref(&away))),
+        ("example.org".to_owned(), "elsewhere.org".to_owned())
+    );
+    let uris_alone = voucher("elsewhere.org", &[IdForm::Uri]);
+    assert_eq!(told(&[home.clone(), uris_alone.clone()]), "example.org");
+    assert_eq!(read(&[uris_alone]), Err(IdentityError::ForeignForm { form: IdForm::Dns }));
+    assert!(matches!(read(&[home, away]), Err(IdentityError::ManyTrustDomains { .. })));
+}
+
+#[test]
+fn a_ca_that_may_not_issue_spiffe_ids_vouches_for_none() {
+    let der = Fixture::new().uri("spiffe://example.org/ci").der();
+    let read = ClientIdentity::from_certificate(&der, &vouchers(&[IdForm::Dns]));
+    assert_eq!(read, Err(IdentityError::ForeignForm { form: IdForm::Uri }));
 }

@@ -26,7 +26,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::config;
-use crate::identity::{self, ClientIdentity, IdentityError, IdentityRules, TrustDomain};
+use crate::identity::{ClientIdentity, IdentityError, TrustDomain, Voucher};
 use crate::pem;
 
 use authority::Authority;
@@ -43,7 +43,6 @@ use revocation::RevocationList;
 pub(super) struct Authorities {
     all: Vec<Authority>,
     hints: Vec<DistinguishedName>,
-    common_name: identity::CommonName,
     /// Of all certificates and lists: those of the same digest decide alike.
     pub(super) digest: [u8; 32],
     /// The newest list of each issuer.
@@ -87,7 +86,6 @@ impl Authorities {
             next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),
             all: Vec::new(),
             hints: Vec::new(),
-            common_name: settings.common_name,
         };
         for ca in cas {
             let authority = Authority::new(ca, &lists, provider)?;
@@ -105,9 +103,7 @@ impl Authorities {
     pub(super) fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<ClientIdentity, IdentityError> {
         let (leaf, intermediates) =
             chain.split_first().ok_or_else(|| IdentityError::Malformed("there is none".to_owned()))?;
-        let rules =
-            IdentityRules { trust_domains: self.trust_domains(leaf, intermediates), common_name: self.common_name };
-        ClientIdentity::from_certificate(leaf, &rules)
+        ClientIdentity::from_certificate(leaf, &self.vouchers(leaf, intermediates))
     }
 
     /// What there is against a chain that got in before and named `named`; `None` if it may stay.
@@ -159,10 +155,10 @@ impl Authorities {
     /// A trust domain with a CA valid at `now` in `before`, but none here.
     pub(super) fn lost_domain(&self, before: &Self, now: Timestamp) -> Option<&TrustDomain> {
         let has_valid = |authorities: &Self, domain: &TrustDomain| {
-            let mut of_domain = authorities.all.iter().filter(|authority| authority.trust_domain == *domain);
+            let mut of_domain = authorities.all.iter().filter(|authority| authority.voucher.trust_domain == *domain);
             of_domain.any(|authority| authority.validity.contains(now))
         };
-        let mut domains = self.all.iter().map(|authority| &authority.trust_domain);
+        let mut domains = self.all.iter().map(|authority| &authority.voucher.trust_domain);
         domains.find(|domain| has_valid(before, domain) && !has_valid(self, domain))
     }
 
@@ -175,21 +171,21 @@ impl Authorities {
         marks.find(|mark| !mark.has_list && had_list(mark)).map(|mark| mark.name.as_str())
     }
 
-    /// The trust domains of the CAs that vouch for a chain. The verifier cannot pass on which ones did, so where it
-    /// matters they are asked again.
-    fn trust_domains(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Vec<TrustDomain> {
-        let mut domains: Vec<_> = self.all.iter().map(|authority| &authority.trust_domain).collect();
-        domains.sort();
-        domains.dedup();
-        if domains.len() > 1 {
+    /// What the CAs that vouch for a chain may vouch for. The verifier cannot pass on which ones did, so where it matters
+    /// they are asked again.
+    fn vouchers(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Vec<Voucher> {
+        let mut vouchers: Vec<_> = self.all.iter().map(|authority| &authority.voucher).collect();
+        vouchers.sort();
+        vouchers.dedup();
+        if vouchers.len() > 1 {
             let now = UnixTime::now();
-            let vouches = |domain: &TrustDomain| {
-                let mut authorities = self.all.iter().filter(|authority| authority.trust_domain == *domain);
+            let vouches = |voucher: &Voucher| {
+                let mut authorities = self.all.iter().filter(|authority| authority.voucher == *voucher);
                 authorities.any(|authority| authority.admits(leaf, intermediates, now).is_ok())
             };
-            domains.retain(|domain| vouches(domain));
+            vouchers.retain(|voucher| vouches(voucher));
         }
-        domains.into_iter().cloned().collect()
+        vouchers.into_iter().cloned().collect()
     }
 }
 
@@ -263,7 +259,10 @@ impl ClientCertVerifier for Authorities {
 fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {
     let mut context = digest::Context::new(&SHA256);
     for ca in cas {
-        context.update(ca.trust_domain.as_str().as_bytes());
+        context.update(ca.voucher.trust_domain.as_str().as_bytes());
+        for form in &ca.voucher.forms {
+            context.update(form.as_str().as_bytes());
+        }
         context.update(&ca.der);
     }
     for list in lists {

@@ -4,18 +4,21 @@ use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
 /// What ends a streamed body early.
 pub type BodyError = Box<dyn Error + Send + Sync>;
 
+/// The most of a whole body that is handed over at once, in bytes: the rest is as far as the client has read.
+const PIECE: usize = 32 << 10;
+
 /// The body of an answer: all of it, or a stream of its parts.
 #[derive(Debug)]
 pub enum ResponseBody {
     /// All of it.
-    Whole(Full<Bytes>),
+    Whole(Bytes),
     /// Part by part. Its connection counts as busy until it ends, and no timeout of a request applies to it.
     Stream(UnsyncBoxBody<Bytes, BodyError>),
 }
@@ -33,13 +36,13 @@ impl ResponseBody {
 impl Default for ResponseBody {
     /// An empty body.
     fn default() -> Self {
-        Self::Whole(Full::default())
+        Self::Whole(Bytes::new())
     }
 }
 
 impl From<Bytes> for ResponseBody {
     fn from(bytes: Bytes) -> Self {
-        Self::Whole(Full::new(bytes))
+        Self::Whole(bytes)
     }
 }
 
@@ -49,21 +52,22 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Whole(rest) if rest.is_empty() => Poll::Ready(None),
+            Self::Whole(rest) => Poll::Ready(Some(Ok(Frame::data(rest.split_to(rest.len().min(PIECE)))))),
             Self::Stream(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
+            Self::Whole(rest) => rest.is_empty(),
             Self::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
+            Self::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
             Self::Stream(body) => body.size_hint(),
         }
     }

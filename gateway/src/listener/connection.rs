@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{Fuse, FusedFuture};
 use http::header::{CONNECTION, HeaderValue};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -14,25 +16,30 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Busy, Patience};
 use super::body::{Keeping, ResponseBody};
 use super::farewell::{Lent, end_tls};
-use super::handshake::accept;
+use super::handshake::{accept, refuse};
+use super::handshakes::Handshake;
 use super::live::State;
+use super::outcome::Outcome;
 use super::socket::Socket;
 use super::standing::Standing;
 use super::{Context, Handler, Peer, Phase};
+use crate::clients::{Admission, Exceeded};
+use crate::identity::{ClientIdentity, IdentityError};
 
 /// The largest head of a request in bytes.
 const MAX_HEAD_BYTES: u16 = 16 * 1024;
 /// Streams at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
-/// What a client may send ahead on one HTTP/2 stream and on the whole connection, in bytes.
-const WINDOW_BYTES: (u32, u32) = (64 * 1024, 1024 * 1024);
+/// What a client may send ahead on one HTTP/2 stream and on the whole connection, in bytes. The second is the least that
+/// HTTP/2 allows.
+const WINDOW_BYTES: (u32, u32) = (16 * 1024, 65_535);
 /// After how much silence an HTTP/2 peer is pinged, and how long it has to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How long a connection that was asked to end may take.
@@ -45,7 +52,7 @@ pub(super) async fn run<H: Handler>(
     context: Arc<Context<H>>,
     stream: TcpStream,
     address: SocketAddr,
-    handshake: Option<OwnedSemaphorePermit>,
+    handshake: Handshake,
 ) {
     // It only costs speed where it fails.
     let _ = stream.set_nodelay(true);
@@ -53,20 +60,38 @@ pub(super) async fn run<H: Handler>(
     // What changes from here on, also during the handshake, is noticed by the connection once it is open.
     let mut state = context.live.subscribe();
     let tls = state.borrow_and_update().tls.clone();
-    let accepted = accept(tls.server_config(), limit, stream, address, &context.metrics, &context.logs.refused).await;
-    let Some(stream) = accepted else { return };
-    // A verified client takes a connection slot; while none is free it keeps its handshake slot.
-    let slot = timeout(limit, context.slots.clone().acquire_owned()).await;
-    let Ok(Ok(_slot)) = slot else { return report_no_slot(&context, address) };
+    let accepting = accept(tls.server_config(), limit, stream, address, &context.metrics, &context.logs.refused);
+    let accepted = tokio::select! {
+        accepted = accepting => accepted,
+        () = handshake.crowded_out() => return context.metrics.handshake(Outcome::CrowdedOut),
+    };
+    let stream = match accepted {
+        Ok(stream) => stream,
+        Err(None) => return,
+        Err(Some(socket)) => {
+            return tokio::select! {
+                () = refuse(socket) => {}
+                () = handshake.crowded_out() => {}
+            };
+        }
+    };
     drop(handshake);
-    let _open = context.metrics.connection();
     let session = stream.get_ref().1;
     let standing = Standing::new(session.peer_certificates().unwrap_or_default(), &tls);
     let identity = standing.identity().clone();
     if let Err(error) = &identity {
         tracing::info!(peer = %address, cause = %error, "the client's certificate names nobody");
     }
-    let peer = Peer { address, identity };
+    let account = context.clients.account(identity.as_deref().ok());
+    let _place = match account.connect() {
+        Ok(place) => place,
+        Err(exceeded) => {
+            report_no_place(&context, address, &identity, exceeded);
+            return end_tls(stream).await;
+        }
+    };
+    let _open = context.metrics.connection();
+    let peer = Peer { address, identity, account };
     if session.alpn_protocol() == Some(b"h2") {
         http2(context, peer, stream, standing, state).await;
     } else {
@@ -74,12 +99,18 @@ pub(super) async fn run<H: Handler>(
     }
 }
 
-/// Counts and logs a client dropped because no connection slot became free within the handshake timeout.
-fn report_no_slot<H>(context: &Context<H>, address: SocketAddr) {
-    context.metrics.no_slot();
+/// Counts and logs a client for whose connection there is no place.
+fn report_no_place<H>(
+    context: &Context<H>,
+    address: SocketAddr,
+    identity: &Result<Arc<ClientIdentity>, IdentityError>,
+    exceeded: Exceeded,
+) {
+    context.metrics.no_place(exceeded);
     if context.logs.ended.allows() {
-        let limit = context.limits.max_connections;
-        tracing::warn!(peer = %address, limit, "no free connection slot");
+        let client = identity.as_ref().map_or("nobody", |identity| identity.id().as_str());
+        let (bound, all) = (context.limits.max_connections_per_client, context.limits.max_connections);
+        tracing::warn!(peer = %address, client, cause = %exceeded, bound, all, "connection refused");
     }
 }
 
@@ -96,7 +127,7 @@ async fn http1<H: Handler>(
     let io = TokioIo::new(activity.watch(stream));
     let connection = http1::Builder::new()
         .max_header_size(usize::from(MAX_HEAD_BYTES))
-        .max_buf_size(4 * usize::from(MAX_HEAD_BYTES))
+        .max_buf_size(2 * usize::from(MAX_HEAD_BYTES))
         // `activity` does it, without a timer for each request.
         .header_read_timeout(None)
         .serve_connection(io, service(&context, peer, &activity, OnDrain::SayClose));
@@ -150,22 +181,32 @@ fn service<H: Handler>(
     peer: Peer,
     activity: &Arc<Activity>,
     on_drain: OnDrain,
-) -> impl HttpService<Incoming, ResBody = Keeping<Option<Busy>>, Error = Infallible, Future: Send> + use<H> {
+) -> impl HttpService<Incoming, ResBody = Keeping<Kept>, Error = Infallible, Future: Send> + use<H> {
     let (context, peer, activity) = (context.clone(), Arc::new(peer), activity.clone());
     service_fn(move |request: Request<Incoming>| {
         let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
         async move {
-            let mut response = context.handler.handle(&peer, request).await;
+            let admission = peer.account.admit();
+            let mut response = match &admission {
+                Ok(admission) => context.handler.handle(&peer, admission, request).await,
+                Err(exceeded) => context.handler.refuse(&peer, *exceeded, request).await,
+            };
             if on_drain == OnDrain::SayClose && context.live.phase() != Phase::Serving {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // A stream keeps its connection busy until it ends; of a whole answer the idle timeout bounds the sending.
             Ok(response.map(|body| {
+                // A stream keeps its connection busy until it ends; of a whole answer the idle timeout bounds the sending.
                 let busy = matches!(body, ResponseBody::Stream(_)).then_some(busy);
-                Keeping { body, _kept: busy }
+                Keeping { body, _kept: Kept { _admission: admission.ok(), _busy: busy } }
             }))
         }
     })
+}
+
+/// What a request keeps until its answer was sent.
+struct Kept {
+    _admission: Option<Admission>,
+    _busy: Option<Busy>,
 }
 
 /// What can end a connection.
@@ -185,6 +226,9 @@ where
     state.mark_changed();
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut ending = false;
+    let mut tls = context.live.tls();
+    // Thousands of connections that verified their chains in the same instant would keep all threads from requests.
+    let mut turn = pin!(Fuse::terminated());
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -194,13 +238,19 @@ where
                 return;
             }
             Ok(()) = state.changed() => {
-                let (phase, tls) = {
+                let phase = {
                     let state = state.borrow_and_update();
-                    (state.phase, state.tls.clone())
+                    tls = state.tls.clone();
+                    state.phase
                 };
                 if phase == Phase::Closing || (phase == Phase::Draining && life.on_drain == OnDrain::GoAway) {
                     connection.as_mut().graceful_shutdown();
                 }
+                if life.standing.is_outdated(&tls) && turn.is_terminated() {
+                    turn.set(context.live.reviews().acquire().fuse());
+                }
+            }
+            _turn = turn.as_mut(), if !turn.is_terminated() => {
                 if life.standing.review(&tls) {
                     timer.as_mut().reset(Instant::now());
                 }

@@ -15,7 +15,7 @@ use super::outcome::Outcome;
 use super::socket::Socket;
 use super::{ListenerMetrics, LogLimit};
 
-/// Does the handshake; `None` if it failed, which is then counted and logged.
+/// Does the handshake. A failure is counted and logged; it gives the socket, if there is somebody to send an alert to.
 pub(super) async fn accept(
     config: Arc<ServerConfig>,
     limit: Duration,
@@ -23,14 +23,14 @@ pub(super) async fn accept(
     peer: SocketAddr,
     metrics: &ListenerMetrics,
     log: &LogLimit,
-) -> Option<TlsStream<Socket>> {
+) -> Result<TlsStream<Socket>, Option<Socket>> {
     let handshake = TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible();
     let (result, note) = noting(timeout(limit, handshake)).await;
     let (outcome, cause, stream) = match result {
         Ok(Ok(mut stream)) => {
             stream.get_mut().0.handshake_done();
             metrics.handshake(Outcome::Ok);
-            return Some(stream);
+            return Ok(stream);
         }
         Ok(Err((error, stream))) => {
             let cause = note.map_or_else(|| error.to_string(), |note| format!("{error}: {note}"));
@@ -45,9 +45,11 @@ pub(super) async fn accept(
     } else if log.allows() {
         tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
     }
-    // The client may have sent a request already, as TLS 1.3 lets it.
-    if let Some(stream) = stream {
-        end(stream.send_alert().await).await;
-    }
-    None
+    Err(stream)
+}
+
+/// Sends the alert of a handshake that failed, and ends the connection. The client may have sent a request already, as
+/// TLS 1.3 lets it.
+pub(super) async fn refuse(socket: Socket) {
+    end(socket.send_alert().await).await;
 }

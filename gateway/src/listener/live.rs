@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::Phase;
 use super::tls::{SharedSecret, Tls};
@@ -19,6 +19,8 @@ struct Inner {
     /// One channel for both, since each connection waits for either.
     state: watch::Sender<State>,
     secret: watch::Sender<SharedSecret>,
+    /// The turns of connections that verify their chains again.
+    reviews: Semaphore,
     failure: LastFailure,
 }
 
@@ -49,7 +51,12 @@ impl LiveTls {
     pub(super) fn new(tls: Tls) -> Self {
         let secret = watch::Sender::new(tls.secret().clone());
         let state = State { phase: Phase::Serving, tls: Arc::new(tls), since: Timestamp::now() };
-        Self(Arc::new(Inner { state: watch::Sender::new(state), secret, failure: LastFailure::default() }))
+        Self(Arc::new(Inner {
+            state: watch::Sender::new(state),
+            secret,
+            reviews: Semaphore::new(1),
+            failure: LastFailure::default(),
+        }))
     }
 
     /// What the server's private key makes for other uses than TLS, as it changes.
@@ -79,6 +86,11 @@ impl LiveTls {
 
     pub(super) fn phase(&self) -> Phase {
         self.0.state.borrow().phase
+    }
+
+    /// One connection after the other verifies its chain again.
+    pub(super) fn reviews(&self) -> &Semaphore {
+        &self.0.reviews
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<State> {

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use super::authorities::Objection;
 use super::outcome::Outcome;
 use super::tls::Expiry;
+use crate::clients::Exceeded;
 
 /// The listener's metrics. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +21,7 @@ pub struct ListenerMetrics {
     not_after: Family<ByKind, Gauge>,
     next_update: Gauge,
     ended: Family<ByReason, Counter>,
-    no_slot: Counter,
+    no_place: Family<ByBound, Counter>,
     reloads: Family<ByOutcome, Counter>,
     last_success: Gauge,
     failing: Gauge,
@@ -34,6 +35,22 @@ struct ByReason {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByBound {
+    bound: &'static str,
+}
+
+impl ByBound {
+    fn of(exceeded: Exceeded) -> Self {
+        Self {
+            bound: match exceeded {
+                Exceeded::Client => "client",
+                Exceeded::All => "all",
+            },
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,8 +90,8 @@ impl ListenerMetrics {
         );
         registry.register(
             "connections_refused",
-            "Verified clients dropped because listen.maxConnections connections were open",
-            metrics.no_slot.clone(),
+            "Connections of verified clients that were refused, by what was exceeded: the client's bound, or that of all",
+            metrics.no_place.clone(),
         );
         metrics.register_reloads(registry);
         // A series that appears with its first failure has no rate at that moment.
@@ -83,6 +100,9 @@ impl ListenerMetrics {
         }
         for objection in Objection::ALL {
             drop(metrics.ended.get_or_create(&ByReason { reason: objection.as_str() }));
+        }
+        for exceeded in [Exceeded::Client, Exceeded::All] {
+            drop(metrics.no_place.get_or_create(&ByBound::of(exceeded)));
         }
         for outcome in ["ok", "failed"] {
             drop(metrics.reloads.get_or_create(&ByOutcome { outcome }));
@@ -118,9 +138,9 @@ impl ListenerMetrics {
         self.ended.get_or_create(&ByReason { reason: objection.as_str() }).inc();
     }
 
-    /// A verified client was dropped: no connection slot was free.
-    pub(super) fn no_slot(&self) {
-        self.no_slot.inc();
+    /// A connection of a verified client was refused.
+    pub(super) fn no_place(&self, exceeded: Exceeded) {
+        self.no_place.get_or_create(&ByBound::of(exceeded)).inc();
     }
 
     fn set_expiry(&self, expiry: &Expiry) {

@@ -10,6 +10,8 @@ pub(super) enum Outcome {
     Ok,
     /// It took too long.
     Timeout,
+    /// Others needed its room.
+    CrowdedOut,
     /// The client left; port scans and TCP health checks do that.
     Closed,
     /// The client showed no certificate.
@@ -21,13 +23,21 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Ok, Self::Timeout, Self::Closed, Self::NoCertificate, Self::BadCertificate, Self::TlsError];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Timeout,
+        Self::CrowdedOut,
+        Self::Closed,
+        Self::NoCertificate,
+        Self::BadCertificate,
+        Self::TlsError,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Timeout => "timeout",
+            Self::CrowdedOut => "crowded_out",
             Self::Closed => "closed",
             Self::NoCertificate => "no_certificate",
             Self::BadCertificate => "bad_certificate",

@@ -42,10 +42,15 @@ impl Standing {
         &self.identity
     }
 
+    /// Whether other authorities are in force than those that judged the chain last.
+    pub(super) fn is_outdated(&self, tls: &Tls) -> bool {
+        self.objection.is_none() && self.judged_by != tls.authorities.digest
+    }
+
     /// Judges the chain by the certificates that are in force now; whether there is an objection that was not there
     /// before. A new certificate of the server alone changes nothing.
     pub(super) fn review(&mut self, tls: &Tls) -> bool {
-        if self.objection.is_some() || self.judged_by == tls.authorities.digest {
+        if !self.is_outdated(tls) {
             return false;
         }
         self.judged_by = tls.authorities.digest;

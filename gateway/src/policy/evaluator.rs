@@ -6,19 +6,23 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use thiserror::Error;
 
+use super::Caller;
 use super::action::Effect;
 use super::document::Input;
 use super::input::Tags;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
+use super::permit::PendingChange;
 use super::permit::{DecisionId, Denied};
 use super::records::{self, Context};
 use super::set::{Matching, PolicySet};
 use super::turns::{Busy, Turns};
 use super::verdict::{Conclusion, Outcome, Question, evaluate};
-use crate::audit::{Audit, Origin, PendingOutcome, Unrecorded};
+use crate::audit::{Audit, Unrecorded};
+use crate::clients::{Account, Exceeded, Place};
 
-/// Modules with at most this deadline run on the request's thread; slower ones would block it.
+/// A decision with at most this deadline, the sum of its modules', runs on the request's thread; slower ones would block
+/// it.
 const INLINE: Duration = Duration::from_millis(5);
 
 /// After this long, a turn starts no further question: other clients wait.
@@ -42,7 +46,7 @@ pub(super) struct Allowed {
     pub(super) decision: DecisionId,
     pub(super) tags: Tags,
     /// For a change: where its outcome goes.
-    pub(super) pending: Option<PendingOutcome>,
+    pub(super) pending: Option<PendingChange>,
 }
 
 /// Why questions were not answered at all.
@@ -51,6 +55,9 @@ pub(super) enum Unanswered {
     /// The evaluation queue is full.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// There is no place for another change.
+    #[error("too many changes are under way: {0}")]
+    Changes(#[from] Exceeded),
     /// An answer could not be had.
     #[error("{0}")]
     Cause(String),
@@ -60,7 +67,7 @@ impl Unanswered {
     /// The denial of a request without a verdict.
     pub(super) fn denied(self, decision: DecisionId) -> Denied {
         match self {
-            Self::Busy(_) => Denied::Busy { decision },
+            Self::Busy(_) | Self::Changes(_) => Denied::Busy { decision },
             Self::Cause(cause) => unavailable(decision, cause),
         }
     }
@@ -69,7 +76,7 @@ impl Unanswered {
 impl From<Unanswered> for Outcome {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
-            Unanswered::Busy(busy) => Self::Busy(busy.to_string()),
+            Unanswered::Busy(_) | Unanswered::Changes(_) => Self::Busy(unanswered.to_string()),
             Unanswered::Cause(cause) => Self::Unavailable(cause),
         }
     }
@@ -122,17 +129,23 @@ impl Evaluator {
     }
 
     /// Decides one question and records the decision: before it returns, where a change is allowed.
-    pub(super) async fn decide(&self, origin: Origin, input: Input, effect: Effect) -> Result<Allowed, Denied> {
+    pub(super) async fn decide(&self, caller: &Caller, input: Input, effect: Effect) -> Result<Allowed, Denied> {
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
         let question = Question::new(input).map_err(|error| unavailable(decision, error.to_string()))?;
-        let context = Context { decision, origin, effect, now, set: set.digest() };
-        let decided = self.answer(&set, question, context).await;
+        let context = Context { decision, origin: caller.origin, effect, now, set: set.digest() };
+        let account = caller.admission.account();
+        // Before the question is answered, so that a client with too many changes under way pays for no evaluation.
+        let (decided, place) = match place(account, effect) {
+            Ok(place) => (self.answer(account, &set, question, context).await, place),
+            Err(exceeded) => (Decided::without_verdicts(question, Unanswered::from(exceeded).into()), None),
+        };
         let record = records::decision(context, &decided);
         let mut pending = None;
-        if let (Outcome::Allowed(_), Effect::Change) = (&decided.conclusion.outcome, effect) {
+        if let (Outcome::Allowed(_), Some(place)) = (&decided.conclusion.outcome, place) {
             let recorded = self.audit.permitted(&record).await;
-            pending = Some(recorded.map_err(|Unrecorded| Denied::Unrecorded { decision })?);
+            let outcome = recorded.map_err(|Unrecorded| Denied::Unrecorded { decision })?;
+            pending = Some(PendingChange::new(outcome, place));
         } else {
             self.audit.decided(&record);
         }
@@ -144,12 +157,20 @@ impl Evaluator {
         }
     }
 
-    async fn answer(&self, set: &Arc<PolicySet>, question: Question, context: Context<'_>) -> Decided {
-        if runs_inline(set, &question.input) {
-            return self.evaluate(set, question, context.now);
+    async fn answer(
+        &self,
+        account: &Arc<Account>,
+        set: &Arc<PolicySet>,
+        question: Question,
+        context: Context<'_>,
+    ) -> Decided {
+        if runs_inline(set, &question.input) && account.may_run_inline() {
+            let decided = self.evaluate(set, question, context.now);
+            account.ran_inline(decided.elapsed);
+            return decided;
         }
         let mut abandonment = Abandonment { audit: &self.audit, context, question: Some(question.clone()) };
-        let decided = self.pooled(set, vec![question.clone()], context.now).await;
+        let decided = self.pooled(account, set, vec![question.clone()], context.now).await;
         abandonment.question = None;
         let decided = decided.and_then(|decided| decided.into_iter().next().ok_or_else(gone));
         decided.unwrap_or_else(|unanswered| Decided::without_verdicts(question, unanswered.into()))
@@ -159,12 +180,15 @@ impl Evaluator {
     /// unavailable or once the turn has lasted [`SLICE`].
     pub(super) async fn pooled(
         &self,
+        account: &Arc<Account>,
         set: &Arc<PolicySet>,
         questions: Vec<Question>,
         now: Timestamp,
     ) -> Result<Vec<Decided>, Unanswered> {
-        let Some(first) = questions.first() else { return Ok(Vec::new()) };
-        let turn = self.turns.take(&first.input.client.id).await?;
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let turn = self.turns.take(account.name()).await?;
         let (this, set) = (self.clone(), set.clone());
         let work = move || {
             // Held until the work is done, even if nobody waits for it any more.
@@ -196,8 +220,18 @@ fn gone() -> Unanswered {
     Unanswered::Cause("the evaluation did not finish".to_owned())
 }
 
+/// A place for what has `effect`: a change takes one.
+fn place(account: &Arc<Account>, effect: Effect) -> Result<Option<Place>, Exceeded> {
+    match effect {
+        Effect::Change => account.change().map(Some),
+        Effect::Read | Effect::DryRun => Ok(None),
+    }
+}
+
+/// Whether all modules that `input` concerns, one after the other, end soon enough.
 fn runs_inline(set: &PolicySet, input: &Input) -> bool {
-    set.modules().iter().all(|module| module.deadline <= INLINE || module.matches(input) == Matching::No)
+    let asked = set.modules().iter().filter(|module| module.matches(input) == Matching::Yes);
+    asked.map(|module| module.deadline).sum::<Duration>() <= INLINE
 }
 
 /// The denial of a request without a verdict, logged for operators.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use kube::core::Selector;
 
+use super::Caller;
 use super::action::Get;
 use super::document::Client;
 use super::evaluator::{ABANDONED, Decided, Evaluator, Unanswered};
@@ -70,18 +71,18 @@ impl Evaluator {
     /// Walks the pages that `page` gives (after a name, so many at most) and picks what `client` may get.
     pub(super) async fn pick(
         &self,
-        origin: Origin,
-        client: &Arc<Client>,
+        caller: &Caller,
         query: &ListQuery,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
     ) -> Result<Picked, Denied> {
+        let (origin, client) = (caller.origin, caller.client.client());
         let (now, set) = (Timestamp::now(), self.live().set());
         let picked = Picked::after(query.after.clone());
         tracing::Span::current().record("decision_id", tracing::field::display(picked.decision));
         let start = Instant::now();
         let mut listing =
             Recording { audit: self.audit(), origin, client, query, set: &set, now, start, picked, done: false };
-        let walked = self.walk(client, query, page, &set, now, &mut listing.picked).await;
+        let walked = self.walk(caller, query, page, &set, now, &mut listing.picked).await;
         let picked = listing.finish(&walked);
         if let Some(cause) = &picked.cause {
             tracing::warn!(decision_id = %picked.decision, undecided = picked.undecided, cause, "no verdict on items of a list");
@@ -94,7 +95,7 @@ impl Evaluator {
 
     async fn walk(
         &self,
-        client: &Arc<Client>,
+        caller: &Caller,
         query: &ListQuery,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
         set: &Arc<PolicySet>,
@@ -109,10 +110,10 @@ impl Evaluator {
             scanned += part.scanned;
             // A scan that finds nothing awaits nothing, and would keep its thread from other requests.
             tokio::task::yield_now().await;
-            let questions = part.items.iter().map(|observation| question(client, observation));
+            let questions = part.items.iter().map(|observation| question(caller.client.client(), observation));
             let questions =
                 questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
-            let decided = self.pooled(set, questions, now).await?;
+            let decided = self.pooled(caller.admission.account(), set, questions, now).await?;
             // A turn that ended early leaves the rest of its page to the next one.
             let last = decided.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
             let next = last.map_or(part.next, |last| Some(part.items[last].name.clone()));
@@ -144,8 +145,8 @@ impl Recording<'_> {
         self.done = true;
         let (outcome, cause) = match walked {
             Ok(()) => ("listed", self.picked.cause.clone()),
-            Err(Unanswered::Busy(busy)) => ("busy", Some(busy.to_string())),
             Err(Unanswered::Cause(cause)) => ("unavailable", Some(cause.clone())),
+            Err(busy) => ("busy", Some(busy.to_string())),
         };
         self.record(outcome, cause.as_deref());
         std::mem::replace(&mut self.picked, Picked::after(None))

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::audit::PendingOutcome;
+use crate::audit::{Outcome, PendingOutcome};
+use crate::clients::Place;
 use crate::identity::ClientIdentity;
 use crate::replicas::Observation;
 
@@ -43,7 +44,7 @@ pub struct Permit<A> {
     pub(super) decision: DecisionId,
     pub(super) tags: BTreeMap<String, String>,
     /// For a change: where its outcome goes.
-    pub(super) pending: Mutex<Option<PendingOutcome>>,
+    pub(super) pending: Mutex<Option<PendingChange>>,
 }
 
 impl<A> Permit<A> {
@@ -68,13 +69,39 @@ impl<A> Permit<A> {
     }
 
     /// Takes what the outcome of a change is recorded with. `None` for what changes nothing, and the second time.
-    pub fn take_pending(&self) -> Option<PendingOutcome> {
+    pub fn take_pending(&self) -> Option<PendingChange> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The tags that the policies attached.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
+    }
+}
+
+/// An allowed change, until its outcome is on record.
+#[derive(Debug)]
+pub struct PendingChange {
+    outcome: PendingOutcome,
+    /// The client's place for a change under way.
+    place: Place,
+}
+
+impl PendingChange {
+    pub(crate) fn new(outcome: PendingOutcome, place: Place) -> Self {
+        Self { outcome, place }
+    }
+
+    /// Notes that the change is attempted: from here on its outcome is not known until it is concluded.
+    #[must_use]
+    pub fn attempt(self) -> Self {
+        Self { outcome: self.outcome.attempt(), place: self.place }
+    }
+
+    /// Records `outcome`, and gives the client's place back.
+    pub fn conclude(self, outcome: &Outcome) {
+        self.outcome.conclude(outcome);
+        drop(self.place);
     }
 }
 
@@ -89,7 +116,7 @@ pub enum Denied {
         /// The modules' reasons, in module order.
         reasons: Vec<String>,
     },
-    /// Too many questions were being asked; nobody's rules were.
+    /// Too many questions were being asked, or the client has too many changes under way; nobody's rules were asked.
     #[error("no turn for decision {decision}")]
     Busy {
         /// The decision's name.

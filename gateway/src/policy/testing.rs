@@ -5,16 +5,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 
+use super::Caller;
 use super::document::{API_VERSION, Action, Client, Current, Input, Request, Target};
 use super::metrics::PolicyMetrics;
 use super::rego::testing::Fake;
 use super::shared::Shared;
+use crate::audit::testing::origin;
+use crate::clients::testing::admission;
 use crate::hex;
+use crate::identity::fixtures::client_of;
 use crate::replicas::Rollout;
 
 pub(super) fn labelled(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -24,10 +29,17 @@ pub(super) fn labelled(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
 pub(super) fn client() -> Client {
     Client {
         id: "uri:spiffe://scalegate.test/ci".to_owned(),
+        trust_domain: "scalegate.test".to_owned(),
         groups: vec!["ci".to_owned()],
         serial: "5f1c".to_owned(),
         not_after: Timestamp::UNIX_EPOCH,
     }
+}
+
+/// That client, with a request that was let in.
+pub(super) fn caller() -> Caller {
+    let client = client_of("scalegate.test", "ci");
+    Caller { admission: admission(&client), client: Arc::new(client), origin: origin() }
 }
 
 /// The question whether a client may do `action` on Deployment `web` in `namespace`.

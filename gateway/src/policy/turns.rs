@@ -1,12 +1,12 @@
-//! Whose evaluation runs next: a client alone gets every slot, and several take turns.
+//! Whose evaluation runs next: a client alone gets half of the slots, and several take turns.
 
 use std::collections::{HashMap, VecDeque};
-use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+use crate::clients::threads;
 
 /// How many questions of one client may wait.
 const WAITING_OF_ONE: usize = 1024;
@@ -18,41 +18,57 @@ const WAITING: usize = 8 * WAITING_OF_ONE;
 #[error("too many decisions are under way")]
 pub(super) struct Busy;
 
-/// Evaluation slots: one per processor, at least two. When none is free, waiting clients are served round-robin, so a
-/// client that floods the queue delays only itself. A question waits as long as its request does.
+/// The slots for evaluations that may take long. Each client may fill half of them, as many as threads
+/// serve requests; where several wait, they take turns: one that floods the queue delays only itself. A question waits
+/// as long as its request does.
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
 #[derive(Debug)]
 struct Queue {
     free: usize,
+    /// The slots that one client may fill.
+    of_client: usize,
     waiting: usize,
+    /// How many slots each client fills; no count is 0.
+    running: HashMap<Arc<str>, usize>,
     /// The waiters of each client; no queue is empty.
-    clients: HashMap<String, VecDeque<oneshot::Sender<Turn>>>,
+    clients: HashMap<Arc<str>, VecDeque<oneshot::Sender<Turn>>>,
     /// The clients that wait, each once, the next one first.
-    order: VecDeque<String>,
+    order: VecDeque<Arc<str>>,
 }
 
 /// A turn. Its slot is the next one's when this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Turns);
+pub(super) struct Turn {
+    turns: Turns,
+    client: Arc<str>,
+}
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self::with_slots(thread::available_parallelism().map_or(2, NonZero::get).max(2))
+        Self::with_slots(threads())
     }
 
-    fn with_slots(free: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queue { free, waiting: 0, clients: HashMap::new(), order: VecDeque::new() })))
+    /// Twice `of_client` slots.
+    fn with_slots(of_client: usize) -> Self {
+        Self(Arc::new(Mutex::new(Queue {
+            free: 2 * of_client,
+            of_client,
+            waiting: 0,
+            running: HashMap::new(),
+            clients: HashMap::new(),
+            order: VecDeque::new(),
+        })))
     }
 
     /// Waits for a turn of `client`. A cancelled wait leaves the queue.
-    pub(super) async fn take(&self, client: &str) -> Result<Turn, Busy> {
+    pub(super) async fn take(&self, client: &Arc<str>) -> Result<Turn, Busy> {
         let turn = {
             let mut queue = self.queue();
-            if queue.free > 0 {
-                queue.free -= 1;
-                return Ok(Turn(self.clone()));
+            if queue.may_run(client) {
+                queue.run(client);
+                return Ok(Turn { turns: self.clone(), client: client.clone() });
             }
             queue.wait(client)?
         };
@@ -67,7 +83,26 @@ impl Turns {
 }
 
 impl Queue {
-    fn wait(&mut self, client: &str) -> Result<oneshot::Receiver<Turn>, Busy> {
+    fn may_run(&self, client: &Arc<str>) -> bool {
+        self.free > 0 && self.running.get(client).is_none_or(|running| *running < self.of_client)
+    }
+
+    fn run(&mut self, client: &Arc<str>) {
+        self.free -= 1;
+        *self.running.entry(client.clone()).or_default() += 1;
+    }
+
+    fn ended(&mut self, client: &Arc<str>) {
+        self.free += 1;
+        if let Some(running) = self.running.get_mut(client) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(client);
+            }
+        }
+    }
+
+    fn wait(&mut self, client: &Arc<str>) -> Result<oneshot::Receiver<Turn>, Busy> {
         if self.waiting >= WAITING || self.clients.get(client).is_some_and(|own| own.len() >= WAITING_OF_ONE) {
             self.forget_gone();
         }
@@ -76,17 +111,23 @@ impl Queue {
             return Err(Busy);
         }
         if own == 0 {
-            self.order.push_back(client.to_owned());
+            self.order.push_back(client.clone());
         }
         let (sender, receiver) = oneshot::channel();
-        self.clients.entry(client.to_owned()).or_default().push_back(sender);
+        self.clients.entry(client.clone()).or_default().push_back(sender);
         self.waiting += 1;
         Ok(receiver)
     }
 
-    /// The next one that still waits.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        while let Some(client) = self.order.pop_front() {
+    /// The next one that still waits and may run.
+    fn next(&mut self) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
+        // Few clients can fill half of the slots: the others' turn comes after few steps.
+        for _ in 0..self.order.len() {
+            let client = self.order.pop_front()?;
+            if !self.may_run(&client) {
+                self.order.push_back(client);
+                continue;
+            }
             let Some(own) = self.clients.get_mut(&client) else { continue };
             let mut next = None;
             while next.is_none()
@@ -98,10 +139,11 @@ impl Queue {
             if own.is_empty() {
                 self.clients.remove(&client);
             } else {
-                self.order.push_back(client);
+                self.order.push_back(client.clone());
             }
-            if next.is_some() {
-                return next;
+            if let Some(sender) = next {
+                self.run(&client);
+                return Some((client, sender));
             }
         }
         None
@@ -121,16 +163,13 @@ impl Queue {
 impl Drop for Turn {
     fn drop(&mut self) {
         let next = {
-            let mut queue = self.0.queue();
-            let next = queue.next();
-            if next.is_none() {
-                queue.free += 1;
-            }
-            next
+            let mut queue = self.turns.queue();
+            queue.ended(&self.client);
+            queue.next()
         };
-        if let Some(next) = next {
+        if let Some((client, sender)) = next {
             // A wait cancelled at this very moment gives the turn back: dropping it comes here again.
-            let _ = next.send(Self(self.0.clone()));
+            let _ = sender.send(Self { turns: self.turns.clone(), client });
         }
     }
 }
@@ -143,36 +182,54 @@ mod tests {
 
     use super::*;
 
+    fn name(client: &str) -> Arc<str> {
+        client.into()
+    }
+
     /// A question that waits.
     async fn waiting(turns: &Turns, client: &'static str) -> tokio::task::JoinHandle<Result<Turn, Busy>> {
         let before = turns.queue().waiting;
         let turns_of_task = turns.clone();
-        let task = tokio::spawn(async move { turns_of_task.take(client).await });
+        let task = tokio::spawn(async move { turns_of_task.take(&name(client)).await });
         while turns.queue().waiting == before && !task.is_finished() {
             tokio::task::yield_now().await;
         }
         task
     }
 
+    /// All slots, filled by clients that ask nothing else.
+    fn full(slots: usize) -> (Turns, Vec<Turn>) {
+        let turns = Turns::with_slots(slots);
+        let clients = (0..2 * slots).map(|number| name(&format!("slot-{number}")));
+        let held = clients.map(|client| turns.take(&client).now_or_never().unwrap().unwrap()).collect();
+        (turns, held)
+    }
+
     #[tokio::test]
-    async fn a_client_alone_gets_every_slot() {
+    async fn a_client_alone_fills_half_of_the_slots_and_leaves_the_others_to_others() {
         let turns = Turns::with_slots(4);
-        let held: Vec<_> = (0..4).map(|_| turns.take("alone").now_or_never().unwrap().unwrap()).collect();
-        assert!(turns.take("alone").now_or_never().is_none(), "a fifth slot");
-        drop(held);
-        assert_eq!(turns.queue().free, 4);
+        let take = |client| turns.take(&name(client)).now_or_never();
+        let mut held: Vec<_> = (0..4).map(|_| take("alone").unwrap().unwrap()).collect();
+        let fifth = waiting(&turns, "alone").await;
+        let other = take("other").unwrap().unwrap();
+        drop(other);
+        assert!(!fifth.is_finished(), "a fifth slot");
+        drop(held.pop());
+        drop((fifth.await.unwrap().unwrap(), held));
+        let queue = turns.queue();
+        assert_eq!((queue.free, queue.running.len()), (8, 0));
     }
 
     #[tokio::test]
     async fn clients_that_wait_get_a_turn_each_however_many_questions_one_of_them_has() {
-        let turns = Turns::with_slots(1);
-        let held = turns.take("greedy").await.unwrap();
+        let (turns, mut slots) = full(1);
+        let _other = slots.pop();
         let mut greedy = Vec::new();
         for _ in 0..3 {
             greedy.push(waiting(&turns, "greedy").await);
         }
         let modest = waiting(&turns, "modest").await;
-        drop(held);
+        drop(slots);
         let first = greedy.remove(0).await.unwrap().unwrap();
         assert!(!modest.is_finished());
         drop(first);
@@ -188,36 +245,34 @@ mod tests {
 
     #[tokio::test]
     async fn who_stops_waiting_leaves_the_turn_to_the_next() {
-        let turns = Turns::with_slots(1);
-        let held = turns.take("a").await.unwrap();
+        let (turns, slots) = full(1);
         let gone = waiting(&turns, "a").await;
         let next = waiting(&turns, "b").await;
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
-        drop(held);
+        drop(slots);
         drop(next.await.unwrap().unwrap());
-        assert_eq!(turns.queue().free, 1);
+        assert_eq!(turns.queue().free, 2);
     }
 
     #[tokio::test]
     async fn one_client_fills_its_part_of_the_queue_alone() {
-        let turns = Turns::with_slots(1);
-        let _held = turns.take("greedy").await.unwrap();
-        let mut waiters: Vec<_> = (0..WAITING_OF_ONE).map(|_| turns.queue().wait("greedy").unwrap()).collect();
-        assert!(matches!(turns.take("greedy").now_or_never(), Some(Err(Busy))));
-        assert!(turns.take("other").now_or_never().is_none(), "another client is turned away");
+        let (turns, _slots) = full(1);
+        let greedy = name("greedy");
+        let mut waiters: Vec<_> = (0..WAITING_OF_ONE).map(|_| turns.queue().wait(&greedy).unwrap()).collect();
+        assert!(matches!(turns.take(&greedy).now_or_never(), Some(Err(Busy))));
+        assert!(turns.take(&name("other")).now_or_never().is_none(), "another client is turned away");
         waiters.truncate(WAITING_OF_ONE / 2);
-        assert!(turns.take("greedy").now_or_never().is_none(), "those who left still count");
+        assert!(turns.take(&greedy).now_or_never().is_none(), "those who left still count");
     }
 
     #[tokio::test]
     async fn the_queue_is_bounded_whoever_waits() {
-        let turns = Turns::with_slots(1);
-        let _held = turns.take("first").await.unwrap();
+        let (turns, _slots) = full(1);
         let mut waiters = Vec::new();
         for number in 0..WAITING {
-            waiters.push(turns.queue().wait(&format!("client-{}", number % 100)).unwrap());
+            waiters.push(turns.queue().wait(&name(&format!("client-{}", number % 100))).unwrap());
         }
-        assert!(matches!(turns.take("late").now_or_never(), Some(Err(Busy))));
+        assert!(matches!(turns.take(&name("late")).now_or_never(), Some(Err(Busy))));
     }
 }

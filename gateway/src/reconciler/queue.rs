@@ -45,6 +45,13 @@ impl Queue {
         }
     }
 
+    /// Ends the rest of a name that failed, since there is something else to do for it now.
+    pub(super) fn end_rest(&mut self, name: &WorkloadRef) {
+        if let Some(Stage::Waiting { held, .. }) = self.stages.get_mut(name) {
+            *held = false;
+        }
+    }
+
     /// The next name that is due, which runs from now until it is [`done`](Self::done).
     pub(super) fn pop(&mut self, now: Instant) -> Option<WorkloadRef> {
         self.promote(now);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::replicas::{Observation, Replicas};
+use crate::replicas::{Observation, Replicas, Version};
 use crate::resource::{CountChange, ReplicaTarget, ReplicaTargetStatus};
 use crate::workload::WorkloadRef;
 
@@ -43,6 +43,8 @@ pub(super) struct Memory {
     replaced_target: Option<String>,
     /// How many looks in a row ended in a failed write.
     pub(super) failures: u32,
+    /// The version of the target at the last look.
+    pub(super) looked_at: Option<Version>,
 }
 
 impl Memory {

@@ -170,6 +170,24 @@ async fn a_refused_scale_is_told_in_the_status_and_tried_again_after_rests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_is_set_anew_does_not_rest_for_the_failures_of_the_one_before() {
+    let cluster = Cluster::new(3);
+    let _reconciler = cluster.start("a");
+    cluster.api.set_faults(|_, path| path.ends_with("/scale").then_some(Fault::Answer(403)));
+    cluster.request(6, 1);
+    after(100).await;
+    cluster.bring_target();
+    after(20_000).await;
+    let tries = cluster.codes("/scale").len();
+    after(1000).await;
+    assert_eq!(cluster.codes("/scale").len(), tries, "it does not rest");
+    cluster.api.set_faults(|_, _| None);
+    cluster.request(8, 2);
+    after(100).await;
+    assert_eq!(cluster.spec_replicas(), 8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_that_cannot_be_written_stops_nothing() {
     let cluster = Cluster::new(3);
     let _reconciler = cluster.start("a");

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
-use crate::replicas::{CacheChange, Replicas};
+use crate::replicas::{CacheChange, Replicas, Version};
 use crate::workload::WorkloadRef;
 
 use super::lease::Leadership;
@@ -75,7 +75,7 @@ impl Worker {
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut desk = Desk::default();
         loop {
-            desk.start_due(&self.reconcile);
+            desk.start_due(&self.reconcile, &self.replicas);
             self.metrics.queued(desk.queue.depth(Instant::now()));
             let due = desk.queue.next_due().filter(|_| desk.has_room());
             let requests = !desk.requested.is_empty();
@@ -84,7 +84,7 @@ impl Worker {
                 _ = resync.tick() => desk.request_all(&self.replicas),
                 change = changes.next() => match change {
                     CacheChange::All => desk.request_all(&self.replicas),
-                    CacheChange::One(name) => desk.queue.push(name, Instant::now()),
+                    CacheChange::One(name) => desk.request(name, &self.replicas),
                 },
                 Some(done) = desk.running.next() => desk.finish(done),
                 () = yield_now(), if requests => desk.queue_some(),
@@ -130,10 +130,20 @@ impl Desk {
         self.requested.drain(rest..).for_each(|name| self.queue.push(name, now));
     }
 
-    fn start_due(&mut self, reconcile: &Reconcile) {
+    /// Queues a name that changed. A target that was set anew is worked on at once, even if the one before failed.
+    fn request(&mut self, name: WorkloadRef, replicas: &Replicas) {
+        let failed = self.memories.get(&name).filter(|memory| memory.failures > 0);
+        if failed.is_some_and(|memory| memory.looked_at != version(replicas, &name)) {
+            self.queue.end_rest(&name);
+        }
+        self.queue.push(name, Instant::now());
+    }
+
+    fn start_due(&mut self, reconcile: &Reconcile, replicas: &Replicas) {
         while self.has_room() {
             let Some(name) = self.queue.pop(Instant::now()) else { return };
             let mut memory = self.memories.remove(&name).unwrap_or_default();
+            memory.looked_at = version(replicas, &name);
             let reconcile = reconcile.clone();
             self.running.push(Box::pin(async move {
                 let next = reconcile.once(&name, &mut memory).await;
@@ -155,4 +165,9 @@ impl Desk {
             Next::Rest => self.queue.failed(name, Instant::now() + rest),
         }
     }
+}
+
+/// The version of the target that the cache shows.
+fn version(replicas: &Replicas, name: &WorkloadRef) -> Option<Version> {
+    replicas.observe(name).target.as_deref().and_then(Version::of)
 }

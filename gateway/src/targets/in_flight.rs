@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::audit::{Outcome, PendingOutcome};
+use crate::audit::Outcome;
+use crate::policy::PendingChange;
 
 use super::error::WriteError;
 
@@ -25,12 +26,12 @@ impl InFlight {
     /// is dropped when the client leaves or its deadline passes, and the API server may have the request by then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        pending: Option<PendingOutcome>,
+        pending: Option<PendingChange>,
         done: impl FnOnce(&T) -> Outcome + Send + 'static,
         write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
     ) -> Result<T, WriteError> {
         let counted = Counted::new(self);
-        let pending = pending.map(PendingOutcome::attempt);
+        let pending = pending.map(PendingChange::attempt);
         let task = async move {
             tracing::info!("write begun");
             let result = write.await;

@@ -6,7 +6,9 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use crate::audit::testing::Recorded;
+use crate::clients::testing::clients;
 use crate::kubernetes::testing::script::{ScriptedApi, scripted_api};
+use crate::policy::PendingChange;
 use crate::replicas::Replicas;
 use crate::replicas::fixtures::{Object, deployment, target};
 use crate::workload::WorkloadRef;
@@ -226,7 +228,8 @@ async fn a_write_that_has_begun_runs_to_its_end_although_nobody_waits_for_it() {
     let targets = Targets::new(client);
     let (writer, seen) = (targets.clone(), seen.clone());
     let recorded = Recorded::new();
-    let pending = recorded.permitted().await;
+    let place = clients().account(None).change().unwrap();
+    let pending = PendingChange::new(recorded.permitted().await, place);
     let stored = |target: &ReplicaTarget| ended("stored", Version::of(target));
     let write = async move { writer.write(&seen, order(6)).await };
     let mut waiting = Box::pin(targets.in_flight.run(Some(pending), stored, write));

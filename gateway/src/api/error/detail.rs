@@ -42,6 +42,10 @@ impl Error {
                  decision id"
                     .into()
             }
+            Self::TooManyRequests => {
+                "this client has as many requests under way as it may: wait for some of their answers".into()
+            }
+            Self::Full => "this gateway has as many requests under way as it takes; try again".into(),
             Self::Busy { .. } => "too many decisions are waiting, yours or others'; try again".into(),
             Self::AuditUnavailable { .. } => {
                 "this gateway cannot write its audit records now, and makes no change without one; nothing was written"

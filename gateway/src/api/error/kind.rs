@@ -45,7 +45,8 @@ impl Error {
             Self::PolicyUnavailable { .. } => {
                 kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_unavailable")
             }
-            Self::Busy { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "busy"),
+            Self::TooManyRequests => kind(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "too_many_requests"),
+            Self::Full | Self::Busy { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "busy"),
             Self::AuditUnavailable { .. } => {
                 kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "audit_unavailable")
             }

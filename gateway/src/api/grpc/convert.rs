@@ -152,21 +152,15 @@ pub(super) fn policies(answer: Answer) -> Option<ListPoliciesResponse> {
 
 impl From<ReplicasView> for Replicas {
     fn from(view: ReplicasView) -> Self {
-        let rollout = match view.status.rollout {
-            replicas::Rollout::Complete => Rollout::Complete,
-            replicas::Rollout::Progressing => Rollout::Progressing,
-            replicas::Rollout::Failed => Rollout::Failed,
-            replicas::Rollout::Paused => Rollout::Paused,
-        };
         Self {
             workload: Some(Workload { kind: view.kind.to_owned(), namespace: view.namespace, name: view.name }),
             version: view.version,
-            replicas: view.spec.replicas,
-            status: Some(ReplicasStatus {
-                ready_replicas: view.status.ready_replicas,
-                available_replicas: view.status.available_replicas,
-                updated_replicas: view.status.updated_replicas,
-                rollout: rollout.into(),
+            replicas: view.spec.map(|spec| spec.replicas).unwrap_or_default(),
+            status: view.status.map(|status| ReplicasStatus {
+                ready_replicas: status.ready_replicas,
+                available_replicas: status.available_replicas,
+                updated_replicas: status.updated_replicas,
+                rollout: Rollout::from(status.rollout).into(),
             }),
             target: view.target.map(|target| Target {
                 replicas: target.replicas,
@@ -181,6 +175,17 @@ impl From<ReplicasView> for Replicas {
                 ready: view.progress.ready,
             }),
             age_seconds: view.age_seconds,
+        }
+    }
+}
+
+impl From<replicas::Rollout> for Rollout {
+    fn from(rollout: replicas::Rollout) -> Self {
+        match rollout {
+            replicas::Rollout::Complete => Self::Complete,
+            replicas::Rollout::Progressing => Self::Progressing,
+            replicas::Rollout::Failed => Self::Failed,
+            replicas::Rollout::Paused => Self::Paused,
         }
     }
 }

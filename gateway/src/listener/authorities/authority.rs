@@ -14,13 +14,13 @@ use super::ca::{Ca, CaMark};
 use super::error::AuthoritiesError;
 use super::objection::Verdict;
 use super::revocation::RevocationList;
-use crate::identity::{TrustDomain, Validity};
+use crate::identity::{Validity, Voucher};
 
-/// A CA that verifies, and speaks for one trust domain.
+/// A CA that verifies, and what it may vouch for.
 #[derive(Debug)]
 pub(super) struct Authority {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    pub(super) trust_domain: TrustDomain,
+    pub(super) voucher: Voucher,
     pub(super) mark: CaMark,
     pub(super) validity: Validity,
 }
@@ -52,7 +52,7 @@ impl Authority {
                 _ => invalid(error.to_string()),
             }
         })?;
-        Ok(Self { verifier, trust_domain: ca.trust_domain, mark: ca.mark, validity: ca.validity })
+        Ok(Self { verifier, voucher: ca.voucher, mark: ca.mark, validity: ca.validity })
     }
 
     /// Checks the CA certificate's own validity, which its verifier does not; fails with `ExpiredContext` or

@@ -5,14 +5,14 @@ use rustls::pki_types::CertificateDer;
 
 use super::error::AuthoritiesError;
 use crate::config;
-use crate::identity::{self, TrustDomain, Validity, der};
+use crate::identity::{self, Validity, Voucher, der};
 use crate::pem::{Located, Place};
 
 /// A CA's certificate that was read.
 pub(super) struct Ca {
     pub(super) place: Place,
     pub(super) der: CertificateDer<'static>,
-    pub(super) trust_domain: TrustDomain,
+    pub(super) voucher: Voucher,
     pub(super) mark: CaMark,
     pub(super) validity: Validity,
 }
@@ -43,7 +43,7 @@ impl Ca {
         if !is_ca {
             return Err(invalid(format!("{} is no CA's certificate", mark.name)));
         }
-        Ok(Self { place, der: item, trust_domain: ca.trust_domain.clone(), mark, validity })
+        Ok(Self { place, der: item, voucher: ca.voucher.clone(), mark, validity })
     }
 
     /// A warning for operators about a CA that is outside its validity at `now`.

@@ -6,10 +6,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::pki::{Pki, limits};
-use super::server::{Server, get, http2_ended};
+use super::server::{Server, get, http2_ended, text};
 use crate::config;
 
 /// Longer than a busy machine takes between a connection and its first request.
@@ -92,17 +91,47 @@ async fn a_connection_ends_with_its_certificate() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_cap_wait_for_their_turn() {
+async fn a_client_that_holds_all_that_it_may_keeps_nobody_else_out() {
     let pki = Pki::new();
-    let server = Server::start(&pki, config::Listen { max_connections: 1, ..limits() }).await;
-    let mut first = server.connect(&pki, Some(&pki.ci())).await.unwrap();
-    first.ask("/").await.unwrap();
-    let credentials = pki.ci();
-    let mut second = Box::pin(server.ask(&pki, &credentials));
-    assert!(timeout(SHORT, &mut second).await.is_err(), "the second is served beside the first");
-    assert_eq!(server.metric("connections"), "1");
-    drop(first);
-    assert_eq!(second.await.unwrap(), "uri:spiffe://example.org/ci");
+    let limits = config::Listen { max_connections: 6, max_connections_per_client: 2, ..limits() };
+    let server = Server::start(&pki, limits).await;
+    let (greedy, other) = (pki.ci(), pki.ca.client(&["spiffe://example.org/other"], |_| {}));
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut connection = server.connect(&pki, Some(&greedy)).await.unwrap();
+        connection.ask("/").await.unwrap();
+        held.push(connection);
+    }
+    assert!(server.ask(&pki, &greedy).await.is_err(), "a third connection");
+    assert_eq!(server.metric("connections_refused_total{bound=\"client\"}"), "1");
+    assert_eq!(server.ask(&pki, &other).await.unwrap(), "uri:spiffe://example.org/other");
+    drop(held.pop());
+    while server.metric("connections") != "1" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.ask(&pki, &greedy).await.unwrap(), "uri:spiffe://example.org/ci");
+}
+
+#[tokio::test]
+async fn requests_beyond_those_that_a_client_may_have_under_way_are_refused_until_some_are_answered() {
+    let pki = Pki::new();
+    let limits = config::Listen { max_requests: 64, max_requests_per_client: 16, ..limits() };
+    let server = Server::start(&pki, limits).await;
+    let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
+    let waiting: Vec<_> = (0..16).map(|_| tokio::spawn(http2.send_request(get("/wait")))).collect();
+    while server.script.running.load(SeqCst) < 16 {
+        tokio::task::yield_now().await;
+    }
+    let refused = "refused: the client holds as many as one client may";
+    assert_eq!(text(http2.send_request(get("/")).await.unwrap()).await, refused);
+    assert_eq!(server.ask(&pki, &pki.ci()).await.unwrap(), refused, "on another connection");
+    let other = pki.ca.client(&["spiffe://example.org/other"], |_| {});
+    assert_eq!(server.ask(&pki, &other).await.unwrap(), "uri:spiffe://example.org/other");
+    server.script.released.notify_waiters();
+    for answer in waiting {
+        assert_eq!(text(answer.await.unwrap().unwrap()).await, "uri:spiffe://example.org/ci");
+    }
+    assert_eq!(server.ask(&pki, &pki.ci()).await.unwrap(), "uri:spiffe://example.org/ci");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use x509_parser::extensions::ParsedExtension;
 
 use crate::config;
-use crate::identity::CommonName;
+use crate::identity::{IdForm, Voucher};
 
 /// A CA.
 pub(super) struct Ca(CertifiedIssuer<'static, KeyPair>);
@@ -174,7 +174,6 @@ impl Pki {
             key: PathBuf::new(),
             client_cas: Vec::new(),
             crls: Vec::new(),
-            common_name: CommonName::Refuse,
             reload_interval: Duration::from_mins(5),
         };
         let mut pki = Self { ca, directory: TempDir::new().unwrap(), settings };
@@ -237,7 +236,8 @@ impl Pki {
 
     pub(super) fn trust(&mut self, name: &str, pem: &str, trust_domain: &str) {
         let file = self.write(name, pem);
-        self.settings.client_cas.push(config::ClientCa { file, trust_domain: trust_domain.parse().unwrap() });
+        let voucher = Voucher { trust_domain: trust_domain.parse().unwrap(), forms: [IdForm::Uri, IdForm::Dns].into() };
+        self.settings.client_cas.push(config::ClientCa { file, voucher });
     }
 
     pub(super) fn revoke(&mut self, name: &str, list: &str) {
@@ -278,6 +278,9 @@ pub(super) fn limits() -> config::Listen {
     config::Listen {
         address: ([127, 0, 0, 1], 0).into(),
         max_connections: 100,
+        max_connections_per_client: 100,
+        max_requests: 100,
+        max_requests_per_client: 100,
         handshake_timeout: LONG,
         header_timeout: LONG,
         idle_timeout: LONG,

@@ -311,3 +311,25 @@ async fn a_ca_is_replaced_by_one_of_the_same_name_with_both_serving_in_between()
     old.ended().await;
     assert_eq!(server.ask(&pki, &clients[1]).await.unwrap(), CI);
 }
+
+#[tokio::test]
+async fn connections_verify_their_chains_again_one_after_the_other_and_go_on_meanwhile() {
+    let pki = Pki::new();
+    let server = Server::start(&pki, limits()).await;
+    let turn = server.live.reviews().acquire().await.unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..5 {
+        let mut connection = server.connect(&pki, Some(&pki.ci())).await.unwrap();
+        connection.ask("/").await.unwrap();
+        connections.push(connection);
+    }
+    pki.write("ca.pem", &Ca::new("another CA").pem());
+    server.look().await;
+    for connection in &mut connections {
+        assert_eq!(connection.ask("/").await.unwrap(), CI, "it waits for its turn");
+    }
+    drop(turn);
+    for connection in connections {
+        connection.ended().await;
+    }
+}

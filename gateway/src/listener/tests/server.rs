@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::super::*;
 use super::pki::{Credentials, Pki};
+use crate::clients::{Bound, Bounds};
 use crate::shutdown::Trigger;
 
 /// `/` answers whom the certificate names, `/wait` the same once released, `/panic` panics.
@@ -35,7 +36,7 @@ impl Drop for Running<'_> {
 }
 
 impl Handler for Script {
-    async fn handle(&self, peer: &Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+    async fn handle(&self, peer: &Peer, _: &Admission, request: Request<Incoming>) -> Response<ResponseBody> {
         self.running.fetch_add(1, SeqCst);
         let _running = Running(&self.running);
         match request.uri().path() {
@@ -51,6 +52,10 @@ impl Handler for Script {
             Err(error) => format!("nobody: {error}"),
         };
         Response::new(ResponseBody::from(Bytes::from(text)))
+    }
+
+    async fn refuse(&self, _: &Peer, exceeded: Exceeded, _: Request<Incoming>) -> Response<ResponseBody> {
+        Response::new(ResponseBody::from(Bytes::from(format!("refused: {exceeded}"))))
     }
 }
 
@@ -69,7 +74,15 @@ impl Server {
         let mut registry = Registry::default();
         let metrics = ListenerMetrics::register(&mut registry);
         let (reloader, live) = TlsReloader::start(&pki.settings, metrics.clone()).unwrap();
-        let listener = Listener::bind(&limits, live.clone(), metrics).await.unwrap();
+        let places = |all, of_client| Bound { all, of_client };
+        let bounds = Bounds {
+            connections: places(limits.max_connections, limits.max_connections_per_client),
+            requests: places(limits.max_requests, limits.max_requests_per_client),
+            changes: places(1, 1),
+            refusals: places(1, 1),
+        };
+        let clients = Clients::new(&bounds, ["example.org"]);
+        let listener = Listener::bind(&limits, live.clone(), clients, metrics).await.unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(listener.serve(script.clone(), shutdown));
@@ -124,6 +137,12 @@ pub(super) async fn http2_ended(sender: &mut SendRequest<Full<Bytes>>) {
 
 pub(super) fn get(path: &str) -> Request<Full<Bytes>> {
     Request::get(format!("https://localhost{path}")).body(Full::default()).unwrap()
+}
+
+/// The body of an answer over HTTP/2.
+pub(super) async fn text(answer: Response<Incoming>) -> String {
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
 }
 
 async fn tls(

@@ -8,9 +8,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
+use super::super::Tls;
 use super::super::authorities::noting;
 use super::super::standing::Standing;
-use super::super::{Tls, config};
 use super::pki::{Ca, Credentials, Pki, limits};
 use super::server::Server;
 
@@ -263,17 +263,4 @@ fn what_cannot_be_read_behind_the_handshake_names_nobody_and_is_answered() {
         assert!(standing.identity().is_err());
         assert!(standing.life().is_some() && standing.objection().is_none());
     }
-}
-
-#[tokio::test]
-async fn a_client_that_finds_no_free_slot_is_counted() {
-    let pki = Pki::new();
-    let limits = config::Listen { max_connections: 1, handshake_timeout: Duration::from_secs(2), ..limits() };
-    let server = Server::start(&pki, limits).await;
-    let mut first = server.connect(&pki, Some(&pki.ci())).await.unwrap();
-    first.ask("/").await.unwrap();
-    assert_eq!(server.metric("connections_refused_total"), "0");
-    assert!(server.ask(&pki, &pki.ci()).await.is_err());
-    assert_eq!(server.metric("connections_refused_total"), "1");
-    assert_eq!(first.ask("/").await.unwrap(), CI);
 }

@@ -13,6 +13,8 @@ use crate::workload::WorkloadKind;
 
 /// The client that asks; `.invalid` is nobody's (RFC 2606).
 const CLIENT: &str = "uri:spiffe://probe.invalid/check-policies";
+/// Its trust domain.
+const TRUST_DOMAIN: &str = "probe.invalid";
 
 /// The label by which Kubernetes names each namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -55,6 +57,7 @@ fn question(action: Action, matcher: &Matcher) -> Input {
 fn client() -> Client {
     Client {
         id: CLIENT.to_owned(),
+        trust_domain: TRUST_DOMAIN.to_owned(),
         groups: vec!["probes".to_owned()],
         serial: "5f1c".to_owned(),
         not_after: Timestamp::MAX,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::testing::{Written, client};
+use super::super::testing::Written;
 use futures::FutureExt;
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn numbered(count: usize) -> Vec<String> {
 async fn walk(evaluator: &Evaluator, names: &[String], limit: usize) -> (Vec<String>, Vec<usize>) {
     let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
     loop {
-        let picked = evaluator.pick(origin(), &client().into(), &query(limit, after), pages(names)).await.unwrap();
+        let picked = evaluator.pick(&caller(), &query(limit, after), pages(names)).await.unwrap();
         sizes.push(picked.items.len());
         listed.extend(picked.items.into_iter().map(|(observation, _)| observation.name.name));
         after = picked.next;
@@ -83,7 +83,7 @@ async fn walk(evaluator: &Evaluator, names: &[String], limit: usize) -> (Vec<Str
 fn ends_with_zero() -> Written {
     // The input is `…"name":"00010"…`: the digit before the quote after it is what counts.
     let document = serde_json::to_string(&crate::policy::input::document(
-        &client().into(),
+        caller().client.client(),
         &Get { target: WorkloadRef::deployment("demo", "00000") },
         &observed("00000"),
     ));
@@ -127,7 +127,7 @@ async fn a_list_ends_early_rather_than_scan_without_end_for_names_that_nothing_m
         let next = after.map_or(0, |after| after.name.parse::<u32>().unwrap()) + 1_000;
         Page { items: Vec::new(), scanned: 1_000, next: Some(WorkloadRef::deployment("demo", next.to_string())) }
     };
-    let picked = evaluator.pick(origin(), &client().into(), &query(10, None), nothing).await.unwrap();
+    let picked = evaluator.pick(&caller(), &query(10, None), nothing).await.unwrap();
     assert_eq!((picked.items.len(), looked_at.get()), (0, 10_000));
     assert_eq!(
         picked.next.map(|next| next.name),
@@ -148,7 +148,7 @@ async fn one_item_without_a_verdict_is_counted_and_the_list_goes_on() {
         }
         page
     };
-    let picked = evaluator.pick(origin(), &client().into(), &query(100, None), page).await.unwrap();
+    let picked = evaluator.pick(&caller(), &query(100, None), page).await.unwrap();
     assert_eq!((picked.items.len(), picked.undecided, picked.next), (9, 1, None));
     drop(evaluator);
     let record = &recorded.records()[0];
@@ -159,10 +159,10 @@ async fn one_item_without_a_verdict_is_counted_and_the_list_goes_on() {
 #[tokio::test]
 async fn a_list_whose_request_is_gone_is_on_record() {
     let (evaluator, recorded) = recorded(&[giving("a", YES)]);
-    let (names, client) = (numbered(3), client().into());
+    let names = numbered(3);
     let asked = query(10, None);
     // Polled once, it has yielded to other requests.
-    assert!(Box::pin(evaluator.pick(origin(), &client, &asked, pages(&names))).now_or_never().is_none());
+    assert!(Box::pin(evaluator.pick(&caller(), &asked, pages(&names))).now_or_never().is_none());
     drop(evaluator);
     let record = &recorded.records()[0];
     assert_eq!((&record["kind"], &record["outcome"]), (&json!("list"), &json!("unavailable")));
@@ -172,7 +172,7 @@ async fn a_list_whose_request_is_gone_is_on_record() {
 async fn a_part_of_a_list_ends_after_32_items_without_a_verdict() {
     let evaluator = evaluator(&[malformed_once_loaded("a")]);
     let names = numbered(100);
-    let picked = evaluator.pick(origin(), &client().into(), &query(100, None), pages(&names)).await.unwrap();
+    let picked = evaluator.pick(&caller(), &query(100, None), pages(&names)).await.unwrap();
     assert_eq!((picked.items.len(), picked.undecided), (0, 32));
     assert_eq!(picked.next.map(|next| next.name), Some("00031".to_owned()));
 }
@@ -181,6 +181,6 @@ async fn a_part_of_a_list_ends_after_32_items_without_a_verdict() {
 async fn what_exceeds_what_is_kept_of_an_object_is_decided_by_nobody() {
     let evaluator = evaluator(&[giving("a", YES)]);
     let question = Input { undecidable: Some("too large"), ..input(Action::Get, "demo") };
-    let denied = evaluator.decide(origin(), question, Effect::Read).await.unwrap_err();
+    let denied = evaluator.decide(&caller(), question, Effect::Read).await.unwrap_err();
     assert!(matches!(&denied, Denied::Unavailable { cause, .. } if cause == "too large"), "{denied}");
 }

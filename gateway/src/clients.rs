@@ -1,0 +1,319 @@
+//! What each client may hold of the gateway at once, so that nobody's use of all of it keeps anyone else out.
+//!
+//! Connections, requests and changes under way take places. A client may take a small part of them, and half of each
+//! kind is kept for the trust domains in equal parts: neither one client nor all clients of one CA can take them all.
+
+mod credit;
+mod places;
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use self::credit::Credit;
+use self::places::{Places, Source, give_back, take};
+use crate::identity::ClientIdentity;
+
+/// Accounts are swept for the first time when there are this many.
+const FIRST_SWEEP: usize = 1024;
+
+/// How many places of one kind there are, and how many of them one client may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// All places.
+    pub all: usize,
+    /// The places that one client may take.
+    pub of_client: usize,
+}
+
+/// The bounds of one gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections.
+    pub connections: Bound,
+    /// Requests under way, until their answers were sent. A list counts as several.
+    pub requests: Bound,
+    /// Changes under way, until the API server has answered.
+    pub changes: Bound,
+    /// Refused requests that wait for the rest of their bodies, so that their clients read why.
+    pub refusals: Bound,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Exceeded {
+    /// The client has all that one client may have.
+    #[error("the client holds as many as one client may")]
+    Client,
+    /// Other clients hold all that are not kept for other trust domains.
+    #[error("all are taken")]
+    All,
+}
+
+/// The clients of one gateway. Clones share their accounts.
+#[derive(Debug, Clone)]
+pub struct Clients(Arc<Registry>);
+
+#[derive(Debug)]
+struct Registry {
+    pools: Arc<Pools>,
+    /// The trust domains, in their order.
+    domains: Vec<String>,
+    accounts: Mutex<Accounts>,
+}
+
+#[derive(Debug)]
+struct Pools {
+    connections: Places,
+    requests: Places,
+    changes: Places,
+    refusals: Places,
+}
+
+#[derive(Debug)]
+struct Accounts {
+    by_client: HashMap<Arc<str>, Arc<Account>>,
+    /// How many there may be before those of clients that are gone are removed.
+    sweep_at: usize,
+}
+
+/// What one client holds.
+#[derive(Debug)]
+pub struct Account {
+    pools: Arc<Pools>,
+    /// Unlike an id, different for clients of different trust domains.
+    name: Arc<str>,
+    domain: Option<usize>,
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    changes: AtomicUsize,
+    refusals: AtomicUsize,
+    inline: Credit,
+    /// The turns of its decisions.
+    deciding: Semaphore,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Connection,
+    Request,
+    Change,
+    Refusal,
+}
+
+/// Places that are taken until this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    account: Arc<Account>,
+    kind: Kind,
+    count: usize,
+    source: Source,
+}
+
+/// A request that was let in. Its place is taken until the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Admission(Arc<Admitted>);
+
+#[derive(Debug)]
+struct Admitted {
+    place: Place,
+    /// What the request took beside its own place.
+    wider: OnceLock<Place>,
+}
+
+impl Clients {
+    /// Bounds the clients of `trust_domains`.
+    pub fn new<'a>(bounds: &Bounds, trust_domains: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut domains: Vec<_> = trust_domains.into_iter().map(str::to_owned).collect();
+        domains.sort();
+        domains.dedup();
+        let places = |bound| Places::new(bound, domains.len());
+        let pools = Pools {
+            connections: places(bounds.connections),
+            requests: places(bounds.requests),
+            changes: places(bounds.changes),
+            refusals: places(bounds.refusals),
+        };
+        let accounts = Accounts { by_client: HashMap::new(), sweep_at: FIRST_SWEEP };
+        Self(Arc::new(Registry { pools: Arc::new(pools), domains, accounts: Mutex::new(accounts) }))
+    }
+
+    /// The account of `client`. All those whom no certificate names share one.
+    pub fn account(&self, client: Option<&ClientIdentity>) -> Arc<Account> {
+        let name = client.map(|client| format!("{}\0{}", client.trust_domain(), client.id())).unwrap_or_default();
+        let mut accounts = self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.by_client.get(name.as_str()) {
+            return account.clone();
+        }
+        accounts.sweep();
+        let domain = client.and_then(|client| self.0.domains.iter().position(|domain| domain == client.trust_domain()));
+        let account = Arc::new(Account::new(self.0.pools.clone(), name.into(), domain));
+        accounts.by_client.insert(account.name.clone(), account.clone());
+        account
+    }
+}
+
+impl Accounts {
+    /// Removes the accounts of clients that hold nothing and owe nothing, whenever there are twice as many as were left
+    /// the last time.
+    fn sweep(&mut self) {
+        if self.by_client.len() >= self.sweep_at {
+            self.by_client.retain(|_, account| Arc::strong_count(account) > 1 || !account.inline.is_clear());
+            self.sweep_at = FIRST_SWEEP.max(2 * self.by_client.len());
+        }
+    }
+}
+
+impl Account {
+    fn new(pools: Arc<Pools>, name: Arc<str>, domain: Option<usize>) -> Self {
+        Self {
+            pools,
+            name,
+            domain,
+            connections: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
+            inline: Credit::new(),
+            deciding: Semaphore::new(threads()),
+        }
+    }
+
+    /// The client's name in queues: its trust domain and id.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Takes a place for a connection.
+    pub fn connect(self: &Arc<Self>) -> Result<Place, Exceeded> {
+        self.take(Kind::Connection, 1)
+    }
+
+    /// Takes a place for a request.
+    pub fn admit(self: &Arc<Self>) -> Result<Admission, Exceeded> {
+        let place = self.take(Kind::Request, 1)?;
+        Ok(Admission(Arc::new(Admitted { place, wider: OnceLock::new() })))
+    }
+
+    /// Takes a place for a change.
+    pub fn change(self: &Arc<Self>) -> Result<Place, Exceeded> {
+        self.take(Kind::Change, 1)
+    }
+
+    /// Takes a place for a refused request that waits for the rest of its body.
+    pub fn linger(self: &Arc<Self>) -> Result<Place, Exceeded> {
+        self.take(Kind::Refusal, 1)
+    }
+
+    /// Waits for the turn of a decision, which lasts until what this gives is dropped. A client with many requests under
+    /// way lets those of others come between its own: only as many as there are threads are ready to run at once.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if self.requests.load(Relaxed) <= threads() {
+            return None;
+        }
+        // The semaphore is never closed.
+        let turn = self.deciding.acquire().await.ok();
+        tokio::task::yield_now().await;
+        turn
+    }
+
+    /// Whether the client's next decision may run on a thread that others need, by what its last ones took there.
+    pub fn may_run_inline(&self) -> bool {
+        self.inline.is_good()
+    }
+
+    /// Notes what a decision took on a thread that others need.
+    pub fn ran_inline(&self, spent: Duration) {
+        self.inline.charge(spent);
+    }
+
+    fn take(self: &Arc<Self>, kind: Kind, count: usize) -> Result<Place, Exceeded> {
+        let (places, held) = (self.places(kind), self.held(kind));
+        if !take(held, places.of_client(), count) {
+            return Err(Exceeded::Client);
+        }
+        match places.take(self.domain, count) {
+            Some(source) => Ok(Place { account: self.clone(), kind, count, source }),
+            None => {
+                give_back(held, count);
+                Err(Exceeded::All)
+            }
+        }
+    }
+
+    fn places(&self, kind: Kind) -> &Places {
+        match kind {
+            Kind::Connection => &self.pools.connections,
+            Kind::Request => &self.pools.requests,
+            Kind::Change => &self.pools.changes,
+            Kind::Refusal => &self.pools.refusals,
+        }
+    }
+
+    fn held(&self, kind: Kind) -> &AtomicUsize {
+        match kind {
+            Kind::Connection => &self.connections,
+            Kind::Request => &self.requests,
+            Kind::Change => &self.changes,
+            Kind::Refusal => &self.refusals,
+        }
+    }
+}
+
+/// How many threads serve requests: as many as there are processors, within bounds, since each may run a policy with
+/// memory of its own. More of them are better used by another gateway.
+pub fn threads() -> usize {
+    static THREADS: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4));
+    *THREADS
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.account.places(self.kind).give_back(self.source, self.count);
+        give_back(self.account.held(self.kind), self.count);
+    }
+}
+
+impl Admission {
+    /// The client's account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.0.place.account
+    }
+
+    /// Takes `more` places for a request that costs more than others. The second time it takes none.
+    pub fn widen(&self, more: usize) -> Result<(), Exceeded> {
+        if self.0.wider.get().is_none() {
+            // Another clone that came first has taken them.
+            let _ = self.0.wider.set(self.account().take(Kind::Request, more)?);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Clients without bounds that matter, for the tests of other modules.
+
+    use super::{Admission, Bound, Bounds, Clients};
+    use crate::identity::ClientIdentity;
+
+    pub(crate) fn clients() -> Clients {
+        let bound = Bound { all: 10_000, of_client: 5_000 };
+        Clients::new(&Bounds { connections: bound, requests: bound, changes: bound, refusals: bound }, ["example.org"])
+    }
+
+    /// A request of `client` that was let in.
+    pub(crate) fn admission(client: &ClientIdentity) -> Admission {
+        clients().account(Some(client)).admit().expect("there are places")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Which clients' decisions may run on the threads that serve everyone.
+//!
+//! A decision that runs there keeps the thread from all other requests. A client whose decisions are quick may go on
+//! without end; one that causes slow ones gets a tenth of a thread, and the pool for the rest.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A decision of at most this length costs nothing: it takes no longer than other parts of a request may.
+const QUICK: Duration = Duration::from_micros(500);
+/// A slow decision is paid off in this many times its length.
+const FACTOR: u32 = 10;
+/// The debt up to which decisions may run there, in the time that it takes to pay it off.
+const LIMIT: Duration = Duration::from_millis(100);
+/// The longest time that a debt is remembered.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What one client owes.
+#[derive(Debug)]
+pub(super) struct Credit {
+    start: Instant,
+    /// When the debt is paid off, in microseconds since `start`.
+    clear_at: AtomicU64,
+}
+
+impl Credit {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), clear_at: AtomicU64::new(0) }
+    }
+
+    /// Whether the next decision may run there.
+    pub(super) fn is_good(&self) -> bool {
+        self.debt(self.now()) <= micros(LIMIT)
+    }
+
+    /// Whether nothing is owed.
+    pub(super) fn is_clear(&self) -> bool {
+        self.debt(self.now()) == 0
+    }
+
+    /// Adds what a decision took.
+    pub(super) fn charge(&self, spent: Duration) {
+        if spent > QUICK {
+            self.charge_at(self.now(), spent);
+        }
+    }
+
+    fn charge_at(&self, now: u64, spent: Duration) {
+        let cost = micros(spent.saturating_mul(FACTOR));
+        let add = |clear_at: u64| Some((clear_at.max(now) + cost).min(now + micros(LONGEST)));
+        let _ = self.clear_at.fetch_update(Relaxed, Relaxed, add);
+    }
+
+    fn debt(&self, now: u64) -> u64 {
+        self.clear_at.load(Relaxed).saturating_sub(now)
+    }
+
+    fn now(&self) -> u64 {
+        micros(self.start.elapsed())
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_decisions_take_a_tenth_of_a_thread_and_quick_ones_are_free() {
+        let credit = Credit::new();
+        let mut ran = 0;
+        // Ten seconds in which every millisecond brings a decision of five.
+        for now in (0..10_000_000).step_by(1000) {
+            if credit.debt(now) <= micros(LIMIT) {
+                credit.charge_at(now, Duration::from_millis(5));
+                ran += 5;
+            }
+        }
+        assert!((1000..=1020).contains(&ran), "{ran} ms");
+
+        let credit = Credit::new();
+        for _ in 0..1_000_000 {
+            credit.charge(QUICK);
+        }
+        assert!(credit.is_good() && credit.is_clear());
+    }
+
+    #[test]
+    fn a_debt_is_forgotten_in_time() {
+        let credit = Credit::new();
+        credit.charge_at(0, Duration::from_hours(1));
+        assert!(!credit.is_good());
+        assert_eq!(credit.debt(micros(LONGEST)), 0);
+    }
+}

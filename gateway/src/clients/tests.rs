@@ -1,0 +1,83 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::identity::fixtures::{client, client_of};
+
+fn clients(all: usize, of_client: usize, trust_domains: &[&str]) -> Clients {
+    let bound = Bound { all, of_client };
+    let bounds = Bounds { connections: bound, requests: bound, changes: bound, refusals: bound };
+    Clients::new(&bounds, trust_domains.iter().copied())
+}
+
+/// As many connections of `account` as there are places for.
+fn fill(account: &Arc<Account>) -> Vec<Place> {
+    std::iter::from_fn(|| account.connect().ok()).collect()
+}
+
+#[test]
+fn a_client_takes_its_part_and_gets_it_back() {
+    let clients = clients(100, 10, &["example.org"]);
+    let account = clients.account(Some(&client("ci")));
+    let held = fill(&account);
+    assert_eq!(held.len(), 10);
+    assert_eq!(clients.account(Some(&client("ci"))).connect().unwrap_err(), Exceeded::Client);
+    assert!(clients.account(Some(&client("other"))).connect().is_ok());
+    assert!(account.admit().is_ok() && account.change().is_ok(), "another kind of place");
+    drop(held);
+    assert_eq!(fill(&account).len(), 10);
+}
+
+#[test]
+fn all_clients_of_one_trust_domain_leave_places_for_each_other_one() {
+    let clients = clients(80, 10, &["a.example", "b.example", "a.example"]);
+    let many: Vec<_> =
+        (0..20).map(|number| fill(&clients.account(Some(&client_of("a.example", &number.to_string()))))).collect();
+    assert_eq!(many.iter().map(Vec::len).sum::<usize>(), 60);
+    assert_eq!(clients.account(Some(&client_of("a.example", "late"))).connect().unwrap_err(), Exceeded::All);
+    let others: Vec<_> =
+        (0..3).map(|number| fill(&clients.account(Some(&client_of("b.example", &number.to_string()))))).collect();
+    assert_eq!(others.iter().map(Vec::len).sum::<usize>(), 20);
+    drop((many, others));
+    assert_eq!(fill(&clients.account(Some(&client_of("b.example", "late")))).len(), 10);
+}
+
+#[test]
+fn clients_of_one_id_in_two_trust_domains_have_two_accounts_and_those_without_a_name_share_one() {
+    let clients = clients(80, 10, &["a.example", "b.example"]);
+    let account = |domain| clients.account(Some(&client_of(domain, "ci")));
+    assert!(!Arc::ptr_eq(&account("a.example"), &account("b.example")));
+    assert!(Arc::ptr_eq(&clients.account(None), &clients.account(None)));
+    assert_eq!(fill(&clients.account(None)).len(), 10);
+}
+
+#[test]
+fn a_request_that_costs_more_takes_more_places_once_and_all_are_given_back() {
+    let clients = clients(100, 20, &["example.org"]);
+    let account = clients.account(Some(&client("ci")));
+    let list = account.admit().unwrap();
+    let clone = list.clone();
+    list.widen(15).unwrap();
+    clone.widen(15).unwrap();
+    let more: Vec<_> = std::iter::from_fn(|| account.admit().ok()).collect();
+    assert_eq!(more.len(), 4);
+    let last = more.last().unwrap();
+    assert_eq!(last.widen(15), Err(Exceeded::Client));
+    drop((list, more));
+    assert_eq!(std::iter::from_fn(|| account.admit().ok()).collect::<Vec<_>>().len(), 4);
+    drop(clone);
+    assert_eq!(std::iter::from_fn(|| account.admit().ok()).collect::<Vec<_>>().len(), 20);
+}
+
+#[test]
+fn accounts_of_clients_that_are_gone_are_removed_but_not_what_they_owe() {
+    let clients = clients(10_000, 10, &["example.org"]);
+    let kept = clients.account(Some(&client("kept")));
+    clients.account(Some(&client("slow"))).ran_inline(Duration::from_mins(1));
+    for number in 0..3 * FIRST_SWEEP {
+        clients.account(Some(&client(&number.to_string())));
+    }
+    let accounts = clients.0.accounts.lock().unwrap().by_client.len();
+    assert!(accounts <= FIRST_SWEEP, "{accounts} accounts");
+    assert!(Arc::ptr_eq(&kept, &clients.account(Some(&client("kept")))));
+    assert!(!clients.account(Some(&client("slow"))).may_run_inline());
+}

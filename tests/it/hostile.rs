@@ -1,0 +1,122 @@
+//! One client uses all that it may have at once, in every way at the same time, while another goes on with its work.
+
+mod attack;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use http::Method;
+use scalegate_tests::client::Client;
+use scalegate_tests::fixtures::deployment;
+use scalegate_tests::poll;
+use scalegate_tests::suite;
+use serde_json::json;
+use tokio::time::Instant;
+
+use self::attack::Attack;
+use super::modules::{handmade, sha256, write_set};
+
+/// How long each measurement takes, and how often it is taken, with and without the attack in turns.
+const MEASUREMENT: Duration = Duration::from_secs(3);
+const TURNS: usize = 3;
+/// The largest ratio of medians.
+const RATIO: f64 = 5.0;
+
+/// Allows everything, but loops to its deadline over questions as long as those that [`attack`] asks.
+fn policies(directory: &Path) -> Result<()> {
+    let module = handmade("(if (i32.gt_u (local.get 4) (i32.const 1100)) (then (loop (br 0)))) (i32.const 4096)")?;
+    let manifest = json!({
+        "modules": [{ "name": "loop", "module": "loop.wasm", "sha256": sha256(&module), "mode": "enforce" }],
+    });
+    write_set(directory, &manifest.to_string(), &[("loop.wasm".to_owned(), module)])
+}
+
+/// What one client's requests took.
+#[derive(Default)]
+struct Times {
+    reads: Vec<Duration>,
+    writes: Vec<Duration>,
+}
+
+impl Times {
+    /// Reads and writes for a while; each must succeed.
+    async fn measure(&mut self, client: &Client, path: &str) -> Result<()> {
+        let end = Instant::now() + MEASUREMENT;
+        let (mut kept, mut count) = (client.http1().await?, 0);
+        while Instant::now() < end {
+            count += 1;
+            let start = Instant::now();
+            if count % 10 == 0 {
+                let body = json!({"replicas": 2 + count % 3}).to_string().into_bytes();
+                let answer = kept.request(Method::PUT, path, &[("content-type", "application/json")], body).await?;
+                ensure!(answer.status == 202, "a write: {} {}", answer.status, answer.json());
+                self.writes.push(start.elapsed());
+            } else {
+                let answer = kept.get(path).await?;
+                ensure!(answer.status == 200, "a read: {} {}", answer.status, answer.json());
+                self.reads.push(start.elapsed());
+            }
+            if count % 25 == 0 {
+                kept = client.http1().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn medians(&mut self) -> (Duration, Duration) {
+        let median = |times: &mut Vec<Duration>| {
+            times.sort();
+            times[times.len() / 2]
+        };
+        (median(&mut self.reads), median(&mut self.writes))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_hostile_client_makes_no_request_of_another_fail_and_its_median_at_most_five_times_as_long() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let (namespace, kube) = (suite.namespace("hostile").await?, suite.kube().await?);
+    for name in ["web", "theirs"] {
+        deployment(&namespace, name).replicas(2).create(&kube).await?;
+    }
+    for number in 0..40 {
+        deployment(&namespace, &format!("more-{number:02}")).replicas(0).create(&kube).await?;
+    }
+    let mut options = suite.options("hostile");
+    options.policies = suite.directory("hostile-policies")?;
+    policies(&options.policies)?;
+    options.audit = suite.directory("hostile-audit")?.join("audit.jsonl");
+    let gateway = suite.start(&options).await?;
+    let client = gateway.client("operator")?;
+    suite::wait_ready(&client, &namespace, "web", 2).await?;
+    on_one_core(gateway.pid())?;
+
+    let path = suite::replicas(&namespace, "web");
+    let (mut alone, mut beside) = (Times::default(), Times::default());
+    let mut used = attack::Used::default();
+    for _ in 0..TURNS {
+        alone.measure(&client, &path).await?;
+        let attack = Attack::start(gateway.client("ci")?, gateway.address, &namespace)?;
+        poll::until("the attack to be under way", Duration::from_mins(2), async || Ok(attack.progress())).await?;
+        beside.measure(&client, &path).await?;
+        used += attack.stop()?;
+    }
+    let (reads, writes) = (alone.reads.len() + beside.reads.len(), alone.writes.len() + beside.writes.len());
+    let ((read, write), (slow_read, slow_write)) = (alone.medians(), beside.medians());
+    println!("{reads} reads and {writes} writes, none failed");
+    println!("median read {read:?}, beside the attack {slow_read:?}; write {write:?}, beside it {slow_write:?}");
+    println!("the attack: {used:?}");
+    for (alone, beside) in [(read, slow_read), (write, slow_write)] {
+        assert!(beside.as_secs_f64() <= RATIO * alone.as_secs_f64(), "{beside:?} is more than five times {alone:?}");
+    }
+    used.is_all_of_it()
+}
+
+/// Lets all threads of the gateway run on the first core alone, so that what others cost it is felt.
+fn on_one_core(pid: u32) -> Result<()> {
+    let status = Command::new("taskset").args(["-acp", "0", &pid.to_string()]).output()?.status;
+    ensure!(status.success(), "taskset failed");
+    Ok(())
+}
