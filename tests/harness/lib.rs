@@ -2,6 +2,7 @@
 //!
 //! - [`process`]: child processes that never outlive the harness; [`ports`], [`paths`], [`poll`] help them start.
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
+//! - [`proxy`]: the way to the API server, for a test to cut.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
 //! - [`languages`]: callers in other languages.
@@ -25,6 +26,7 @@ pub mod pki;
 pub mod poll;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod sandbox;
 pub mod stack;
 pub mod suite;
