@@ -7,7 +7,7 @@
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
 //! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt; [`template`]: one of them.
-//! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
+//! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests, [`policies`]: their rules.
 //! - [`console`]: the commands in a document, for a test to run them.
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
 
@@ -23,6 +23,7 @@ pub mod languages;
 pub mod load;
 pub mod paths;
 pub mod pki;
+pub mod policies;
 pub mod poll;
 pub mod ports;
 pub mod process;
