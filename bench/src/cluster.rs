@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client};
 use scalegate_tests::controlplane::{ControlPlane, ControlPlaneBinaries};
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::gateway::{Gateway, GatewayOptions};
-use scalegate_tests::{stack, suite};
+use scalegate_tests::{policies, stack};
 
 /// The namespace of the Deployment that is read. `default` is there without being created.
 pub(crate) const NAMESPACE: &str = "default";
@@ -35,8 +35,7 @@ impl Cluster {
         create_deployment(&client).await?;
         let certs = stack::certificates(&work.join("certs"))?;
         let policies = work.join("policies");
-        suite::copy_policies("normal", &policies)?;
-        use_default_deadline(&policies.join("policies.yaml"))?;
+        policies::copy("normal", &policies)?;
         Ok(Self { control_plane, work: work.to_owned(), policies, certs })
     }
 
@@ -73,12 +72,4 @@ async fn create_deployment(client: &Client) -> Result<()> {
     })
     .await?;
     Ok(())
-}
-
-/// Removes the development policy's deadline: with the default one, as in production, decisions run inline.
-fn use_default_deadline(index: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(index).with_context(|| format!("read {}", index.display()))?;
-    let kept: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("deadline:")).collect();
-    ensure!(kept.len() + 1 == text.lines().count(), "{} does not set one deadline", index.display());
-    std::fs::write(index, kept.join("\n")).with_context(|| format!("write {}", index.display()))
 }

@@ -15,7 +15,7 @@ use scalegate_tests::client::Client;
 use scalegate_tests::paths::repository;
 use scalegate_tests::poll;
 use scalegate_tests::sandbox::{NAMESPACE, Sandbox, conclude};
-use scalegate_tests::suite;
+use scalegate_tests::{policies, suite};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -122,7 +122,7 @@ async fn swap(sandbox: &Sandbox) -> Result<()> {
     let operator = sandbox.gateway.client("operator")?;
     let load = Load::start(&sandbox.gateway.client("viewer")?);
     println!("$ cp target/policies/freeze/* $SCALEGATE_POLICIES/");
-    suite::copy_policies("freeze", &sandbox.policies)?;
+    policies::copy("freeze", &sandbox.policies)?;
     let path = format!("{WEB}?dryRun=true");
     let frozen = poll::eventually("the freeze", async || {
         let answer = operator.put(&path, &json!({"replicas": 6})).await?;
@@ -131,7 +131,7 @@ async fn swap(sandbox: &Sandbox) -> Result<()> {
     .await?;
     println!("   setting 6 is now refused: {}", frozen["reasons"]);
     println!("$ cp target/policies/normal/* $SCALEGATE_POLICIES/");
-    suite::copy_policies("normal", &sandbox.policies)?;
+    policies::copy("normal", &sandbox.policies)?;
     poll::eventually("the end of the freeze", async || {
         Ok((operator.put(&path, &json!({"replicas": 6})).await?.status == 200).then_some(()))
     })

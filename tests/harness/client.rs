@@ -78,14 +78,23 @@ impl Client {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
             None => builder.with_no_client_auth(),
         };
-        Ok(Self { address, tls: Arc::new(tls) })
+        Ok(Self::configured(address, Arc::new(tls)))
+    }
+
+    /// A caller with TLS settings of its own. Whatever keeps sessions keeps them from one connection to the next.
+    pub fn configured(address: SocketAddr, tls: Arc<ClientConfig>) -> Self {
+        Self { address, tls }
     }
 
     /// A TLS connection that speaks `alpn`.
     pub async fn tls(&self, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+        self.tls_over(TcpStream::connect(self.address).await.context("cannot connect")?, alpn).await
+    }
+
+    /// The same over a TCP connection that is there.
+    pub async fn tls_over(&self, tcp: TcpStream, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
         let mut config = (*self.tls).clone();
         config.alpn_protocols = vec![alpn.to_vec()];
-        let tcp = TcpStream::connect(self.address).await.context("cannot connect")?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("TLS failed")

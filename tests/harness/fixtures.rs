@@ -31,6 +31,7 @@ pub struct DeploymentFixture {
     namespace: String,
     name: String,
     replicas: i32,
+    paused: bool,
     annotations: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
 }
@@ -41,6 +42,7 @@ pub fn deployment(namespace: &str, name: &str) -> DeploymentFixture {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         replicas: 1,
+        paused: false,
         annotations: BTreeMap::new(),
         labels: BTreeMap::new(),
     }
@@ -51,6 +53,13 @@ impl DeploymentFixture {
     #[must_use]
     pub fn replicas(mut self, replicas: i32) -> Self {
         self.replicas = replicas;
+        self
+    }
+
+    /// Which nobody rolls out: it has no `ReplicaSet`, and costs no controller anything.
+    #[must_use]
+    pub fn paused(mut self) -> Self {
+        self.paused = true;
         self
     }
 
@@ -75,6 +84,7 @@ impl DeploymentFixture {
             "metadata": { "name": self.name, "annotations": self.annotations, "labels": self.labels },
             "spec": {
                 "replicas": self.replicas,
+                "paused": self.paused,
                 "selector": { "matchLabels": pods },
                 "template": {
                     "metadata": { "labels": pods },

@@ -215,7 +215,8 @@ async fn serving(process: &Process, log: &Path) -> Result<(SocketAddr, SocketAdd
     .await
 }
 
-pub(crate) async fn plain_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+/// The status and the body of a path of a server without TLS.
+pub async fn plain_get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     use http_body_util::BodyExt;
 
     let tcp = tokio::net::TcpStream::connect(address).await?;

@@ -32,6 +32,15 @@ pub fn write_with_token(path: &Path, administrator: &Path, token: &str) -> Resul
     write_private(path, &format!("{:#}\n", document(&cluster, &json!({ "token": token }))))
 }
 
+/// Writes a copy of `kubeconfig` whose clusters are all reached at `server`.
+pub fn write_with_server(path: &Path, kubeconfig: &Path, server: &str) -> Result<()> {
+    let mut copy = Kubeconfig::read_from(kubeconfig)?;
+    for cluster in copy.clusters.iter_mut().filter_map(|cluster| cluster.cluster.as_mut()) {
+        cluster.server = Some(server.to_owned());
+    }
+    write_private(path, &serde_json::to_string_pretty(&copy).context("write the kubeconfig")?)
+}
+
 /// A client for the current context of a kubeconfig.
 ///
 /// It belongs to the tokio runtime that it is made in: a test makes its own and hands none to another test.

@@ -2,11 +2,12 @@
 //!
 //! - [`process`]: child processes that never outlive the harness; [`ports`], [`paths`], [`poll`] help them start.
 //! - [`controlplane`] (with [`pki`], [`kubeconfig`]): etcd, the API server, controllers, and KWOK.
+//! - [`proxy`]: the way to the API server, for a test to cut.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
 //! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt; [`template`]: one of them.
-//! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests.
+//! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests, [`policies`]: their rules.
 //! - [`console`]: the commands in a document, for a test to run them.
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
 
@@ -22,9 +23,11 @@ pub mod languages;
 pub mod load;
 pub mod paths;
 pub mod pki;
+pub mod policies;
 pub mod poll;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod sandbox;
 pub mod stack;
 pub mod suite;

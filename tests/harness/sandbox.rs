@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::fixtures::{deployment, wait_for};
 use crate::gateway::{Gateway, GatewayOptions};
-use crate::{stack, suite};
+use crate::{policies, stack};
 
 /// The namespace of the example Deployments.
 pub const NAMESPACE: &str = "demo";
@@ -48,7 +48,7 @@ impl Sandbox {
         progress("minting certificates for viewer, operator, ci and stranger");
         let certs = stack::certificates(&work.join("certs"))?;
         let policies = work.join("policies");
-        suite::copy_policies("normal", &policies)?;
+        policies::copy("normal", &policies)?;
 
         progress("starting the gateway");
         let options = GatewayOptions {

@@ -2,10 +2,15 @@
 //!
 //! Tests that only look and write share the gateway and run side by side, each in a namespace of its own:
 //! [`shared`]. Tests that stop, crash or count something have the control plane to themselves: [`exclusive`].
+//!
+//! Gateways decide inline, as by default, unless a test asks for [`Deciding::Pooled`]. What is tested of policies is
+//! tested both ways.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -13,6 +18,7 @@ use crate::client::Client;
 use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::gateway::{Gateway, GatewayOptions};
 use crate::paths::{repository, scratch};
+use crate::policies::{Deciding, copy_deciding};
 use crate::poll::eventually;
 use crate::{fixtures, kubeconfig, stack};
 
@@ -31,7 +37,8 @@ struct Suite {
     kubeconfig: PathBuf,
     /// Held for reading by tests that share, for writing by one that does not.
     turn: RwLock<()>,
-    gateway: Mutex<Option<Gateway>>,
+    /// One for each way of deciding, once a test has asked for it.
+    gateways: Mutex<HashMap<Deciding, Gateway>>,
 }
 
 impl Suite {
@@ -46,7 +53,7 @@ impl Suite {
         stack::install(&control_plane.client().await?).await?;
         let kubeconfig = control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
         let certs = stack::certificates(&work.join("certs"))?;
-        Ok(Self { control_plane, work, certs, kubeconfig, turn: RwLock::new(()), gateway: Mutex::new(None) })
+        Ok(Self { control_plane, work, certs, kubeconfig, turn: RwLock::new(()), gateways: Mutex::default() })
     }
 }
 
@@ -56,15 +63,24 @@ async fn suite() -> Result<&'static Suite> {
 
 /// The control plane and the gateway that tests share.
 pub async fn shared() -> Result<Shared> {
+    shared_deciding(Deciding::Inline).await
+}
+
+/// The same with a gateway that decides so.
+pub async fn shared_deciding(deciding: Deciding) -> Result<Shared> {
     let suite = suite().await?;
     let turn = suite.turn.read().await;
-    let mut gateway = suite.gateway.lock().await;
-    let running = match gateway.take() {
-        Some(gateway) => gateway,
-        None => Gateway::start(&suite.work, &suite.options("shared")).await?,
+    let mut gateways = suite.gateways.lock().await;
+    let running = match gateways.entry(deciding) {
+        Entry::Occupied(running) => running.into_mut(),
+        Entry::Vacant(none) => {
+            let mut options = suite.options(&format!("shared-{}", deciding.name()));
+            options.policies = suite.work.join(format!("policies-{}", deciding.name()));
+            copy_deciding("normal", deciding, &options.policies)?;
+            none.insert(Gateway::start(&suite.work, &options).await?)
+        }
     };
     let view = GatewayView { address: running.address, admin: running.admin, log: running.log_path().to_owned() };
-    *gateway = Some(running);
     Ok(Shared { suite, gateway: view, _turn: turn })
 }
 
@@ -72,7 +88,7 @@ pub async fn shared() -> Result<Shared> {
 pub async fn exclusive() -> Result<Exclusive> {
     let suite = suite().await?;
     let turn = suite.turn.write().await;
-    if let Some(gateway) = suite.gateway.lock().await.take() {
+    for (_, gateway) in suite.gateways.lock().await.drain() {
         gateway.terminate().await?;
     }
     Ok(Exclusive { suite, _turn: turn })
@@ -279,18 +295,4 @@ pub async fn wait_ready(client: &Client, namespace: &str, name: &str, replicas_:
         Ok(ready.then_some(view))
     })
     .await
-}
-
-/// Copies the compiled example policy set `variant` (`normal` or `freeze`) into `directory`.
-pub fn copy_policies(variant: &str, directory: &Path) -> Result<()> {
-    let source = repository().join("target/policies").join(variant);
-    ensure!(source.join("policies.yaml").is_file(), "no policies in {}: run `make policies`", source.display());
-    std::fs::create_dir_all(directory)?;
-    // The index last, so that a reload in between finds the modules that it names.
-    for name in ["scalegate.wasm", "policies.yaml"] {
-        let new = directory.join(format!(".{name}.new"));
-        std::fs::copy(source.join(name), &new)?;
-        std::fs::rename(&new, directory.join(name))?;
-    }
-    Ok(())
 }

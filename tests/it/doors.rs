@@ -13,6 +13,7 @@ use kube::api::{ListParams, PostParams};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::client::{Answer, Client};
 use scalegate_tests::fixtures::deployment;
+use scalegate_tests::policies::Deciding;
 use scalegate_tests::poll;
 use scalegate_tests::suite::{self, Shared};
 use serde_json::{Value, json};
@@ -116,7 +117,16 @@ fn code(answer: &Answer) -> Result<i32> {
 
 #[tokio::test]
 async fn every_question_has_the_same_outcome_at_both_doors() -> Result<()> {
-    let suite = suite::shared().await?;
+    both_doors(Deciding::Inline).await
+}
+
+#[tokio::test]
+async fn every_question_has_the_same_outcome_at_both_doors_when_it_is_decided_in_a_slot() -> Result<()> {
+    both_doors(Deciding::Pooled).await
+}
+
+async fn both_doors(deciding: Deciding) -> Result<()> {
+    let suite = suite::shared_deciding(deciding).await?;
     let mut http = Door::open(&suite, "http", false).await?;
     let mut grpc = Door::open(&suite, "grpc", true).await?;
     for (index, row) in table::rows().iter().enumerate() {

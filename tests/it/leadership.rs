@@ -7,7 +7,8 @@ use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::json;
 
-async fn leads(gateway: &Gateway) -> Result<bool> {
+/// Whether a gateway reconciles.
+pub(crate) async fn leads(gateway: &Gateway) -> Result<bool> {
     Ok(gateway.metric("scalegate_leader ").await? > 0.5)
 }
 

@@ -11,8 +11,9 @@ use scalegate::resource::ReplicaTarget;
 use scalegate_tests::client::Answer;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::GatewayOptions;
+use scalegate_tests::policies::copy;
 use scalegate_tests::poll::eventually;
-use scalegate_tests::suite::{self, Exclusive, copy_policies};
+use scalegate_tests::suite::{self, Exclusive};
 use scalegate_tests::{kubeconfig, stack};
 use serde_json::{Value, json};
 
@@ -91,7 +92,7 @@ async fn a_policy_that_is_bound_by_the_labels_of_namespaces_refuses_where_they_a
     let namespace = suite.namespace("labels").await?;
     deployment(&namespace, "web").replicas(2).create(&suite.kube().await?).await?;
     let policies = suite.directory("policies-by-label")?;
-    copy_policies("normal", &policies)?;
+    copy("normal", &policies)?;
     let file = policies.join("policies.yaml");
     let mut set: Value = serde_saphyr::from_str(&std::fs::read_to_string(&file)?)?;
     // A module beside the one that allows it: were it passed over, the request would be allowed.

@@ -1,5 +1,7 @@
 //! The API server away for a while.
 
+mod silent;
+
 use std::time::Duration;
 
 use anyhow::Result;

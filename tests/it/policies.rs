@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::gateway::Gateway;
+use scalegate_tests::policies::{Deciding, copy, copy_deciding};
 use scalegate_tests::poll;
-use scalegate_tests::suite::{self, copy_policies};
+use scalegate_tests::suite;
 use serde_json::{Value, json};
 
 use crate::modules::{VERDICT, compiled, entry, handmade, sha256, write_set};
@@ -20,10 +21,14 @@ const LOOPING: &str = r"(if (i32.eq (i32.load8_u (i32.sub (i32.add (local.get 3)
 
 /// A set of the one module `only`.
 fn write_one(directory: &Path, module: &[u8], sha256: &str) -> Result<()> {
+    write_one_within(directory, module, sha256, "5ms")
+}
+
+/// The same with a deadline.
+fn write_one_within(directory: &Path, module: &[u8], sha256: &str, deadline: &str) -> Result<()> {
     let mut entry = entry("only", module);
     entry["sha256"] = json!(sha256);
-    // As short as is decided where the request is: twenty at once wait for nobody.
-    entry["budget"] = json!({"deadline": "5ms"});
+    entry["budget"] = json!({"deadline": deadline});
     entry["match"] = json!({"actions": ["get"]});
     write_set(directory, &json!({"modules": [entry]}).to_string(), &[("only.wasm".to_owned(), module.to_vec())])
 }
@@ -34,11 +39,18 @@ async fn reloads(gateway: &Gateway, outcome: &str) -> Result<f64> {
 
 #[tokio::test]
 async fn a_swap_changes_the_answers_and_fails_no_request_in_between() -> Result<()> {
+    for deciding in Deciding::ALL {
+        swap(deciding).await.context(deciding.name())?;
+    }
+    Ok(())
+}
+
+async fn swap(deciding: Deciding) -> Result<()> {
     let suite = suite::exclusive().await?;
     let namespace = suite.namespace("swap").await?;
     deployment(&namespace, "web").replicas(3).create(&suite.kube().await?).await?;
     let policies = suite.directory("swapped-policies")?;
-    copy_policies("normal", &policies)?;
+    copy_deciding("normal", deciding, &policies)?;
     let mut options = suite.options("swap");
     options.policies.clone_from(&policies);
     let gateway = suite.start(&options).await?;
@@ -62,7 +74,7 @@ async fn a_swap_changes_the_answers_and_fails_no_request_in_between() -> Result<
     });
     let dry_run = format!("{path}?dryRun=true");
     for (variant, status) in [("freeze", 403), ("normal", 200), ("freeze", 403)] {
-        copy_policies(variant, &policies)?;
+        copy_deciding(variant, deciding, &policies)?;
         poll::eventually("the swapped policy to decide", async || {
             Ok((operator.put(&dry_run, &json!({"replicas": 4})).await?.status == status).then_some(()))
         })
@@ -80,7 +92,7 @@ async fn a_set_that_is_not_fit_never_replaces_the_one_that_serves() -> Result<()
     let suite = suite::exclusive().await?;
     let namespace = suite.namespace("bad-sets").await?;
     let policies = suite.directory("bad-policies")?;
-    copy_policies("normal", &policies)?;
+    copy("normal", &policies)?;
     let good = std::fs::read(policies.join("scalegate.wasm"))?;
     let mut options = suite.options("bad-sets");
     options.policies.clone_from(&policies);
@@ -163,11 +175,19 @@ async fn a_data_file_decides_and_its_change_is_taken_over() -> Result<()> {
 
 #[tokio::test]
 async fn a_module_that_never_ends_is_a_503_and_harms_nobody() -> Result<()> {
+    // The first is decided inline, the second in a slot.
+    for deadline in ["5ms", "50ms"] {
+        never_ending(deadline).await.context(deadline)?;
+    }
+    Ok(())
+}
+
+async fn never_ending(deadline: &str) -> Result<()> {
     let suite = suite::exclusive().await?;
     let namespace = suite.namespace("loops").await?;
     let policies = suite.directory("looping-policies")?;
     let module = handmade(LOOPING)?;
-    write_one(&policies, &module, &sha256(&module))?;
+    write_one_within(&policies, &module, &sha256(&module), deadline)?;
     let mut options = suite.options("loops");
     options.policies.clone_from(&policies);
     let gateway = suite.start(&options).await?;
@@ -181,7 +201,7 @@ async fn a_module_that_never_ends_is_a_503_and_harms_nobody() -> Result<()> {
     }
     assert!(gateway.is_running());
 
-    copy_policies("normal", &policies)?;
+    copy("normal", &policies)?;
     poll::eventually("the good set", async || {
         Ok((viewer.get(&suite::replicas(&namespace, "web")).await?.status == 404).then_some(()))
     })

@@ -8,8 +8,8 @@ use scalegate_tests::fixtures::deployment;
 use scalegate_tests::suite;
 use serde_json::json;
 
-/// Requests that the API server has served, by verb, resource and subresource.
-async fn requests(plane: &ControlPlane) -> Result<BTreeMap<String, u64>> {
+/// Requests that the API server has served, by verb, resource and subresource: `PUT deployments/scale`.
+pub(crate) async fn requests(plane: &ControlPlane) -> Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
     for line in plane.api_server_metrics().await?.lines().filter(|line| line.starts_with("apiserver_request_total{")) {
         let label = |name: &str| {

@@ -1,5 +1,8 @@
 //! Who gets in.
 
+mod algorithms;
+mod resumption;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

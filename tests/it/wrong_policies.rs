@@ -8,8 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::paths::binary;
+use scalegate_tests::policies::copy;
 use scalegate_tests::poll;
-use scalegate_tests::suite::{self, copy_policies};
+use scalegate_tests::suite;
 use serde_json::Value;
 
 use self::table::{Wrong, wrong};
@@ -59,7 +60,7 @@ async fn a_set_that_cannot_answer_never_replaces_one_that_can() -> Result<()> {
     let suite = suite::exclusive().await?;
     let namespace = suite.namespace("wrong-sets").await?;
     let policies = suite.directory("wrong-policies")?;
-    copy_policies("normal", &policies)?;
+    copy("normal", &policies)?;
     let mut options = suite.options("wrong-sets");
     options.policies.clone_from(&policies);
     let gateway = suite.start(&options).await?;
@@ -85,7 +86,7 @@ async fn a_set_that_cannot_answer_never_replaces_one_that_can() -> Result<()> {
         poll::eventually(wrong.what, async || Ok(gateway.log().iter().any(logged).then_some(()))).await?;
     }
     write_set(&policies, "modules: []", &[])?;
-    copy_policies("normal", &policies)?;
+    copy("normal", &policies)?;
     poll::eventually("the good set", async || Ok(last_error(&gateway).await?.is_null().then_some(()))).await?;
     assert!(gateway.metric("scalegate_policy_reload_failing").await? == 0.0);
     gateway.terminate().await

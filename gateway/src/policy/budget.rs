@@ -7,7 +7,8 @@ use super::engine::TICK;
 /// The limits of one evaluation. Whoever exceeds one has given no verdict, and the next evaluation starts anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Wall-clock time for instantiation and evaluation together, from 1 ms to 1 s in steps of 1 ms. Default 5 ms.
+    /// Processor time for instantiation and evaluation together, from 1 ms to 1 s in steps of 1 ms. Default 5 ms.
+    /// Time in which the machine was busy with something else does not count.
     pub deadline: Duration,
     /// The module's linear memory, from 1 MiB to 256 MiB. Default 16 MiB.
     pub memory_bytes: usize,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use wasmtime::{AsContext, AsContextMut, Instance, Memory, Store, Trap, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{
+    AsContext, AsContextMut, Instance, Memory, Store, Trap, TypedFunc, UpdateDeadline, WasmParams, WasmResults,
+};
 
 use super::EvalError;
 use super::builtins::Builtin;
@@ -51,10 +53,15 @@ impl Guest {
         let mut store = Store::new(module.engine(), Host::new(budget, now, builtins));
         store.limiter(|host| host);
         store.set_epoch_deadline(budget.epochs());
+        // Epochs pass also while the thread waits for a processor.
+        store.epoch_deadline_callback(|store| {
+            store.data().deadline.check()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
         let instance = imports
             .within(&mut store)
             .and_then(|imports| Instance::new(&mut store, module, &imports))
-            .map_err(|error| cause(error, &budget))?;
+            .map_err(cause)?;
         let exports = Exports::of(&instance, &mut store)?;
         store.data_mut().exports = Some(exports.clone());
         Ok(Self { store, instance, exports })
@@ -167,7 +174,7 @@ fn call<P: WasmParams, R: WasmResults>(
     arguments: P,
 ) -> Result<R, EvalError> {
     let called = function.call(&mut store, arguments);
-    called.map_err(|error| cause(error, &store.as_context().data().budget))
+    called.map_err(cause)
 }
 
 /// What follows a text that was read up to a limit.
@@ -210,11 +217,10 @@ fn missing(export: &str) -> EvalError {
 }
 
 /// What ended a call: the host's own error, or the engine's.
-fn cause(error: wasmtime::Error, budget: &Budget) -> EvalError {
+fn cause(error: wasmtime::Error) -> EvalError {
     match error.downcast::<EvalError>() {
         Ok(error) => error,
         Err(error) => match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => EvalError::Deadline(budget.deadline),
             Some(trap) => EvalError::Trap(trap.to_string()),
             None => EvalError::Trap(error.root_cause().to_string()),
         },

@@ -65,7 +65,7 @@ impl Builtin {
 /// Calls a builtin for the guest: addresses of values in, the address of a value out, or 0 for undefined.
 pub(super) fn call(mut caller: Caller<'_, Host>, id: i32, arguments: &[i32]) -> wasmtime::Result<i32> {
     let host = caller.data();
-    host.check_deadline()?;
+    host.deadline.check()?;
     let Some(builtin) = host.builtins.get(&id).copied() else {
         return Err(EvalError::Abi(format!("it calls a builtin {id} that it did not list")).into());
     };
@@ -78,7 +78,7 @@ pub(super) fn call(mut caller: Caller<'_, Host>, id: i32, arguments: &[i32]) -> 
         values.push(Term::parse(&text).map_err(|error| EvalError::Abi(format!("opa_value_dump gives {error}")))?);
     }
     let result = builtin.apply(caller.data_mut(), &values)?;
-    caller.data().check_deadline()?;
+    caller.data().deadline.check()?;
     let Some(result) = result else { return Ok(0) };
     let text = result.to_json();
     if text.len() > caller.data().budget.output_bytes {

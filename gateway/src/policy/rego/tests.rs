@@ -4,6 +4,7 @@
 
 use std::thread;
 
+use super::abi::Guest;
 use super::testing::{Fake, LOOP, RESULT, results};
 use super::*;
 
@@ -120,6 +121,16 @@ fn an_undefined_rule_gives_no_verdict() {
 fn a_module_that_loops_meets_its_deadline() {
     let error = evaluate_within(&Fake::evaluating(LOOP), short()).unwrap_err();
     assert_eq!(error, EvalError::Deadline(short().deadline));
+}
+
+#[test]
+fn time_in_which_the_module_does_not_run_is_not_its_own() {
+    let module = load(&Fake::default(), short()).unwrap();
+    let builtins = module.builtins.clone();
+    let mut guest = Guest::start(&module.wasm, &module.imports, builtins, short(), Timestamp::UNIX_EPOCH).unwrap();
+    thread::sleep(10 * short().deadline);
+    let data = guest.parse(b"{}").unwrap();
+    assert!(guest.evaluate(module.entrypoint, data, b"{}").is_ok());
 }
 
 #[test]
