@@ -116,6 +116,9 @@ pub struct ModuleRecord {
     /// What it attaches.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Whether reasons or tags exceeded their limits, and were cut or left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// One list. Its items are decided one by one and not recorded one by one.
