@@ -114,6 +114,7 @@ impl Suite {
             listen: any,
             admin: any,
             audit: "stdout".into(),
+            redact: Vec::new(),
             stdout: None,
         }
     }

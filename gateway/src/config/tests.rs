@@ -223,3 +223,25 @@ fn an_empty_section_leaves_the_defaults() {
 fn a_section_that_is_no_mapping_is_one_error() {
     assert_eq!(errors(load(&format!("{REQUIRED}\naudit: /x\n"))), ["audit: \"/x\": must be a mapping of fields"]);
 }
+
+#[test]
+fn what_is_redacted_is_listed_and_needs_a_key() {
+    use crate::audit::RedactedField::{Groups, Peer, Reason};
+
+    let environment = [("SCALEGATE__AUDIT__REDACT", "reason, peer"), ("SCALEGATE__AUDIT__REDACT_KEY_FILE", "/key")];
+    let audit = load_all(REQUIRED, &environment, Args::default()).unwrap().audit;
+    assert_eq!((audit.redact, audit.redact_key_file), (vec![Reason, Peer], Some("/key".into())));
+    let args = Args { audit_redact: vec!["groups".to_owned()], ..Args::default() };
+    assert_eq!(load_all(REQUIRED, &environment, args).unwrap().audit.redact, [Groups]);
+    for (audit, error) in [
+        ("redact: [name], redactKeyFile: /k", "audit.redact[0]: \"name\": must be reason, annotations, groups or peer"),
+        ("redact: [peer, peer], redactKeyFile: /k", "audit.redact[1]: \"peer\": is there twice"),
+        ("redact: 7, redactKeyFile: /k", "audit.redact: 7: must be a list of reason, annotations, groups and peer"),
+        (
+            "redact: [peer]",
+            "audit.redactKeyFile: is required and must be the path of the key of what audit.redact names",
+        ),
+    ] {
+        assert_eq!(errors(load(&format!("{REQUIRED}\naudit: {{{audit}}}\n"))), [error]);
+    }
+}
