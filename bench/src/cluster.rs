@@ -53,6 +53,7 @@ impl Cluster {
             listen: any,
             admin: any,
             audit: "stdout".into(),
+            redact: Vec::new(),
             stdout: None,
         };
         Gateway::start(&self.work, &options).await

@@ -8,6 +8,8 @@ mod known;
 mod metrics;
 mod outcome;
 mod record;
+mod redact;
+mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -16,20 +18,25 @@ mod tests;
 pub use metrics::AuditMetrics;
 pub use outcome::{Outcome, PendingOutcome, UNKNOWN};
 pub use record::{DecisionRecord, ListRecord, ModuleRecord, Origin, SCHEMA, Subject, schema};
+pub use redact::{RedactKey, RedactKeyError, RedactedField, Redaction};
+pub use status::AuditStatus;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::hex;
-use crate::lines::{Full, LineSettings, LineWriter, Lines, Output, Receipt};
+use crate::lines::{Full, LineSettings, LineWriter, Lines, Output, Preface, Receipt};
+use crate::text::escaped_json;
 
 use self::known::KnownInputs;
 use self::record::{InputRecord, Record};
+use self::redact::Hidden;
 
 /// How long a change waits for its record to be written.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -62,6 +69,8 @@ pub struct AuditSettings {
     pub when_full: WhenFull,
     /// The name of this gateway in the records.
     pub gateway: String,
+    /// What is redacted in them.
+    pub redaction: Option<Redaction>,
 }
 
 /// An unrecorded change, which must not be made.
@@ -78,8 +87,19 @@ struct Inner {
     lines: Lines,
     when_full: WhenFull,
     gateway: String,
+    redaction: Option<Redaction>,
+    output: String,
     metrics: AuditMetrics,
     known: Mutex<KnownInputs>,
+}
+
+/// The record of a decision, ready to be queued.
+struct DecisionLine {
+    text: Vec<u8>,
+    /// The record of the input that it names by its digest.
+    input: Option<Arc<Preface>>,
+    /// What the record of its outcome must not have either.
+    hidden: Hidden,
 }
 
 impl Audit {
@@ -87,8 +107,13 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// Where the output cannot be opened.
+    /// Where the output cannot be opened, or is a standard output that nobody can read.
     pub fn start(settings: AuditSettings, metrics: AuditMetrics) -> io::Result<(Self, LineWriter)> {
+        if settings.output.is_discarded() {
+            let problem = "it is closed, or /dev/null: name a file, or /dev/null itself to keep no records";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        let output = settings.output.to_string();
         let (lines, writer) = Lines::start(LineSettings {
             name: "audit",
             output: settings.output,
@@ -97,8 +122,9 @@ impl Audit {
             report: |error| tracing::error!(%error, "audit records cannot be written"),
         })?;
         metrics.queued(lines.clone());
-        let (when_full, gateway) = (settings.when_full, settings.gateway);
-        Ok((Self(Arc::new(Inner { lines, when_full, gateway, metrics, known: Mutex::default() })), writer))
+        let AuditSettings { when_full, gateway, redaction, .. } = settings;
+        let inner = Inner { lines, when_full, gateway, redaction, output, metrics, known: Mutex::default() };
+        Ok((Self(Arc::new(inner)), writer))
     }
 
     /// Reopens the output's file, after it was moved.
@@ -109,7 +135,8 @@ impl Audit {
     /// Records a decision that changes nothing. Never waits; a record that there is no room for, or that exceeds the
     /// client's share of it, is counted.
     pub fn decided(&self, record: &DecisionRecord<'_>) {
-        let pushed = self.0.decision(record, |line| self.0.lines.push_shared(line, record.client_id));
+        let DecisionLine { text, input, .. } = self.0.decision(record);
+        let pushed = self.0.lines.push_shared(text, record.client_id, input);
         self.0.metrics.recorded("decision", pushed.is_ok());
     }
 
@@ -121,9 +148,11 @@ impl Audit {
     pub async fn permitted(&self, record: &DecisionRecord<'_>) -> Result<PendingOutcome, Unrecorded> {
         let reserved = self.0.lines.reserve(OUTCOME_BYTES);
         let queued = reserved.and_then(|reservation| {
-            let receipt = self.0.decision(record, |line| self.0.lines.push_with_receipt(line))?;
+            // The input of a change is in its record, so no other record has to stand before it.
+            let DecisionLine { text, hidden, .. } = self.0.decision(record);
+            let receipt = self.0.lines.push_with_receipt(text)?;
             // From here on the record has an outcome, whatever becomes of this future.
-            Ok((receipt, PendingOutcome::new(self, record.subject, Some(reservation))))
+            Ok((receipt, PendingOutcome::new(self, record.subject, hidden, Some(reservation))))
         });
         self.0.metrics.recorded("decision", queued.is_ok());
         let (written, pending) = match queued {
@@ -140,13 +169,13 @@ impl Audit {
                 return Err(Unrecorded);
             }
         }
-        Ok(pending.unwrap_or_else(|| PendingOutcome::new(self, record.subject, None)))
+        Ok(pending.unwrap_or_else(|| PendingOutcome::new(self, record.subject, self.0.decision(record).hidden, None)))
     }
 
     /// Records a list. Never waits.
     pub fn listed(&self, record: &ListRecord<'_>) {
-        let line = record::line(&Record::List(record), &self.0.gateway);
-        let pushed = self.0.lines.push_shared(line, record.client_id);
+        let line = self.0.line(&Record::List(record), |redaction, line| redaction.list(line));
+        let pushed = self.0.lines.push_shared(line.into_bytes(), record.client_id, None);
         self.0.metrics.recorded("list", pushed.is_ok());
     }
 }
@@ -156,27 +185,44 @@ async fn written(receipt: Receipt) -> bool {
 }
 
 impl Inner {
-    /// Queues the record of a decision with `push`, its input within it. An allowed read names an input that the output
-    /// has already by its digest, since most reads repeat one.
-    fn decision<T>(
-        &self,
-        record: &DecisionRecord<'_>,
-        push: impl FnOnce(Vec<u8>) -> Result<T, Full>,
-    ) -> Result<T, Full> {
-        let (line, input) = (Record::Decision(record), record.input);
+    /// The text of a record, changed by `redact` where something is redacted.
+    fn line(&self, record: &Record<'_>, redact: impl FnOnce(&Redaction, &mut Value)) -> String {
+        let Some(redaction) = &self.redaction else { return record::line(record, &self.gateway) };
+        let mut value = record::value(record, &self.gateway);
+        redact(redaction, &mut value);
+        record::escaped(value.to_string())
+    }
+
+    /// The record of a decision, its input within it. An allowed read names its input by its digest, since most reads
+    /// repeat one.
+    fn decision(&self, record: &DecisionRecord<'_>) -> DecisionLine {
+        let (mut hidden, mut redacted) = (Hidden::default(), None);
+        let line = self.line(&Record::Decision(record), |redaction, line| {
+            // It was JSON before.
+            let mut input = serde_json::from_str(record.input).unwrap_or_default();
+            hidden = redaction.decision(line, &mut input);
+            redacted = Some(input.to_string());
+        });
+        let input = redacted.as_deref().unwrap_or(record.input);
+        let input = escaped_json(input);
         let repeats = record.action == "get" && record.outcome == "allowed";
         let longest = if record.changes { MAX_CHANGE } else { MAX_INPUT };
         if !repeats && input.len() <= longest {
-            return push(record::line_with_input(&line, &self.gateway, input));
+            return DecisionLine { text: record::with_field(line, "input", &input).into(), input: None, hidden };
         }
         let digest = digest(&SHA256, input.as_bytes());
         let name = hex::encode(digest.as_ref());
-        if input.len() <= MAX_INPUT && !self.known().has(digest.as_ref(), self.lines.breaks()) {
-            let whole = Record::Input(InputRecord { sha256: &name });
-            self.lines.push_shared(record::line_with_input(&whole, &self.gateway, input), record.client_id)?;
-            self.known().add(digest.as_ref());
-        }
-        push(record::line_with_digest(&line, &self.gateway, &name))
+        let whole = || {
+            let mut line = record::line(&Record::Input(InputRecord { sha256: &name }), &self.gateway);
+            if !hidden.fields.is_empty() {
+                let fields = serde_json::to_string(&hidden.fields).unwrap_or_default();
+                line = record::with_field(line, "redacted", &fields);
+            }
+            record::with_field(line, "input", &input).into()
+        };
+        let known = (repeats && input.len() <= MAX_INPUT).then(|| self.known().record(digest.as_ref(), whole));
+        let text = record::with_field(line, "inputSha256", &format!("\"{name}\""));
+        DecisionLine { text: text.into(), input: known, hidden }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, KnownInputs> {

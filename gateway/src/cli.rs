@@ -3,9 +3,10 @@
 mod check;
 mod client;
 mod dev_certs;
+mod output;
+mod records;
 mod serve;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -125,7 +126,7 @@ impl Failure {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    Ok(std::io::stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?)
+    Ok(output::print(text).map_err(anyhow::Error::from)?)
 }
 
 fn ask(connect: &client::Connect, order: Order) -> Result<(), Failure> {
@@ -133,6 +134,17 @@ fn ask(connect: &client::Connect, order: Order) -> Result<(), Failure> {
 }
 
 impl Cli {
+    /// Reads the arguments. What is not to be run, as help, is printed, and the exit code is returned.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            // 2 for wrong arguments, 0 for help.
+            let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+            // Nothing can be done where nobody reads it.
+            let _ = output::shown(error).print();
+            code
+        })
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {

@@ -1,9 +1,11 @@
 //! Arguments, file and environment become one validated [`Config`], or every error at once.
 //!
-//! Defaults give way to the file, the file to the environment (`SCALEGATE__SECTION__FIELD`, words joined by `_`), the
-//! environment to flags. Lists in the environment are separated by commas. No other module reads the environment.
+//! Defaults give way to the file, the file to the environment (`SCALEGATE__SECTION__FIELD`, the words of a field joined by
+//! `_`: `SCALEGATE__AUDIT__WHEN_FULL`), the environment to flags. Lists in the environment are separated by commas. No
+//! other module reads the environment.
 
 mod args;
+mod environment;
 mod reader;
 mod sections;
 mod sources;
@@ -57,16 +59,33 @@ pub struct ConfigErrors(pub Vec<Problem>);
 impl Config {
     /// The configuration of this process.
     pub fn load(args: &Args) -> Result<Self, ConfigErrors> {
-        // A variable that is no UTF-8 is none of ours, whose names and values all are.
-        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Self::from_sources(args, environment.collect())
+        let (mut environment, mut problems) = (Vec::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => environment.push((name, value)),
+                (Ok(name), Err(_)) if name.starts_with(environment::PREFIX) => {
+                    problems.push(Problem::whole(&name, "is not UTF-8 text".to_owned()));
+                }
+                // None of the gateway's, whose names are ASCII.
+                _ => {}
+            }
+        }
+        if problems.is_empty() { Self::from_sources(args, environment) } else { Err(ConfigErrors(problems)) }
     }
 
     /// The configuration by `args` and the `environment`'s variables.
     fn from_sources(args: &Args, environment: Vec<(String, String)>) -> Result<Self, ConfigErrors> {
         let host = validate::Host::of(&environment);
-        let tree = sources::merge(args, environment).map_err(|problem| ConfigErrors(vec![problem]))?;
-        validate::config(tree, &host).map_err(ConfigErrors)
+        let (variables, mut problems) = environment::variables(environment, &validate::fields(&host));
+        let tree = sources::merge(args, variables).map_err(|problem| ConfigErrors(vec![problem]))?;
+        match validate::config(tree, &host) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Ok(_) => Err(ConfigErrors(problems)),
+            Err(others) => {
+                problems.extend(others);
+                Err(ConfigErrors(problems))
+            }
+        }
     }
 }
 

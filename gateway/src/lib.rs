@@ -38,6 +38,7 @@
 //! - [`backoff`]: how long to wait before the next attempt.
 //! - [`dns`]: names as Kubernetes checks them.
 //! - [`hex`]: bytes as hexadecimal text.
+//! - [`text`]: text that others wrote, cut and escaped.
 
 pub mod admin;
 pub mod api;
@@ -64,4 +65,5 @@ pub mod resource;
 pub mod shutdown;
 pub mod targets;
 pub mod telemetry;
+pub mod text;
 pub mod workload;

@@ -4,12 +4,14 @@
 //! A caller that must know that its line is with the operating system asks for a [`Receipt`].
 
 mod output;
+mod preface;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 pub use output::Output;
-pub use queue::{Full, Lost, Receipt, Reservation};
+pub use preface::Preface;
+pub use queue::{Full, Lost, OutputHealth, Receipt, Reservation};
 
 use std::io;
 use std::sync::Arc;
@@ -59,7 +61,7 @@ impl Lines {
     pub fn start(settings: LineSettings) -> io::Result<(Self, LineWriter)> {
         let output = Open::new(settings.output)?;
         let queue = Arc::new(Queue::new(settings.capacity_bytes));
-        let writer = Writer { output, lost: settings.lost, report: settings.report, failing: false };
+        let writer = Writer { output, generation: 1, lost: settings.lost, report: settings.report, failing: false };
         let shared = queue.clone();
         let thread = thread::Builder::new().name(settings.name.to_owned()).spawn(move || writer.run(&shared))?;
         Ok((Self(queue.clone()), LineWriter { queue, thread }))
@@ -74,13 +76,14 @@ impl Lines {
         self.0.push(line)
     }
 
-    /// Queues a line about `of`, whose lines may take a quarter of the queue at most.
+    /// Queues a line about `of`, whose lines may take a quarter of the queue at most. The preface that it refers to stands
+    /// before it in the output.
     ///
     /// # Errors
     ///
     /// [`Full`]: the line is not queued.
-    pub fn push_shared(&self, line: Vec<u8>, of: &str) -> Result<(), Full> {
-        self.0.push_shared(line, of)
+    pub fn push_shared(&self, line: Vec<u8>, of: &str, preface: Option<Arc<Preface>>) -> Result<(), Full> {
+        self.0.push_shared(line, of, preface)
     }
 
     /// Queues a line, and returns its receipt.
@@ -106,9 +109,9 @@ impl Lines {
         self.0.bytes()
     }
 
-    /// How often the output's file was reopened or lost lines, after which it may lack what was queued earlier.
-    pub fn breaks(&self) -> u64 {
-        self.0.breaks()
+    /// How the output is now, as far as the last write showed.
+    pub fn health(&self) -> OutputHealth {
+        self.0.health()
     }
 
     /// Reopens the file, since the present one was moved away. Does nothing for standard output.
@@ -135,6 +138,8 @@ impl LineWriter {
 /// What the thread works with.
 struct Writer {
     output: Open,
+    /// Counts how often the output may have lost earlier lines: it was reopened or truncated, or a write failed.
+    generation: u64,
     lost: Counter,
     report: fn(&io::Error),
     failing: bool,
@@ -143,11 +148,9 @@ struct Writer {
 impl Writer {
     fn run(mut self, queue: &Queue) {
         while let Some(batch) = queue.next() {
-            let written = self.output.follow(batch.reopen).and_then(|reopened| {
-                if reopened {
-                    queue.broken();
-                }
-                self.output.write(&batch.bytes)
+            let written = self.output.follow(batch.reopen).and_then(|anew| {
+                self.generation += u64::from(anew);
+                self.output.write(&batch.text(self.generation))
             });
             match written {
                 Ok(()) => {
@@ -155,11 +158,12 @@ impl Writer {
                     queue.written(batch);
                 }
                 Err(error) => {
-                    self.lost.inc_by(batch.lines as u64);
+                    self.generation += 1;
+                    self.lost.inc_by(batch.lines() as u64);
                     if !std::mem::replace(&mut self.failing, true) {
                         (self.report)(&error);
                     }
-                    queue.lost(batch);
+                    queue.lost(batch, error.to_string());
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! Component guests, a cache of verdicts and shadow modules have their place beside `rego`, in `evaluator` and in `set`.
 
 mod action;
+mod bounds;
 mod budget;
 pub mod document;
 mod engine;

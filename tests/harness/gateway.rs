@@ -39,6 +39,8 @@ pub struct GatewayOptions {
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
     pub audit: PathBuf,
+    /// `audit.redact`; the key is that of the server's certificate, which is as good as any.
+    pub redact: Vec<String>,
     /// A pipe in the place of the log file. The addresses must be given then, since nobody reads them in the log.
     pub stdout: Option<PathBuf>,
 }
@@ -167,7 +169,11 @@ impl GatewayOptions {
             "policies": { "directory": self.policies, "reloadInterval": "200ms" },
             "kubernetes": { "kubeconfig": self.kubeconfig, "namespaces": self.namespaces },
             "lease": { "namespace": self.namespace, "name": self.lease, "identity": self.name },
-            "audit": { "output": self.audit },
+            "audit": {
+                "output": self.audit,
+                "redact": self.redact,
+                "redactKeyFile": self.certs.join("server-key.pem"),
+            },
             "log": { "format": "json" },
         })
     }

@@ -62,6 +62,7 @@ impl Sandbox {
             listen: free_or_any(listen),
             admin: free_or_any(admin),
             audit: "stdout".into(),
+            redact: Vec::new(),
             stdout: None,
         };
         let gateway = Gateway::start(work, &options).await?;

@@ -130,6 +130,7 @@ impl Suite {
             listen: any,
             admin: any,
             audit: "stdout".into(),
+            redact: Vec::new(),
             stdout: None,
         }
     }

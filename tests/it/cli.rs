@@ -97,3 +97,27 @@ async fn arguments_that_make_no_sense_are_usage_errors() -> Result<()> {
     assert!(String::from_utf8(output.stderr)?.contains("https://HOST:PORT"));
     Ok(())
 }
+
+#[tokio::test]
+async fn what_others_wrote_cannot_reach_a_terminal() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("hostile").await?;
+    let hostile = format!("\u{1b}]0;x\u{7}\u{1b}[2K\u{9b}31m\u{202e}\n{}", "x".repeat(10_000));
+    let web = deployment(&namespace, "web").annotation("scalegate.dev/max-replicas", &hostile);
+    web.create(&suite.kube().await?).await?;
+    suite.wait_seen(&namespace, "web").await?;
+    let refused = scalegate(&suite, "operator", &["set", &format!("{namespace}/web"), "3"]).await?;
+    let text = String::from_utf8(refused.stderr)?;
+    assert!(text.starts_with("scalegate: 403 refused: ") && text.ends_with(")\n"), "{text}");
+    assert!(text.contains(r"\u{1b}]0;x\u{7}\u{1b}[2K\u{9b}31m\u{202e}\nxxx"), "{text}");
+    assert!(text.contains("xxx…"), "the gateway cuts reasons: {text}");
+    assert!(text.len() < 3000 && text.lines().count() == 1, "{} bytes", text.len());
+
+    let shown = scalegate(&suite, "operator", &["get", &format!("{namespace}/web")]).await?;
+    assert!(shown.stdout.iter().all(|byte| *byte == b'\n' || (b' '..=b'~').contains(byte)));
+    answer(&shown)?;
+    let log = std::fs::read_to_string(suite.gateway_log_path())?;
+    let obeyed = |c: &char| *c != '\n' && scalegate::text::invisible(*c);
+    assert_eq!(log.chars().find(obeyed), None, "of the log and the records");
+    Ok(())
+}

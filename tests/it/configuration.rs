@@ -20,6 +20,24 @@ fn three_mistakes_are_told_at_once_with_what_is_allowed() -> Result<()> {
 }
 
 #[test]
+fn a_variable_that_names_no_field_is_told_with_the_one_that_is_meant() -> Result<()> {
+    let serve = ["serve", "--tls-certificate=/none", "--tls-key=/none", "--tls-client-ca=/none=example.org"];
+    for (variable, told) in [
+        ("SCALEGATE__AUDIT", "names a section; name a field in it, such as SCALEGATE__AUDIT__OUTPUT"),
+        (
+            "SCALEGATE__AUDIT__WHENFULL",
+            "names no field of the configuration; SCALEGATE__AUDIT__WHEN_FULL sets audit.whenFull",
+        ),
+    ] {
+        let output = Command::new(binary("scalegate")?).args(serve).env(variable, "/x").output()?;
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8(output.stderr)?;
+        assert_eq!(text, format!("scalegate: the configuration is wrong\n{variable}: \"/x\": {told}\n"));
+    }
+    Ok(())
+}
+
+#[test]
 fn a_file_that_is_not_there_and_a_word_that_is_not_known_are_usage_errors() -> Result<()> {
     for arguments in
         [&["serve", "--config", "/nowhere/scalegate.yaml"][..], &["serve", "--no-such-flag"], &["dance"], &[]]

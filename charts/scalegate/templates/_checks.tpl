@@ -1,10 +1,17 @@
 {{- /* What the schema cannot say: each mistake with the value to change. */ -}}
 {{- define "scalegate.checks" -}}
+{{- include "scalegate.checks.audit" . -}}
 {{- include "scalegate.checks.tls" . -}}
 {{- include "scalegate.checks.policies" . -}}
 {{- include "scalegate.checks.config" . -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name: without it, the namespace's account \"default\", which any pod there may have, would get the gateway's rights; name an account, or set serviceAccount.create" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "scalegate.checks.audit" -}}
+{{- if and .Values.audit.redact (not .Values.audit.redactKey.secretName) -}}
+{{- fail "audit.redactKey.secretName: name the Secret with the key of the hashes that audit.redact asks for" -}}
 {{- end -}}
 {{- end -}}
 

@@ -27,6 +27,11 @@ policies:
 kubernetes:
   namespaces: {{- toYaml . | nindent 4 }}
 {{- end }}
+{{- with .Values.audit.redact }}
+audit:
+  redact: {{- toYaml . | nindent 4 }}
+  redactKeyFile: /etc/scalegate/audit/redact.key
+{{- end }}
 lease:
   namespace: {{ .Release.Namespace }}
   name: {{ include "scalegate.fullname" . }}

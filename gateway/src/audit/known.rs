@@ -1,39 +1,44 @@
-//! Which inputs the output has already, so that later records name them by their digests.
+//! Which inputs later records name by their digests.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many digests are kept.
-const MOST: usize = 4096;
+use crate::lines::Preface;
+
+/// The bytes of records of inputs that are kept.
+const MOST_BYTES: usize = 4 << 20;
+/// What a kept record takes beside its bytes.
+const OVERHEAD: usize = 200;
 /// How long an input is named before it is written again, so that the latest files suffice to find it.
 const WHOLE_AGAIN: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
 pub(super) struct KnownInputs {
-    /// SHA-256.
-    digests: HashSet<Vec<u8>>,
+    /// Their records by SHA-256. The writer puts each of them before the first record that names it, in each file.
+    records: HashMap<Vec<u8>, Arc<Preface>>,
+    bytes: usize,
     since: Instant,
-    /// The output's break count then.
-    breaks: u64,
 }
 
 impl Default for KnownInputs {
     fn default() -> Self {
-        Self { digests: HashSet::new(), since: Instant::now(), breaks: 0 }
+        Self { records: HashMap::new(), bytes: 0, since: Instant::now() }
     }
 }
 
 impl KnownInputs {
-    /// Returns whether the output, at break count `breaks`, has it.
-    pub(super) fn has(&mut self, digest: &[u8], breaks: u64) -> bool {
-        if self.since.elapsed() > WHOLE_AGAIN || self.digests.len() >= MOST || self.breaks != breaks {
-            *self = Self { breaks, ..Self::default() };
+    /// The record of an input, made by `record` unless it is known.
+    pub(super) fn record(&mut self, digest: &[u8], record: impl FnOnce() -> Vec<u8>) -> Arc<Preface> {
+        if self.since.elapsed() > WHOLE_AGAIN || self.bytes >= MOST_BYTES {
+            *self = Self::default();
         }
-        self.digests.contains(digest)
-    }
-
-    /// The output has it from now on.
-    pub(super) fn add(&mut self, digest: &[u8]) {
-        self.digests.insert(digest.to_vec());
+        if let Some(known) = self.records.get(digest) {
+            return known.clone();
+        }
+        let made = Arc::new(Preface::new(record()));
+        self.bytes += made.bytes() + OVERHEAD;
+        self.records.insert(digest.to_vec(), made.clone());
+        made
     }
 }

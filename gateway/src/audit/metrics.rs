@@ -12,6 +12,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::lines::Lines;
 
+/// The kinds of records that are counted.
+const KINDS: [&str; 3] = ["decision", "list", "outcome"];
+
 type Label = (&'static str, &'static str);
 
 /// The metrics of the audit. Clones share them.
@@ -41,7 +44,7 @@ impl AuditMetrics {
             unrecorded: Counter::default(),
             queue: Queue::default(),
         };
-        for kind in ["decision", "list", "outcome"] {
+        for kind in KINDS {
             for result in ["queued", "full"] {
                 let _ = this.records.get_or_create(&[("kind", kind), ("result", result)]);
             }
@@ -57,6 +60,12 @@ impl AuditMetrics {
         registry.register("audit_unrecorded_changes", help, this.unrecorded.clone());
         registry.register_collector(Box::new(this.queue.clone()));
         this
+    }
+
+    /// The records that there was no room for.
+    pub(super) fn unlogged(&self) -> u64 {
+        let full = |kind| self.records.get_or_create(&[("kind", kind), ("result", "full")]).get();
+        KINDS.into_iter().map(full).sum()
     }
 
     pub(super) fn recorded(&self, kind: &'static str, queued: bool) {

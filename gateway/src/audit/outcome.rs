@@ -1,11 +1,14 @@
 //! What came of an allowed change.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::lines::Reservation;
+use crate::text::cut;
 
 use super::Audit;
-use super::record::{self, OutcomeRecord, Record, Subject};
+use super::record::{OutcomeRecord, Record, Subject};
+use super::redact::{Hidden, Redaction};
 
 /// The longest error in a record, in bytes.
 const MAX_ERROR: usize = 512;
@@ -35,6 +38,8 @@ pub enum Outcome {
 pub struct PendingOutcome {
     audit: Audit,
     subject: Subject,
+    /// What the record must not have.
+    hidden: Hidden,
     attempted: bool,
     /// Room for the record; `None` where there was none, or once it is used.
     reservation: Option<Reservation>,
@@ -42,8 +47,8 @@ pub struct PendingOutcome {
 }
 
 impl PendingOutcome {
-    pub(super) fn new(audit: &Audit, subject: Subject, reservation: Option<Reservation>) -> Self {
-        Self { audit: audit.clone(), subject, attempted: false, reservation, concluded: false }
+    pub(super) fn new(audit: &Audit, subject: Subject, hidden: Hidden, reservation: Option<Reservation>) -> Self {
+        Self { audit: audit.clone(), subject, hidden, attempted: false, reservation, concluded: false }
     }
 
     /// From now on the API server may have the change.
@@ -67,14 +72,16 @@ impl PendingOutcome {
             Outcome::Ended { outcome, version, error } => (*outcome, version.as_deref(), error.as_deref()),
             Outcome::NotAttempted => ("not_attempted", None, None),
         };
+        let error = error.map(|error| cut(error, MAX_ERROR));
         let record = OutcomeRecord {
             subject: self.subject,
             instant: Timestamp::now(),
             outcome,
             version,
-            error: error.map(|error| &error[..error.floor_char_boundary(MAX_ERROR)]),
+            error: error.as_deref(),
         };
-        let line = record::line(&Record::Outcome(record), &self.audit.0.gateway);
+        let redact = |redaction: &Redaction, line: &mut Value| redaction.outcome(line, &self.hidden);
+        let line = self.audit.0.line(&Record::Outcome(record), redact).into_bytes();
         let reservation = self.reservation.take();
         let pushed = match reservation {
             Some(reservation) => {

@@ -1,5 +1,6 @@
 //! What a record holds: the contract with readers of the audit output, `schemas/decision.json`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -8,6 +9,9 @@ use schemars::{JsonSchema, schema_for};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
+
+use super::RedactedField;
+use crate::text::escaped_json;
 
 /// The value of `schema` in every record.
 pub const SCHEMA: &str = "scalegate.dev/audit/v1";
@@ -83,6 +87,7 @@ pub struct DecisionRecord<'a> {
     pub cause: Option<&'a str>,
     /// Why it is refused, as the client reads it.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
     pub reasons: &'a [String],
     /// What each module that was asked said, in the set's order.
     pub modules: &'a [ModuleRecord],
@@ -112,10 +117,16 @@ pub struct ModuleRecord {
     pub allow: bool,
     /// Its reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub reasons: Vec<String>,
     /// What it attaches.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default)]
     pub tags: BTreeMap<String, String>,
+    /// Whether reasons or tags exceeded their limits, and were cut or left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub cut: bool,
 }
 
 /// One list. Its items are decided one by one and not recorded one by one.
@@ -201,27 +212,30 @@ struct Line<'a> {
 }
 
 /// The text of a record, without a newline and without an input.
-pub(super) fn line(record: &Record<'_>, gateway: &str) -> Vec<u8> {
+pub(super) fn line(record: &Record<'_>, gateway: &str) -> String {
     // These types always serialize.
-    serde_json::to_vec(&Line { schema: SCHEMA, gateway, record }).unwrap_or_default()
+    escaped(serde_json::to_string(&Line { schema: SCHEMA, gateway, record }).unwrap_or_default())
 }
 
-/// The same, with an input, which is JSON already.
-pub(super) fn line_with_input(record: &Record<'_>, gateway: &str, input: &str) -> Vec<u8> {
-    line_with(record, gateway, "input", input)
+/// The same as a value, to be changed.
+pub(super) fn value(record: &Record<'_>, gateway: &str) -> Value {
+    serde_json::to_value(Line { schema: SCHEMA, gateway, record }).unwrap_or_default()
 }
 
-/// The same, with the name of an input instead.
-pub(super) fn line_with_digest(record: &Record<'_>, gateway: &str, sha256: &str) -> Vec<u8> {
-    line_with(record, gateway, "inputSha256", &format!("\"{sha256}\""))
+/// The same JSON, which people may read on a terminal.
+pub(super) fn escaped(json: String) -> String {
+    match escaped_json(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(escaped) => escaped,
+    }
 }
 
-fn line_with(record: &Record<'_>, gateway: &str, field: &str, json: &str) -> Vec<u8> {
-    let mut line = line(record, gateway);
+/// `line` with one more field, whose value is JSON already.
+pub(super) fn with_field(mut line: String, field: &str, json: &str) -> String {
     line.pop();
     line.reserve(field.len() + json.len() + 5);
     for part in [",\"", field, "\":", json, "}"] {
-        line.extend_from_slice(part.as_bytes());
+        line.push_str(part);
     }
     line
 }
@@ -232,6 +246,9 @@ fn line_with(record: &Record<'_>, gateway: &str, field: &str, json: &str) -> Vec
 struct LineSchema<'a> {
     #[serde(flatten)]
     line: Line<'a>,
+    /// What was replaced by keyed hashes, as `audit.redact` says: `hmac:` and the HMAC-SHA256 in lower-case hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacted: Option<Vec<RedactedField>>,
     /// What the modules read; see `policies/schema.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Value>,

@@ -13,7 +13,10 @@ use uuid::Uuid;
 
 use crate::lines::{LineWriter, Output};
 
-use super::{Audit, AuditMetrics, AuditSettings, DecisionRecord, Origin, PendingOutcome, Subject, WhenFull};
+use super::{
+    Audit, AuditMetrics, AuditSettings, DecisionRecord, Origin, PendingOutcome, RedactKey, RedactedField, Redaction,
+    Subject, WhenFull,
+};
 
 /// An audit into a temporary file.
 pub(crate) struct Recorded {
@@ -28,10 +31,20 @@ impl Recorded {
         Self::with(1 << 20, WhenFull::Refuse)
     }
 
+    /// An audit that redacts `fields`.
+    pub(crate) fn redacting(fields: &[RedactedField]) -> Self {
+        let key = RedactKey::new(b"sixteen bytes it").unwrap();
+        Self::start(1 << 20, WhenFull::Refuse, Some(Redaction::new(fields.to_vec(), key)))
+    }
+
     pub(crate) fn with(queue_bytes: usize, when_full: WhenFull) -> Self {
+        Self::start(queue_bytes, when_full, None)
+    }
+
+    fn start(queue_bytes: usize, when_full: WhenFull, redaction: Option<Redaction>) -> Self {
         let (directory, mut registry) = (TempDir::new().unwrap(), Registry::default());
         let output = Output::File(directory.path().join("audit.jsonl"));
-        let settings = AuditSettings { output, queue_bytes, when_full, gateway: "gateway-0".to_owned() };
+        let settings = AuditSettings { output, queue_bytes, when_full, gateway: "gateway-0".to_owned(), redaction };
         let (audit, writer) = Audit::start(settings, AuditMetrics::register(&mut registry)).unwrap();
         Self { audit, registry, writer, directory }
     }
@@ -41,12 +54,16 @@ impl Recorded {
         self.audit.permitted(&change("{}")).await.unwrap()
     }
 
-    /// Ends it; all its records.
-    pub(crate) fn records(self) -> Vec<Value> {
+    /// Ends it; the text of all its records.
+    pub(crate) fn text(self) -> String {
         drop(self.audit);
         assert!(self.writer.close(Duration::from_mins(1)), "records wait to be written");
-        let text = std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap()
+    }
+
+    /// Ends it; all its records.
+    pub(crate) fn records(self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

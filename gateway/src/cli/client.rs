@@ -1,7 +1,6 @@
 //! `scalegate list`, `get`, `set` and `release`: one request to a gateway, and its answer.
 
 use std::error::Error as _;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +20,19 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::output;
 use crate::dns;
 use crate::pem::{self, Located};
 use crate::resource::{InvalidReason, check_reason};
+use crate::text::{cut, escaped};
 
 /// From the first packet to the last byte of the answer, a little longer than a gateway takes at most by default.
 const PATIENCE: Duration = Duration::from_secs(70);
 /// The largest answer: a page of a list with the longest names stays far below.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most bytes of a refusal that are shown.
+const MAX_SHOWN_BYTES: usize = 4096;
 
 /// Which gateway, and as whom.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,8 +76,7 @@ pub(super) fn run(connect: &Connect, order: Order) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let answer = async { timeout(PATIENCE, ask(connect, order)).await.context("no answer came")? };
     let answer = runtime.block_on(answer)?;
-    writeln!(std::io::stdout(), "{answer:#}")?;
-    Ok(())
+    Ok(output::print_json(&answer)?)
 }
 
 async fn ask(connect: &Connect, order: Order) -> Result<Value> {
@@ -179,8 +182,8 @@ async fn read(response: Response<Incoming>) -> Result<Result<Value>> {
 }
 
 fn problem(status: u16, answer: &Value) -> anyhow::Error {
-    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-    let ids = ["decisionId", "requestId"].map(|id| answer[id].as_str().map(|value| format!("{id} {value}")));
+    let text = |key: &str| escaped(&cut(answer[key].as_str().unwrap_or_default(), MAX_SHOWN_BYTES)).into_owned();
+    let ids = ["decisionId", "requestId"].map(|id| answer[id].is_string().then(|| format!("{id} {}", text(id))));
     let ids = ids.into_iter().flatten().collect::<Vec<_>>().join(", ");
     anyhow::anyhow!("{status} {}: {} ({ids})", text("code"), text("detail"))
 }
@@ -266,6 +269,14 @@ mod tests {
         {
             assert!(target(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_however_long_and_hostile_its_reasons_are() {
+        let reason = format!("no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}{}", "x".repeat(100_000));
+        let error = problem(403, &json!({"code": "refused", "detail": reason, "decisionId": "d"})).to_string();
+        assert!(error.starts_with(r"403 refused: no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}xxx"), "{error}");
+        assert!(error.len() < 5000 && error.ends_with("x… (decisionId d)"), "{error}");
     }
 
     #[test]

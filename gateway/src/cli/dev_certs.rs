@@ -4,7 +4,7 @@
 //! the rest, the authority's key among it: whoever reads it can be any client.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -16,6 +16,7 @@ use scalegate_certs::development::{DevelopmentError, Entry, Options, State, refr
 use scalegate_certs::files::{self, FileError, Secrecy};
 use thiserror::Error;
 
+use super::output;
 use crate::identity::{InvalidTrustDomain, TrustDomain};
 use crate::kubernetes;
 
@@ -80,13 +81,13 @@ pub(super) fn dev_certs(args: &DevCertsArgs) -> Result<()> {
     options.server_sans.clone_from(&args.server_sans);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entries = runtime.block_on(refresh_secrets(&options, &args.namespace, &args.secrets))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     for Entry { file, state, until, note } in &entries {
         writeln!(out, "{file:<23} {state:<22} {:<11} {note}", until.date())?;
     }
     let made = entries.iter().filter(|entry| entry.state != State::Kept).count();
     writeln!(out, "{made} made, {} kept, in Secrets {1}-tls and {1}-clients", entries.len() - made, args.secrets)?;
-    Ok(())
+    Ok(output::print(&out)?)
 }
 
 fn trust_domain(text: &str) -> Result<String, InvalidTrustDomain> {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::admin::{Admin, Readiness, ReadyHandle, StatusPage};
 use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
-use crate::audit::{Audit, AuditMetrics, AuditSettings};
+use crate::audit::{Audit, AuditMetrics, AuditSettings, RedactKey, Redaction};
 use crate::clients::{Bound, Bounds, Clients, threads};
 use crate::config::{Args, Config};
 use crate::lines::LineWriter;
@@ -89,7 +89,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     // has a shutdown of its own.
     let serving = readiness.condition("policies");
     let loaded = Arc::new(OnceLock::new());
-    let status = status(&tls, &reconciler, loaded.clone());
+    let status = status(&tls, &reconciler, audit.clone(), loaded.clone());
     let admin = Admin::bind(&config.admin, readiness.clone(), registry, status).await?;
     let admin_address = admin.local_addr();
     let (_end, never) = Shutdown::new();
@@ -131,11 +131,17 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
 }
 
 /// What `/status` shows.
-fn status(tls: &LiveTls, reconciler: &Reconciler, policies: Arc<OnceLock<policy::Monitor>>) -> StatusPage {
+fn status(
+    tls: &LiveTls,
+    reconciler: &Reconciler,
+    audit: Audit,
+    policies: Arc<OnceLock<policy::Monitor>>,
+) -> StatusPage {
     let (tls, leadership) = (tls.clone(), reconciler.leadership());
     StatusPage::default()
         .with("policies", move || policies.get().map(policy::Monitor::status))
         .with("tls", move || tls.status())
+        .with("audit", move || audit.status())
         .with("leader", move || leadership.borrow().is_leader())
 }
 
@@ -158,12 +164,23 @@ fn audit(config: &Config, registry: &mut Registry) -> Result<(Audit, LineWriter)
         queue_bytes: config.audit.queue_bytes,
         when_full: config.audit.when_full,
         gateway: config.lease.identity.clone(),
+        redaction: redaction(&config.audit)?,
     };
     let output = settings.output.to_string();
     let started = Audit::start(settings, AuditMetrics::register(registry));
     let started = started.with_context(|| format!("audit.output: cannot open {output}"))?;
     tracing::info!(output, "audit records are written");
     Ok(started)
+}
+
+/// What is redacted in audit records.
+fn redaction(settings: &config::Audit) -> Result<Option<Redaction>> {
+    match &settings.redact_key_file {
+        Some(file) if !settings.redact.is_empty() => {
+            Ok(Some(Redaction::new(settings.redact.clone(), RedactKey::read(file)?)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Reopens the audit output at SIGHUP, after the file was rotated.

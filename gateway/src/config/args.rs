@@ -37,6 +37,12 @@ pub struct Args {
     /// The context in the kubeconfig, as kubernetes.context
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+    /// What audit records have as keyed hashes alone (reason, annotations, groups or peer), as audit.redact; repeatable
+    #[arg(long, value_name = "FIELD")]
+    pub audit_redact: Vec<String>,
+    /// The key of these hashes, as audit.redactKeyFile
+    #[arg(long, value_name = "FILE")]
+    pub audit_redact_key_file: Option<String>,
     /// json or human, as log.format
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -50,7 +56,7 @@ impl Args {
     pub(super) fn overrides(&self) -> Vec<(&'static str, Value, &'static str)> {
         let one = |path, value: &Option<String>, flag| Some((path, Value::from(value.clone()?), flag));
         let many = |path, values: &[String], flag| (!values.is_empty()).then(|| (path, Value::from(values), flag));
-        let all: [Option<(&'static str, Value, &'static str)>; 11] = [
+        let all: [Option<(&'static str, Value, &'static str)>; 13] = [
             one("listen.address", &self.listen_address, "--listen-address"),
             one("tls.certificate", &self.tls_certificate, "--tls-certificate"),
             one("tls.key", &self.tls_key, "--tls-key"),
@@ -60,6 +66,8 @@ impl Args {
             one("policies.directory", &self.policies, "--policies"),
             one("kubernetes.kubeconfig", &self.kubeconfig, "--kubeconfig"),
             one("kubernetes.context", &self.context, "--context"),
+            many("audit.redact", &self.audit_redact, "--audit-redact"),
+            one("audit.redactKeyFile", &self.audit_redact_key_file, "--audit-redact-key-file"),
             one("log.format", &self.log_format, "--log-format"),
             one("log.filter", &self.log_filter, "--log-filter"),
         ];

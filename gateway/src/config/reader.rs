@@ -30,12 +30,22 @@ impl Reader {
         let mut unknown = Vec::new();
         leaves(&self.tree, String::new(), &mut unknown);
         for problem in &mut unknown {
-            if let Some(known) = self.known.iter().find(|known| known.eq_ignore_ascii_case(&problem.field)) {
+            let inside = format!("{}.", problem.field);
+            if self.known.iter().any(|known| known.starts_with(&inside)) {
+                "must be a mapping of fields".clone_into(&mut problem.allowed);
+                // What it should hold is not there for this reason.
+                self.problems.retain(|it| it.value.is_some() || !it.field.starts_with(&inside));
+            } else if let Some(known) = self.known.iter().find(|known| known.eq_ignore_ascii_case(&problem.field)) {
                 problem.allowed = format!("{}, {known} is one", problem.allowed);
             }
         }
         self.problems.extend(unknown);
         self.problems
+    }
+
+    /// All fields that were asked for.
+    pub(super) fn known(self) -> Vec<String> {
+        self.known
     }
 
     /// Notes that `field` has a value that is not allowed.
@@ -142,7 +152,7 @@ impl Reader {
         });
     }
 
-    fn missing(&mut self, field: &str, allowed: &str) {
+    pub(super) fn missing(&mut self, field: &str, allowed: &str) {
         self.problems.push(Problem {
             field: field.to_owned(),
             value: None,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::audit::WhenFull;
+use crate::audit::{RedactedField, WhenFull};
 use crate::identity::Voucher;
 use crate::lines::Output;
 
@@ -154,14 +154,20 @@ pub struct Lease {
 /// Where decisions are recorded, and what happens while they cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// `output`: `stdout`, or a file that is appended to. Once it was moved, it is reopened before the next record, a
-    /// second later at the latest, and at SIGHUP at once. Default `stdout`.
+    /// `output`: `stdout`, or the absolute path of a file that is appended to and created with mode 0600; no symbolic
+    /// link. Once it was moved, it is reopened before the next record, a second later at the latest, and at SIGHUP at
+    /// once. Default `stdout`.
     pub output: Output,
     /// `queueBytes`: the bytes of records that may wait to be written. Default 8388608, 1048576 to 1073741824.
     pub queue_bytes: usize,
     /// `whenFull`: `refuse` or `allow`; what happens to changes while their records cannot be written. Reads go on.
     /// Default `refuse`.
     pub when_full: WhenFull,
+    /// `redact`: any of `reason`, `annotations`, `groups` and `peer`, which records have as keyed hashes alone. Default
+    /// none.
+    pub redact: Vec<RedactedField>,
+    /// `redactKeyFile`: the file with the key of the hashes, 16 to 4096 bytes, read at the start. Required with `redact`.
+    pub redact_key_file: Option<PathBuf>,
 }
 
 /// What is logged, and how.

@@ -6,10 +6,10 @@ use std::path::Path;
 use config::{ConfigError, Map, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
+use super::environment::Variable;
 use super::{Args, Problem};
 
 const DEFAULTS: &str = include_str!("defaults.yaml");
-const PREFIX: &str = "SCALEGATE__";
 /// Everything hangs below one key, because the merge reads a key at the top as a path expression.
 const ROOT: &str = "config";
 
@@ -62,16 +62,14 @@ fn value(tree: Json, origin: &str) -> Option<Value> {
 }
 
 /// Merges all sources into one tree.
-pub(super) fn merge(args: &Args, environment: impl IntoIterator<Item = (String, String)>) -> Result<Value, Problem> {
+pub(super) fn merge(args: &Args, variables: Vec<Variable>) -> Result<Value, Problem> {
     let failed = |error: ConfigError| Problem::whole("the configuration", error.to_string());
     let mut builder = config::Config::builder().add_source(parse(DEFAULTS, "the defaults")?);
     if let Some(path) = &args.config {
         builder = builder.add_source(read(path)?);
     }
-    for (name, text) in environment {
-        if let Some(path) = environment_path(&name) {
-            builder = builder.add_source(Layer::of_field(&path, Json::from(text), &name));
-        }
+    for Variable { field, value, name } in variables {
+        builder = builder.add_source(Layer::of_field(&field, Json::from(value), &name));
     }
     for (path, leaf, flag) in args.overrides() {
         builder = builder.add_source(Layer::of_field(path, leaf, flag));
@@ -95,25 +93,4 @@ fn parse(text: &str, origin: &str) -> Result<Layer, Problem> {
         Json::Object(_) | Json::Null => Ok(Layer::of_tree(tree, origin)),
         _ => Err(Problem::whole(origin, "the configuration must be a mapping of sections".to_owned())),
     }
-}
-
-/// The field that a variable names: `SCALEGATE__LISTEN__MAX_CONNECTIONS` is `listen.maxConnections`.
-fn environment_path(name: &str) -> Option<String> {
-    let names: Vec<String> = name.strip_prefix(PREFIX)?.split("__").map(camel_case).collect();
-    Some(names.join("."))
-}
-
-fn camel_case(words: &str) -> String {
-    let mut name = String::new();
-    for word in words.split('_') {
-        let word = word.to_ascii_lowercase();
-        match word.chars().next() {
-            Some(first) if !name.is_empty() => {
-                name.push(first.to_ascii_uppercase());
-                name.extend(word.chars().skip(1));
-            }
-            _ => name.push_str(&word),
-        }
-    }
-    name
 }

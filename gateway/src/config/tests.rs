@@ -145,7 +145,7 @@ fn each_wrong_value_is_told_with_what_is_allowed() {
             "policies.reloadInterval: \"0s\": must be a duration with its unit from 100ms",
         ),
         ("policies: {directory: ''}", "policies.directory: \"\": must be the path"),
-        ("policies: rules", "policies: \"rules\": is no field"),
+        ("policies: rules", "policies: \"rules\": must be a mapping of fields"),
         ("nonsense: {a: {b: 1}}", "nonsense.a.b: 1: is no field of the configuration"),
     ] {
         let told = errors(load(&format!("{REQUIRED}\n{section}\n")));
@@ -178,9 +178,21 @@ fn a_wrong_client_ca_is_told() {
 #[test]
 fn an_unknown_variable_is_told_by_its_name() {
     let told = load_all(REQUIRED, &[("SCALEGATE__LISTEN__PROT", "1")], Args::default()).unwrap_err().to_string();
-    assert_eq!(told, "listen.prot: \"1\" (from SCALEGATE__LISTEN__PROT): is no field of the configuration");
+    assert_eq!(told, "SCALEGATE__LISTEN__PROT: \"1\": names no field of the configuration");
     let told = load_all(REQUIRED, &[("SCALEGATE__LISTEN__IDLETIMEOUT", "1s")], Args::default()).unwrap_err();
-    assert!(told.to_string().ends_with("no field of the configuration, listen.idleTimeout is one"), "{told}");
+    assert!(told.to_string().ends_with("; SCALEGATE__LISTEN__IDLE_TIMEOUT sets listen.idleTimeout"), "{told}");
+    for (name, meant) in [
+        ("SCALEGATE__AUDIT", "names a section; name a field in it, such as SCALEGATE__AUDIT__"),
+        ("SCALEGATE__LISTEN__DRAIN", "names a section; name a field in it, such as SCALEGATE__LISTEN__DRAIN__GRACE"),
+        ("SCALEGATE__AUDIT_OUTPUT", "; SCALEGATE__AUDIT__OUTPUT sets audit.output"),
+        ("SCALEGATE__AUDIT__WHENFULL", "; SCALEGATE__AUDIT__WHEN_FULL sets audit.whenFull"),
+        ("SCALEGATE__AUDIT__OUTPUT__X", "names no field of the configuration"),
+        ("SCALEGATE__", "names no field of the configuration"),
+    ] {
+        let told = load_all(REQUIRED, &[(name, "/x")], Args::default()).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{name}: \"/x\": names ")) && told.contains(meant), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 }
 
 #[test]
@@ -211,4 +223,31 @@ fn a_hundred_namespaces_can_be_listed_and_no_more() {
 #[test]
 fn an_empty_section_leaves_the_defaults() {
     assert_eq!(load(&format!("{REQUIRED}\nlisten:\nlog: {{filter: }}\n")).unwrap().log.filter, "info");
+}
+
+#[test]
+fn a_section_that_is_no_mapping_is_one_error() {
+    assert_eq!(errors(load(&format!("{REQUIRED}\naudit: /x\n"))), ["audit: \"/x\": must be a mapping of fields"]);
+}
+
+#[test]
+fn what_is_redacted_is_listed_and_needs_a_key() {
+    use crate::audit::RedactedField::{Groups, Peer, Reason};
+
+    let environment = [("SCALEGATE__AUDIT__REDACT", "reason, peer"), ("SCALEGATE__AUDIT__REDACT_KEY_FILE", "/key")];
+    let audit = load_all(REQUIRED, &environment, Args::default()).unwrap().audit;
+    assert_eq!((audit.redact, audit.redact_key_file), (vec![Reason, Peer], Some("/key".into())));
+    let args = Args { audit_redact: vec!["groups".to_owned()], ..Args::default() };
+    assert_eq!(load_all(REQUIRED, &environment, args).unwrap().audit.redact, [Groups]);
+    for (audit, error) in [
+        ("redact: [name], redactKeyFile: /k", "audit.redact[0]: \"name\": must be reason, annotations, groups or peer"),
+        ("redact: [peer, peer], redactKeyFile: /k", "audit.redact[1]: \"peer\": is there twice"),
+        ("redact: 7, redactKeyFile: /k", "audit.redact: 7: must be a list of reason, annotations, groups and peer"),
+        (
+            "redact: [peer]",
+            "audit.redactKeyFile: is required and must be the path of the key of what audit.redact names",
+        ),
+    ] {
+        assert_eq!(errors(load(&format!("{REQUIRED}\naudit: {{{audit}}}\n"))), [error]);
+    }
 }

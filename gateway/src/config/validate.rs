@@ -1,16 +1,16 @@
 //! From the merged tree to a [`Config`], field by field.
 
+mod audit;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
 
 use super::reader::Reader;
-use super::{Admin, Audit, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
-use crate::audit::WhenFull;
+use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
 use crate::dns;
 use crate::identity::{IdForm, Voucher};
-use crate::lines::Output;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -49,22 +49,33 @@ impl Host {
 
 pub(super) fn config(tree: Value, host: &Host) -> Result<Config, Vec<Problem>> {
     let mut reader = Reader::new(tree);
-    let config = Config {
-        listen: listen(&mut reader),
-        tls: tls(&mut reader),
+    let config = read(&mut reader, host);
+    let problems = reader.finish();
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// The paths of all fields that there are.
+pub(super) fn fields(host: &Host) -> Vec<String> {
+    let mut reader = Reader::new(Value::default());
+    read(&mut reader, host);
+    reader.known()
+}
+
+fn read(reader: &mut Reader, host: &Host) -> Config {
+    Config {
+        listen: listen(reader),
+        tls: tls(reader),
         admin: Admin { address: reader.address("admin.address") },
         policies: Policies {
             directory: reader.path("policies.directory"),
             reload_interval: reader.duration("policies.reloadInterval", &(ms(100)..=HOUR)),
             compiled_directory: reader.optional_path("policies.compiledDirectory"),
         },
-        kubernetes: kubernetes(&mut reader),
-        lease: lease(&mut reader, host),
-        audit: audit(&mut reader),
-        log: log(&mut reader),
-    };
-    let problems = reader.finish();
-    if problems.is_empty() { Ok(config) } else { Err(problems) }
+        kubernetes: kubernetes(reader),
+        lease: lease(reader, host),
+        audit: audit::audit(reader),
+        log: log(reader),
+    }
 }
 
 fn listen(reader: &mut Reader) -> Listen {
@@ -259,28 +270,6 @@ fn name(reader: &mut Reader, field: &str, max: usize, is_name: fn(&str) -> bool)
         reader.reject(field, format!("{name:?}"), allowed);
     }
     name
-}
-
-fn audit(reader: &mut Reader) -> Audit {
-    let output = reader.path("audit.output");
-    Audit {
-        output: match output.as_os_str().as_encoded_bytes() {
-            b"stdout" => Output::Stdout,
-            path => {
-                // An empty path stands for one that was refused already.
-                if !path.is_empty() && !output.is_absolute() {
-                    reader.reject(
-                        "audit.output",
-                        format!("{}", output.display()),
-                        "must be stdout, or an absolute path",
-                    );
-                }
-                Output::File(output)
-            }
-        },
-        queue_bytes: reader.count("audit.queueBytes", &(1 << 20..=1 << 30)),
-        when_full: reader.choice("audit.whenFull", &[("refuse", WhenFull::Refuse), ("allow", WhenFull::Allow)]),
-    }
 }
 
 fn log(reader: &mut Reader) -> Log {

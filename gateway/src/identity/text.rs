@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::text::invisible;
+
 /// The most bytes of a common name or an organization.
 const MAX_BYTES: usize = 256;
 
@@ -34,13 +36,6 @@ pub(super) fn plain(text: &str) -> Result<&str, InvalidText> {
         return Err(InvalidText::Invisible);
     }
     Ok(text)
-}
-
-/// Control characters, and those of Unicode's format characters that hide or reorder their neighbours.
-pub(crate) fn invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffd}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A short form of untrusted text for an error message: escaped and cut.

@@ -1,16 +1,20 @@
 //! The queue between the producers of lines and the thread that writes them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+use super::preface::Preface;
 
 /// The most that is written at once, in bytes, unless a single line is longer.
 const BATCH: usize = 256 << 10;
 /// What a queued line costs beside its text.
 const OVERHEAD: usize = 64;
+/// After this long, a write that has not ended is one that nobody reads.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// There is no room for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -37,6 +41,17 @@ impl Receipt {
     }
 }
 
+/// How an output is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputHealth {
+    /// The lines that wait or are being written.
+    pub waiting_lines: usize,
+    /// Their bytes, with what each takes in the queue.
+    pub waiting_bytes: usize,
+    /// Why the last write failed, or why one does not end; `None` where lines are written.
+    pub error: Option<String>,
+}
+
 /// Room that is kept for a line. Dropping it gives the room back.
 #[derive(Debug)]
 pub struct Reservation {
@@ -49,8 +64,6 @@ pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     capacity: usize,
-    /// How often the output's file was reopened or lost lines.
-    breaks: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +77,10 @@ struct State {
     reserved: usize,
     /// Of the lines that wait or are being written, by whom they are about.
     shares: HashMap<Arc<str>, usize>,
+    /// The lines that are being written, and since when.
+    writing: Option<(usize, Instant)>,
+    /// Why the last write failed.
+    error: Option<String>,
     reopen: bool,
     closed: bool,
 }
@@ -74,23 +91,23 @@ struct Line {
     receipt: Option<oneshot::Sender<()>>,
     /// Whose share of the queue it takes.
     share: Option<Arc<str>>,
+    /// What must precede it in the output.
+    preface: Option<Arc<Preface>>,
+    cost: usize,
 }
 
 /// Lines that are written together.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) lines: usize,
+    lines: Vec<Line>,
+    bytes: usize,
     /// Whether to reopen the file first.
     pub(super) reopen: bool,
-    receipts: Vec<oneshot::Sender<()>>,
-    cost: usize,
-    shares: Vec<(Arc<str>, usize)>,
 }
 
 impl Line {
-    fn cost(&self) -> usize {
-        cost(self.text.len())
+    fn new(text: Vec<u8>) -> Self {
+        Self { cost: cost(text.len()), text, receipt: None, share: None, preface: None }
     }
 }
 
@@ -100,35 +117,39 @@ fn cost(bytes: usize) -> usize {
 
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), capacity, breaks: AtomicU64::new(0) }
+        Self { state: Mutex::default(), wake: Condvar::new(), capacity }
     }
 
     pub(super) fn push(&self, text: Vec<u8>) -> Result<(), Full> {
-        self.add(Line { text, receipt: None, share: None }, self.capacity - self.capacity / 4)
+        self.add(Line::new(text), self.capacity - self.capacity / 4)
     }
 
-    pub(super) fn push_shared(&self, text: Vec<u8>, of: &str) -> Result<(), Full> {
+    pub(super) fn push_shared(&self, text: Vec<u8>, of: &str, preface: Option<Arc<Preface>>) -> Result<(), Full> {
         let mut state = self.lock();
         let share = state.shares.get_key_value(of).map_or((Arc::from(of), 0), |(of, bytes)| (of.clone(), *bytes));
-        let line = Line { text, receipt: None, share: Some(share.0.clone()) };
-        let (bytes, cost) = (share.1 + line.cost(), line.cost());
+        let cost = cost(text.len()) + preface.as_ref().map_or(0, |preface| preface.cost());
+        let bytes = share.1 + cost;
         if state.closed || bytes > self.capacity / 4 || state.bytes + cost > self.capacity - self.capacity / 4 {
             return Err(Full);
         }
-        state.shares.insert(share.0, bytes);
+        if let Some(preface) = &preface {
+            preface.pay();
+        }
+        state.shares.insert(share.0.clone(), bytes);
+        let line = Line { text, receipt: None, share: Some(share.0), preface, cost };
         self.queue(state, line, false);
         Ok(())
     }
 
     pub(super) fn push_with_receipt(&self, text: Vec<u8>) -> Result<Receipt, Full> {
         let (sender, receiver) = oneshot::channel();
-        self.add(Line { text, receipt: Some(sender), share: None }, self.capacity)?;
+        self.add(Line { receipt: Some(sender), ..Line::new(text) }, self.capacity)?;
         Ok(Receipt(receiver))
     }
 
     fn add(&self, line: Line, limit: usize) -> Result<(), Full> {
         let state = self.lock();
-        if state.closed || state.bytes + line.cost() > limit {
+        if state.closed || state.bytes + line.cost > limit {
             return Err(Full);
         }
         let urgent = line.receipt.is_some();
@@ -138,7 +159,7 @@ impl Queue {
 
     fn queue(&self, mut state: MutexGuard<'_, State>, line: Line, urgent: bool) {
         let idle = state.is_empty();
-        state.bytes += line.cost();
+        state.bytes += line.cost;
         if urgent { &mut state.urgent } else { &mut state.lines }.push_back(line);
         drop(state);
         if idle {
@@ -150,12 +171,15 @@ impl Queue {
         self.lock().bytes
     }
 
-    pub(super) fn breaks(&self) -> u64 {
-        self.breaks.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn broken(&self) {
-        self.breaks.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn health(&self) -> OutputHealth {
+        let state = self.lock();
+        let (writing, since) = state.writing.map_or((0, None), |(lines, since)| (lines, Some(since)));
+        let stalled = since.filter(|since| since.elapsed() > STALLED).map(|_| "nobody reads it".to_owned());
+        OutputHealth {
+            waiting_lines: writing + state.urgent.len() + state.lines.len(),
+            waiting_bytes: state.bytes,
+            error: state.error.clone().or(stalled),
+        }
     }
 
     pub(super) fn reopen(&self) {
@@ -175,36 +199,29 @@ impl Queue {
         if state.is_empty() && !state.reopen {
             return None;
         }
-        let mut batch = Batch {
-            bytes: Vec::new(),
-            lines: 0,
-            reopen: std::mem::take(&mut state.reopen),
-            receipts: Vec::new(),
-            cost: 0,
-            shares: Vec::new(),
-        };
+        let mut batch = Batch { lines: Vec::new(), bytes: 0, reopen: std::mem::take(&mut state.reopen) };
         while let Some(line) = state.urgent.pop_front_if(|line| batch.takes(line)) {
             batch.add(line);
         }
         while let Some(line) = state.lines.pop_front_if(|line| batch.takes(line)) {
             batch.add(line);
         }
+        state.writing = (!batch.lines.is_empty()).then(|| (batch.lines.len(), Instant::now()));
         Some(batch)
     }
 
     /// The lines of `batch` are with the operating system.
     pub(super) fn written(&self, batch: Batch) {
-        self.lock().leave(&batch);
-        for receipt in batch.receipts {
+        self.lock().leave(&batch, None);
+        for receipt in batch.lines.into_iter().filter_map(|line| line.receipt) {
             // Nobody waits for it any more.
             let _ = receipt.send(());
         }
     }
 
-    /// The lines of `batch` are gone.
-    pub(super) fn lost(&self, batch: Batch) {
-        self.lock().leave(&batch);
-        self.broken();
+    /// The lines of `batch` are gone, since writing them failed with `error`.
+    pub(super) fn lost(&self, batch: Batch, error: String) {
+        self.lock().leave(&batch, Some(error));
         drop(batch);
     }
 
@@ -218,9 +235,11 @@ impl State {
         self.urgent.is_empty() && self.lines.is_empty()
     }
 
-    fn leave(&mut self, batch: &Batch) {
-        self.bytes -= batch.cost;
-        for (of, cost) in &batch.shares {
+    fn leave(&mut self, batch: &Batch, error: Option<String>) {
+        (self.writing, self.error) = (None, error);
+        for Line { share, cost, .. } in &batch.lines {
+            self.bytes -= cost;
+            let Some(of) = share else { continue };
             if let Some(bytes) = self.shares.get_mut(of) {
                 *bytes -= cost;
                 if *bytes == 0 {
@@ -233,17 +252,29 @@ impl State {
 
 impl Batch {
     fn takes(&self, line: &Line) -> bool {
-        self.lines == 0 || self.bytes.len() + line.text.len() < BATCH
+        self.lines.is_empty() || self.bytes + line.cost < BATCH
     }
 
     fn add(&mut self, line: Line) {
-        let cost = line.cost();
-        self.cost += cost;
-        self.shares.extend(line.share.map(|of| (of, cost)));
-        self.bytes.extend_from_slice(&line.text);
-        self.bytes.push(b'\n');
-        self.lines += 1;
-        self.receipts.extend(line.receipt);
+        self.bytes += line.cost;
+        self.lines.push(line);
+    }
+
+    pub(super) fn lines(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The text of the lines, each after its preface, unless generation `output` has that.
+    pub(super) fn text(&self, output: u64) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.bytes);
+        for line in &self.lines {
+            let preface = line.preface.as_ref().filter(|preface| preface.enter(output));
+            for part in preface.map(|preface| &preface.text).into_iter().chain([&line.text]) {
+                text.extend_from_slice(part);
+                text.push(b'\n');
+            }
+        }
+        text
     }
 }
 
@@ -262,7 +293,7 @@ impl Reservation {
 
     /// Queues the line that the room was reserved for; a longer one may exceed the capacity.
     pub fn push(self, text: Vec<u8>) {
-        self.queue.queue(self.queue.lock(), Line { text, receipt: None, share: None }, true);
+        self.queue.queue(self.queue.lock(), Line::new(text), true);
     }
 }
 

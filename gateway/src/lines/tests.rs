@@ -10,6 +10,9 @@ use rustix::fs::{Mode, mkfifoat};
 
 use super::*;
 
+mod files;
+mod prefaces;
+
 const MINUTE: Duration = Duration::from_mins(1);
 
 fn start(path: &Path, capacity_bytes: usize) -> (Lines, LineWriter, Counter) {
@@ -84,9 +87,9 @@ async fn nobody_takes_more_than_a_quarter_of_the_queue() {
     let mut pipe = unread_pipe(&path);
     let (lines, writer, _) = start(&path, 4 << 20);
     let line = || vec![b'x'; 1000];
-    let greedy = (0..2000).take_while(|_| lines.push_shared(line(), "greedy").is_ok()).count();
+    let greedy = (0..2000).take_while(|_| lines.push_shared(line(), "greedy", None).is_ok()).count();
     assert!((900..1100).contains(&greedy), "{greedy}");
-    let modest = (0..2000).take_while(|_| lines.push_shared(line(), "modest").is_ok()).count();
+    let modest = (0..2000).take_while(|_| lines.push_shared(line(), "modest", None).is_ok()).count();
     assert!((900..1100).contains(&modest), "{modest}");
     let reader = tokio::task::spawn_blocking(move || pipe.read_exact(&mut vec![0; (greedy + modest) * 1001]).unwrap());
     reader.await.unwrap();
@@ -94,7 +97,7 @@ async fn nobody_takes_more_than_a_quarter_of_the_queue() {
     while lines.queued_bytes() > 0 {
         tokio::task::yield_now().await;
     }
-    lines.push_shared(line(), "greedy").unwrap();
+    lines.push_shared(line(), "greedy", None).unwrap();
     assert!(writer.close(MINUTE));
 }
 
@@ -123,70 +126,6 @@ fn room_that_is_kept_is_given_back() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
-    let directory = tempfile::tempdir().unwrap();
-    let (file, old) = (directory.path().join("lines"), directory.path().join("lines.1"));
-    let (lines, writer, _) = start(&file, 1 << 20);
-    lines.push_with_receipt(b"one".to_vec()).unwrap().written().await.unwrap();
-    fs::rename(&file, &old).unwrap();
-    let before = lines.breaks();
-    lines.reopen();
-    while !file.exists() {
-        std::thread::yield_now();
-    }
-    lines.push_with_receipt(b"two".to_vec()).unwrap().written().await.unwrap();
-    assert!(lines.breaks() > before);
-    assert!(writer.close(MINUTE));
-    assert_eq!(
-        (fs::read_to_string(&old).unwrap(), fs::read_to_string(&file).unwrap()),
-        ("one\n".into(), "two\n".into())
-    );
-}
-
-#[tokio::test]
-async fn a_file_that_was_moved_away_is_found_to_be() {
-    let directory = tempfile::tempdir().unwrap();
-    let (file, old) = (directory.path().join("lines"), directory.path().join("lines.1"));
-    let (lines, writer, _) = start(&file, 1 << 20);
-    lines.push_with_receipt(b"one".to_vec()).unwrap().written().await.unwrap();
-    fs::rename(&file, &old).unwrap();
-    // It is looked at once a second.
-    while !file.exists() {
-        lines.push_with_receipt(b"more".to_vec()).unwrap().written().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(writer.close(MINUTE));
-    assert_eq!(fs::read_to_string(&file).unwrap(), "more\n");
-}
-
-#[tokio::test]
-async fn a_line_never_continues_what_an_earlier_write_left_unfinished() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("lines");
-    fs::write(&file, "whole\nhal").unwrap();
-    for text in ["one", "two"] {
-        let (lines, writer, _) = start(&file, 1 << 20);
-        lines.push_with_receipt(text.into()).unwrap().written().await.unwrap();
-        // Opened anew, the file is as whole as it is.
-        lines.reopen();
-        lines.push_with_receipt(b"more".to_vec()).unwrap().written().await.unwrap();
-        assert!(writer.close(MINUTE));
-    }
-    assert_eq!(fs::read_to_string(&file).unwrap(), "whole\nhal\none\nmore\ntwo\nmore\n");
-}
-
-#[test]
-fn a_pipe_that_nobody_has_open_is_an_error_and_not_a_wait() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("pipe");
-    drop(unread_pipe(&path));
-    let lost = Counter::default();
-    let settings =
-        LineSettings { name: "test", output: Output::File(path), capacity_bytes: 1000, lost, report: |_| {} };
-    assert!(Lines::start(settings).is_err());
-}
-
-#[tokio::test]
 async fn a_line_with_a_receipt_overtakes_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
@@ -207,40 +146,4 @@ async fn a_line_with_a_receipt_overtakes_the_others() {
     let place = read.windows(7).position(|window| window == b"change\n").unwrap();
     assert!(place < 1 << 20, "it came after {place} bytes");
     assert!(writer.close(MINUTE));
-}
-
-#[tokio::test]
-async fn a_file_that_was_removed_and_cannot_be_opened_again_takes_no_lines() {
-    let directory = tempfile::tempdir().unwrap();
-    let (inner, file) = (directory.path().join("inner"), directory.path().join("inner/lines"));
-    fs::create_dir(&inner).unwrap();
-    let (lines, writer, lost) = start(&file, 1 << 20);
-    lines.push_with_receipt(b"one".to_vec()).unwrap().written().await.unwrap();
-    fs::remove_dir_all(&inner).unwrap();
-    assert_eq!(lines.push_with_receipt(b"two".to_vec()).unwrap().written().await, Err(Lost));
-    assert_eq!(lost.get(), 1);
-    fs::create_dir(&inner).unwrap();
-    lines.push_with_receipt(b"three".to_vec()).unwrap().written().await.unwrap();
-    assert!(writer.close(MINUTE));
-    assert_eq!(fs::read_to_string(&file).unwrap(), "three\n");
-}
-
-#[tokio::test]
-async fn a_line_that_cannot_be_written_is_lost_and_its_receipt_says_so() {
-    // Every write to this device fails for want of space.
-    let (lines, writer, lost) = start(Path::new("/dev/full"), 1 << 20);
-    let receipt = lines.push_with_receipt(b"one".to_vec()).unwrap();
-    assert_eq!(receipt.written().await, Err(Lost));
-    assert_eq!(lost.get(), 1);
-    assert!(lines.breaks() > 0);
-    assert!(writer.close(MINUTE));
-    assert_eq!(lines.queued_bytes(), 0);
-}
-
-#[test]
-fn an_output_that_cannot_be_opened_is_an_error() {
-    let output = Output::File("/nowhere/at/all".into());
-    let settings =
-        LineSettings { name: "test", output, capacity_bytes: 1000, lost: Counter::default(), report: |_| {} };
-    assert!(Lines::start(settings).is_err());
 }

@@ -36,6 +36,9 @@ pub struct ModuleTrial {
     pub allow: bool,
     /// Its reasons.
     pub reasons: Vec<String>,
+    /// Whether its reasons or tags exceeded their limits, and were cut or left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// Why a question has no answer.
@@ -68,8 +71,12 @@ pub fn try_out(set: &PolicySet, document: &str, now: Timestamp) -> Result<Trial,
         Outcome::Refused(reasons) => (false, reasons, BTreeMap::new()),
         Outcome::Busy(cause) | Outcome::Unavailable(cause) => return Err(TrialError::Unavailable(cause)),
     };
-    let modules =
-        verdicts.into_iter().map(|it| ModuleTrial { module: it.module, allow: it.allow, reasons: it.reasons });
+    let modules = verdicts.into_iter().map(|it| ModuleTrial {
+        module: it.module,
+        allow: it.allow,
+        reasons: it.reasons,
+        cut: it.cut,
+    });
     Ok(Trial { allow, reasons, modules: modules.collect(), tags, asked_time })
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::bounds;
 use super::document::{self, Input, Verdict};
 use super::input::Tags;
 use super::set::{BoundModule, Matching, PolicySet};
@@ -103,6 +104,7 @@ struct Combined {
 
 impl Combined {
     fn add(&mut self, module: &BoundModule, verdict: Verdict) {
+        let (verdict, cut) = bounds::bounded(verdict);
         if !verdict.allow {
             if verdict.reasons.is_empty() {
                 self.refusals.push(format!("policy {} refuses it and gives no reason", module.name));
@@ -114,11 +116,11 @@ impl Combined {
         for (key, value) in &tags {
             self.tags.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        self.verdicts.push(ModuleRecord { module: module.name.clone(), allow, reasons, tags });
+        self.verdicts.push(ModuleRecord { module: module.name.clone(), allow, reasons, tags, cut });
     }
 
     fn unavailable(self, module: &str, error: &str) -> Conclusion {
-        let outcome = Outcome::Unavailable(format!("policy {module}: {error}"));
+        let outcome = Outcome::Unavailable(bounds::cause(&format!("policy {module}: {error}")));
         Conclusion { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
     }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::identity::text::invisible;
+use crate::text::invisible;
 
 /// The most bytes of a reason.
 pub const MAX_REASON_BYTES: usize = 512;

@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use crate::api::error::{Error, ErrorKind};
+use crate::text::{MARK, cut};
 
 /// The domain of the stable codes.
 const DOMAIN: &str = "scalegate.dev";
@@ -18,8 +19,6 @@ const MAX_MESSAGE: usize = 512;
 const MAX_REASONS: usize = 2560;
 /// What a violation takes beside its description.
 const VIOLATION: usize = 16;
-/// What stands for what was cut.
-const MARK: &str = "…";
 
 /// The status of `error`.
 pub(super) fn of(error: &Error, request_id: &Uuid) -> Status {
@@ -33,7 +32,7 @@ pub(super) fn of(error: &Error, request_id: &Uuid) -> Status {
     }
     match error {
         Error::Invalid { code, detail } => {
-            details.add_bad_request_violation(field(code), cut(detail, MAX_REASONS));
+            details.add_bad_request_violation(field(code), cut(detail, MAX_REASONS).into_owned());
         }
         Error::Refused { reasons, .. } => {
             for reason in cut_all(reasons) {
@@ -48,7 +47,7 @@ pub(super) fn of(error: &Error, request_id: &Uuid) -> Status {
         }
         _ => {}
     }
-    Status::with_error_details(grpc, cut(&message(error), MAX_MESSAGE), details)
+    Status::with_error_details(grpc, cut(&message(error), MAX_MESSAGE).into_owned(), details)
 }
 
 /// What happened, for a client that knows methods and no paths.
@@ -78,22 +77,14 @@ fn cut_all(reasons: &[String]) -> Vec<String> {
     for reason in reasons {
         // The mark needs room too.
         if left <= 2 * VIOLATION {
-            kept.push(MARK.to_owned());
+            kept.push(MARK.to_string());
             break;
         }
-        let reason = cut(reason, left - 2 * VIOLATION);
+        let reason = cut(reason, left - 2 * VIOLATION).into_owned();
         left -= reason.len() + VIOLATION;
         kept.push(reason);
     }
     kept
-}
-
-fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let end = (0..=most - MARK.len().min(most)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    format!("{}{MARK}", &text[..end])
 }
 
 #[cfg(test)]
@@ -134,7 +125,6 @@ mod tests {
         assert_eq!(kept[..1], reasons[..1]);
         assert!(kept[1].ends_with(MARK) || kept[2].ends_with(MARK), "{kept:?}");
         assert!(kept.iter().map(String::len).sum::<usize>() <= MAX_REASONS);
-        assert_eq!(cut(&"é".repeat(10), 11), "éééé…");
     }
 
     #[test]

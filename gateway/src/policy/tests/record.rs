@@ -40,6 +40,25 @@ async fn tags_are_on_record_by_module_of_a_refusal_too() {
 }
 
 #[tokio::test]
+async fn a_module_that_says_much_makes_no_long_record() {
+    let tags: Vec<_> = (0..100).map(|n| format!(r#""tag {n}":"{}""#, "x".repeat(300))).collect();
+    let reasons = vec![format!(r#""{}""#, "no ".repeat(400)); 20];
+    let verdict = format!(r#"{{"allow":false,"reasons":[{}],"tags":{{{}}}}}"#, reasons.join(","), tags.join(","));
+    assert!(verdict.len() > 50_000);
+    let (evaluator, recorded) = recorded(&[giving("a", &verdict)]);
+    let denied = evaluator.decide(&caller(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+    drop(evaluator);
+    let line = recorded.text();
+    let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+    // As docs/operations.md says.
+    assert!(line.len() - record["input"].to_string().len() < (4 + 9) << 10, "{} bytes", line.len());
+    assert_eq!(record["modules"][0]["cut"], true);
+    let Denied::Refused { reasons, .. } = denied else { panic!("{denied}") };
+    assert_eq!(json!(reasons), record["reasons"], "clients read no more");
+    assert!(reasons.last().unwrap().ends_with("more, left out"), "{reasons:?}");
+}
+
+#[tokio::test]
 async fn an_allowed_change_that_cannot_be_recorded_is_denied_and_a_read_is_not() {
     let evaluator = evaluator(&[giving("a", YES)]);
     let recorded = Recorded::with(1000, WhenFull::Refuse);

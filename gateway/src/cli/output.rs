@@ -1,0 +1,93 @@
+//! What commands print. Names, annotations and reasons in it are others' text: nothing that a terminal obeys gets through.
+//!
+//! Where nobody reads any further, as after `| head`, the rest is left out, and the command ends as it would have.
+
+use std::io::{self, ErrorKind, Write};
+
+use clap::error::{ContextValue, Error as UsageError};
+use serde::Serialize;
+
+use crate::text::{cut, escaped, escaped_json, escaped_lines};
+
+/// The most bytes of an argument that are repeated in an error.
+const SHOWN_ARGUMENT: usize = 100;
+
+/// Prints lines to standard output.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    write(&mut io::stdout(), &escaped_lines(text))
+}
+
+/// Prints a JSON document to standard output.
+pub(super) fn print_json(document: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(document)?;
+    write(&mut io::stdout(), &format!("{}\n", escaped_json(&json)))
+}
+
+/// Says something beside the output.
+pub(super) fn note(line: &str) -> io::Result<()> {
+    write(&mut io::stderr(), &format!("{}\n", escaped(line)))
+}
+
+fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// The same error about arguments, which repeats them cut and escaped.
+pub(super) fn shown(mut error: UsageError) -> UsageError {
+    let show = |text: &str| escaped(&cut(text, SHOWN_ARGUMENT)).into_owned();
+    let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in context {
+        let value = match value {
+            ContextValue::String(text) => ContextValue::String(show(&text)),
+            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(|text| show(text)).collect()),
+            // Advice, which repeats the argument as it is.
+            ContextValue::StyledStrs(advice) => {
+                let harmless = |text: &str| text.len() <= 2 * SHOWN_ARGUMENT && escaped(text) == text;
+                ContextValue::StyledStrs(advice.into_iter().filter(|it| harmless(&it.to_string())).collect())
+            }
+            _ => continue,
+        };
+        error.insert(kind, value);
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::os::fd::OwnedFd;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::text::invisible;
+
+    #[test]
+    fn an_output_that_nobody_reads_any_further_is_no_error() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        write(&mut std::fs::File::from(OwnedFd::from(writer)), "text").unwrap();
+        assert!(write(&mut std::fs::File::create("/dev/full").unwrap(), "text").is_err());
+    }
+
+    #[test]
+    fn an_argument_in_an_error_is_cut_and_escaped() {
+        let hostile = format!("\u{1b}]0;x\u{7}\u{202e}{}", "x".repeat(10_000));
+        for arguments in [
+            ["scalegate", "set", "demo/web", "3", "--reason", &hostile].as_slice(),
+            &["scalegate", "set", &hostile, "3"],
+            &["scalegate", "get", "demo/web", &format!("--{hostile}")],
+            &["scalegate", &hostile],
+        ] {
+            let error = shown(Cli::try_parse_from(arguments).unwrap_err()).render().to_string();
+            assert!(error.len() < 1000, "{} bytes", error.len());
+            assert!(error.chars().all(|c| c == '\n' || !invisible(c)), "{error:?}");
+            assert!(error.contains(r"\u{1b}]0;x\u{7}\u{202e}xxx"), "{error}");
+        }
+    }
+}
