@@ -7,6 +7,7 @@ mod abi;
 mod answer;
 mod builtins;
 mod complexity;
+mod deadline;
 mod host;
 mod quote;
 mod sprintf;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use wasmtime::{Caller, Extern, ExternType, Linker, Memory, MemoryType, ResourceLimiter, Store};
 
 use super::abi::{self, Exports};
 use super::builtins::{self, Builtin};
+use super::deadline::Deadline;
 use super::{EvalError, LoadError};
 use crate::policy::budget::Budget;
 use crate::policy::engine::Engine;
@@ -22,8 +22,7 @@ const TABLE_ELEMENTS: usize = 10_000;
 /// The state of one evaluation.
 pub(super) struct Host {
     pub(super) budget: Budget,
-    /// Host functions are not interrupted by epochs, so they look at the clock themselves.
-    pub(super) deadline: Instant,
+    pub(super) deadline: Deadline,
     pub(super) now: Timestamp,
     pub(super) asked_time: bool,
     pub(super) builtins: Arc<BTreeMap<i32, Builtin>>,
@@ -34,12 +33,8 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(budget: Budget, now: Timestamp, builtins: Arc<BTreeMap<i32, Builtin>>) -> Self {
-        let deadline = Instant::now() + budget.deadline;
+        let deadline = Deadline::after(budget.deadline);
         Self { budget, deadline, now, asked_time: false, builtins, memory: None, exports: None }
-    }
-
-    pub(super) fn check_deadline(&self) -> Result<(), EvalError> {
-        if Instant::now() < self.deadline { Ok(()) } else { Err(EvalError::Deadline(self.budget.deadline)) }
     }
 }
 
