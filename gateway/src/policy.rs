@@ -38,7 +38,9 @@ pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, PendingChange, Permit};
 pub use rego::{EvalError, LoadError};
 pub use reload::PolicyReloader;
-pub use set::{DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError};
+pub use set::{
+    DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError, SetLimit,
+};
 pub use trial::{ModuleTrial, Trial, TrialError, try_out};
 
 use std::path::PathBuf;

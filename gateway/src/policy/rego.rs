@@ -6,6 +6,7 @@
 mod abi;
 mod answer;
 mod builtins;
+mod code;
 mod complexity;
 mod deadline;
 mod host;
@@ -29,8 +30,9 @@ use thiserror::Error;
 
 use self::abi::Guest;
 use self::builtins::Builtin;
+pub(super) use self::code::Code;
 pub use self::complexity::ComplexityError;
-use self::host::Imports;
+pub(super) use self::complexity::cost;
 use super::budget::Budget;
 use super::document::Verdict;
 use super::engine::Engine;
@@ -130,10 +132,7 @@ pub struct Evaluation {
 
 /// A compiled and checked module with its data.
 pub struct Module {
-    /// Deadlines hold for as long as the engine's clock runs.
-    _engine: Engine,
-    wasm: wasmtime::Module,
-    imports: Imports,
+    code: Code,
     builtins: Arc<BTreeMap<i32, Builtin>>,
     entrypoint: i32,
     budget: Budget,
@@ -146,17 +145,20 @@ impl Module {
     ///
     /// Compiling takes some hundred milliseconds: call it off the request path.
     pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
-        complexity::check(wasm)?;
-        let wasm = engine.compile(wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        let imports = Imports::of(engine, &wasm)?;
-        let answers = introduce(&wasm, &imports, budget).map_err(LoadError::Start)?;
+        cost(wasm)?;
+        Self::of(&Code::compile(engine, wasm)?, budget, data)
+    }
+
+    /// As [`Module::load`], of code that was compiled before.
+    pub(super) fn of(code: &Code, budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+        let answers = introduce(code, budget).map_err(LoadError::Start)?;
         let (major, minor) = answers.version;
         if major != 1 || minor < 2 {
             return Err(LoadError::Version { major, minor });
         }
         let builtins = Arc::new(resolve(answers.builtins)?);
         let entrypoint = choose(answers.entrypoints)?;
-        Ok(Self { _engine: engine.clone(), wasm, imports, builtins, entrypoint, budget, data })
+        Ok(Self { code: code.clone(), builtins, entrypoint, budget, data })
     }
 
     /// Asks the module about `input`, a JSON document, as of `now`.
@@ -173,7 +175,7 @@ impl Module {
     }
 
     fn ask(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
-        let mut guest = Guest::start(&self.wasm, &self.imports, self.builtins.clone(), self.budget, now)?;
+        let mut guest = Guest::start(&self.code, self.builtins.clone(), self.budget, now)?;
         let data = guest.parse(&self.data)?;
         let results = guest.evaluate(self.entrypoint, data, input)?;
         Ok(Evaluation { verdict: answer::verdict(&results)?, asked_time: guest.asked_time() })
@@ -195,9 +197,9 @@ struct Introduction {
 
 /// Asks a module about itself within its budget, again if its time ran out: a machine that is busy just now must not
 /// make a good module a bad one.
-fn introduce(wasm: &wasmtime::Module, imports: &Imports, budget: Budget) -> Result<Introduction, EvalError> {
+fn introduce(code: &Code, budget: Budget) -> Result<Introduction, EvalError> {
     in_time(|| {
-        let mut guest = Guest::start(wasm, imports, Arc::default(), budget, Timestamp::UNIX_EPOCH)?;
+        let mut guest = Guest::start(code, Arc::default(), budget, Timestamp::UNIX_EPOCH)?;
         let version = guest.version()?;
         Ok(Introduction { version, builtins: guest.builtins()?, entrypoints: guest.entrypoints()? })
     })

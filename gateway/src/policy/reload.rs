@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
-use super::set::{self, PolicySet, SetError};
+use super::set::{self, Loader, PolicySet, SetError};
 use crate::files::{Fingerprint, Follower, Outlook, Source};
 
 /// Keeps the live set up with its directory.
@@ -21,7 +21,7 @@ pub struct PolicyReloader(Follower<Directory>);
 
 #[derive(Debug)]
 struct Directory {
-    engine: Engine,
+    loader: Loader,
     path: PathBuf,
     live: Arc<Live>,
     metrics: PolicyMetrics,
@@ -32,11 +32,12 @@ impl PolicyReloader {
     pub(super) fn start(engine: Engine, path: &Path, metrics: PolicyMetrics) -> Result<(Self, Arc<Live>), SetError> {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.
         let seen = Fingerprint::of(set::files(path));
-        let set = PolicySet::load(&engine, path)?;
+        let mut loader = Loader::new(engine);
+        let set = loader.load(path)?;
         metrics.loaded(set.digest());
         tracing::info!(digest = %set.digest(), modules = set.modules().len(), "policies loaded");
         let live = Arc::new(Live::new(set));
-        let directory = Directory { engine, path: path.to_owned(), live: live.clone(), metrics };
+        let directory = Directory { loader, path: path.to_owned(), live: live.clone(), metrics };
         Ok((Self(Follower::new(directory, seen)), live))
     }
 
@@ -52,7 +53,7 @@ impl Source for Directory {
     }
 
     fn load(&mut self) -> Result<(), Outlook> {
-        match PolicySet::load(&self.engine, &self.path) {
+        match self.loader.load(&self.path) {
             Ok(set) => {
                 self.succeeded(set);
                 Ok(())
@@ -74,7 +75,7 @@ impl Directory {
         self.metrics.loaded(set.digest());
         let digest = set.digest().clone();
         if self.live.replace(set) {
-            tracing::info!(%digest, "new policies serve");
+            tracing::info!(%digest, compiled = self.loader.compiled(), "new policies serve");
         } else {
             tracing::info!(%digest, "the policies are good and as before");
         }

@@ -2,9 +2,11 @@
 
 mod data;
 mod error;
+mod loader;
 mod manifest;
 mod matcher;
 mod probe;
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +21,10 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::Timestamp;
 
 pub use self::data::DataError;
-pub use self::error::{ModuleError, ModuleProblem, ReadError, SetError};
+pub use self::error::{ModuleError, ModuleProblem, ReadError, SetError, SetLimit};
+pub(super) use self::loader::Loader;
+use self::manifest::Entry;
 pub use self::manifest::ManifestError;
-use self::manifest::{DataFile, Entry};
 pub(super) use self::matcher::Matching;
 use super::document::Input;
 use super::engine::Engine;
@@ -73,24 +76,7 @@ impl PolicySet {
     /// Reads, compiles and checks the set in `directory`. It takes some hundred milliseconds a module: call it off the
     /// request path.
     pub fn load(engine: &Engine, directory: &Path) -> Result<Self, SetError> {
-        let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES)?;
-        let yaml = String::from_utf8(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
-        let mut whole = Context::new(&SHA256);
-        add(&mut whole, yaml.as_bytes());
-        let (mut modules, mut problems) = (Vec::new(), Vec::new());
-        let entries = manifest::parse(&yaml)?;
-        refuse_unnamed(directory, &entries)?;
-        for entry in entries {
-            let (name, file) = (entry.name.clone(), entry.file.clone());
-            match bind(engine, directory, entry, &mut whole) {
-                Ok(module) => modules.push(module),
-                Err(error) => problems.push(ModuleProblem { name, file, error }),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(SetError::Modules(problems));
-        }
-        Ok(Self { digest: SetDigest(hex::encode(whole.finish())), loaded: Timestamp::now(), modules })
+        Loader::new(engine.clone()).load(directory)
     }
 
     /// The set's digest.
@@ -112,39 +98,6 @@ impl BoundModule {
     pub(super) fn matches(&self, input: &Input) -> Matching {
         self.matcher.matches(input)
     }
-}
-
-fn bind(engine: &Engine, directory: &Path, entry: Entry, whole: &mut Context) -> Result<BoundModule, ModuleError> {
-    let wasm = read(&directory.join(&entry.file), MODULE_BYTES)?;
-    let found = add(whole, &wasm);
-    if found != entry.sha256 {
-        return Err(ModuleError::Digest { expected: entry.sha256, found });
-    }
-    let data = data(directory, &entry, whole)?;
-    // Before, so that the log names the module if compiling it should end the process.
-    tracing::info!(module = entry.name, file = entry.file, sha256 = found, bytes = wasm.len(), "compiling");
-    let module = rego::Module::load(engine, &wasm, entry.budget, data)?;
-    probe::ask(&module, &entry.matcher)?;
-    let deadline = entry.budget.deadline;
-    Ok(BoundModule { name: entry.name, sha256: found, deadline, module, matcher: entry.matcher })
-}
-
-/// The document that the module of `entry` sees as `data`.
-fn data(directory: &Path, entry: &Entry, whole: &mut Context) -> Result<Vec<u8>, ModuleError> {
-    let text = entry.data.as_ref().map(|file| read_data(directory, file, whole)).transpose()?;
-    data::document(&entry.settings, text.as_deref()).map_err(|problem| {
-        let file = entry.data.as_ref().map(|data| data.file.clone()).unwrap_or_default();
-        ModuleError::Data { file, problem }
-    })
-}
-
-fn read_data(directory: &Path, data: &DataFile, whole: &mut Context) -> Result<Vec<u8>, ModuleError> {
-    let text = read(&directory.join(&data.file), data::BYTES)?;
-    let found = add(whole, &text);
-    if found != data.sha256 {
-        return Err(ModuleError::DataDigest { file: data.file.clone(), expected: data.sha256.clone(), found });
-    }
-    Ok(text)
 }
 
 /// Adds a file to the digest of the set; the digest of the file. The length keeps the end of one file from passing for

@@ -10,7 +10,8 @@ use wasmtime::{
 
 use super::EvalError;
 use super::builtins::Builtin;
-use super::host::{Host, Imports};
+use super::code::Code;
+use super::host::Host;
 use crate::policy::budget::Budget;
 
 /// `opa_eval`'s argument for a result set as JSON.
@@ -44,13 +45,12 @@ pub(super) struct Exports {
 impl Guest {
     /// Makes an instance and runs its `start`. The budget's time begins here.
     pub(super) fn start(
-        module: &wasmtime::Module,
-        imports: &Imports,
+        code: &Code,
         builtins: Arc<BTreeMap<i32, Builtin>>,
         budget: Budget,
         now: Timestamp,
     ) -> Result<Self, EvalError> {
-        let mut store = Store::new(module.engine(), Host::new(budget, now, builtins));
+        let mut store = Store::new(code.wasm().engine(), Host::new(budget, now, builtins));
         store.limiter(|host| host);
         store.set_epoch_deadline(budget.epochs());
         // Epochs pass also while the thread waits for a processor.
@@ -58,9 +58,10 @@ impl Guest {
             store.data().deadline.check()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        let instance = imports
+        let instance = code
+            .imports()
             .within(&mut store)
-            .and_then(|imports| Instance::new(&mut store, module, &imports))
+            .and_then(|imports| Instance::new(&mut store, code.wasm(), &imports))
             .map_err(cause)?;
         let exports = Exports::of(&instance, &mut store)?;
         store.data_mut().exports = Some(exports.clone());

@@ -44,11 +44,11 @@ impl Builtin {
     fn apply(self, host: &mut Host, arguments: &[Term]) -> Result<Option<Term>, EvalError> {
         Ok(match (self, arguments) {
             (Self::Sprintf, [Term::String(format), Term::Array(values)]) => {
-                Some(Term::String(sprintf(format, values, host.budget.output_bytes)?))
+                Some(Term::String(sprintf(format, values, host.budget.output_bytes, &host.deadline)?))
             }
             (Self::TimeNowNs, []) => {
                 host.asked_time = true;
-                Some(Term::Number(host.now.as_nanosecond().to_string()))
+                Some(host.now.as_nanosecond().into())
             }
             (Self::TimeParseRfc3339Ns, [Term::String(text)]) => time::parse_rfc3339_ns(text),
             (Self::TimeDate, [moment]) => time::date(moment),
@@ -65,7 +65,8 @@ impl Builtin {
 /// Calls a builtin for the guest: addresses of values in, the address of a value out, or 0 for undefined.
 pub(super) fn call(mut caller: Caller<'_, Host>, id: i32, arguments: &[i32]) -> wasmtime::Result<i32> {
     let host = caller.data();
-    host.deadline.check()?;
+    let deadline = host.deadline;
+    deadline.check()?;
     let Some(builtin) = host.builtins.get(&id).copied() else {
         return Err(EvalError::Abi(format!("it calls a builtin {id} that it did not list")).into());
     };
@@ -75,10 +76,10 @@ pub(super) fn call(mut caller: Caller<'_, Host>, id: i32, arguments: &[i32]) -> 
     let mut values = Vec::with_capacity(arguments.len());
     for argument in arguments {
         let text = exports.dump(caller.as_context_mut(), *argument)?;
-        values.push(Term::parse(&text).map_err(|error| EvalError::Abi(format!("opa_value_dump gives {error}")))?);
+        values.push(Term::parse(&text, &deadline)?);
     }
     let result = builtin.apply(caller.data_mut(), &values)?;
-    caller.data().deadline.check()?;
+    deadline.check()?;
     let Some(result) = result else { return Ok(0) };
     let text = result.to_json();
     if text.len() > caller.data().budget.output_bytes {

@@ -25,6 +25,12 @@ impl Deadline {
         Self { earliest: Instant::now() + allowed, before: worked(), allowed }
     }
 
+    /// For tests that are not about it.
+    #[cfg(test)]
+    pub(super) fn in_an_hour() -> Self {
+        Self::after(Duration::from_hours(1))
+    }
+
     /// An error once it is over.
     pub(super) fn check(&self) -> Result<(), EvalError> {
         let is_over = Instant::now() >= self.earliest && worked().saturating_sub(self.before) >= self.allowed;

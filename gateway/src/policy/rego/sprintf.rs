@@ -14,6 +14,7 @@ use std::str::Chars;
 
 use self::float::float;
 use super::EvalError;
+use super::deadline::Deadline;
 use super::quote::{escape, quoted};
 use super::term::Term;
 use crate::hex;
@@ -21,8 +22,8 @@ use crate::hex;
 /// A width or a precision that is longer than this before its last digit is none, as in Go.
 const CRAZY: usize = 1_000_000;
 
-/// Formats `values`. A text longer than `limit` bytes is an error.
-pub(super) fn sprintf(format: &str, values: &[Term], limit: usize) -> Result<String, EvalError> {
+/// Formats `values` until the deadline. A text longer than `limit` bytes is an error.
+pub(super) fn sprintf(format: &str, values: &[Term], limit: usize, deadline: &Deadline) -> Result<String, EvalError> {
     let mut out = String::new();
     let mut rest = format.chars().peekable();
     let mut values = values.iter().map(Value::of);
@@ -32,6 +33,8 @@ pub(super) fn sprintf(format: &str, values: &[Term], limit: usize) -> Result<Str
             continue;
         }
         let spec = Spec::parse(&mut rest, limit)?;
+        // What a verb costs is bounded by the limit, but not by what it adds to the text.
+        deadline.check()?;
         match spec.verb {
             None => out.push_str("%!(NOVERB)"),
             Some('%') => out.push('%'),
@@ -160,13 +163,13 @@ enum Value {
 impl Value {
     fn of(term: &Term) -> Self {
         match term {
-            Term::Number(text) if text.contains(['.', 'e', 'E']) => match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => Self::Float(value),
-                _ => Self::Text(text.clone()),
+            Term::Number(number) if number.text().contains(['.', 'e', 'E']) => match number.value() {
+                value if value.is_finite() => Self::Float(value),
+                _ => Self::Text(number.text().to_owned()),
             },
-            Term::Number(text) => match text.parse() {
+            Term::Number(number) => match number.text().parse() {
                 Ok(value) => Self::Integer(value),
-                Err(_) => Self::Big(text.starts_with('-'), text.trim_start_matches('-').to_owned()),
+                Err(_) => Self::Big(number.text().starts_with('-'), number.text().trim_start_matches('-').to_owned()),
             },
             Term::String(text) => Self::Text(text.clone()),
             other => Self::Text(other.to_string()),

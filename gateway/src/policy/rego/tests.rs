@@ -127,7 +127,7 @@ fn a_module_that_loops_meets_its_deadline() {
 fn time_in_which_the_module_does_not_run_is_not_its_own() {
     let module = load(&Fake::default(), short()).unwrap();
     let builtins = module.builtins.clone();
-    let mut guest = Guest::start(&module.wasm, &module.imports, builtins, short(), Timestamp::UNIX_EPOCH).unwrap();
+    let mut guest = Guest::start(&module.code, builtins, short(), Timestamp::UNIX_EPOCH).unwrap();
     thread::sleep(10 * short().deadline);
     let data = guest.parse(b"{}").unwrap();
     assert!(guest.evaluate(module.entrypoint, data, b"{}").is_ok());

@@ -16,7 +16,7 @@ pub(super) fn parse_rfc3339_ns(text: &str) -> Option<Term> {
     let (local, offset) = strict(text)?;
     let nanoseconds = format!("{local}Z").parse::<Timestamp>().ok()?.as_nanosecond();
     let nanoseconds = nanoseconds - i128::from(offset) * 1_000_000_000;
-    i64::try_from(nanoseconds).ok().map(|nanoseconds| Term::Number(nanoseconds.to_string()))
+    i64::try_from(nanoseconds).ok().map(|nanoseconds| i128::from(nanoseconds).into())
 }
 
 /// The local date and time and the seconds that it is ahead of UTC, if the text has the form that Go's `time.RFC3339`
@@ -103,7 +103,7 @@ fn zone(name: &str) -> Option<TimeZone> {
 }
 
 fn numbers(values: [i16; 3]) -> Term {
-    Term::Array(values.iter().map(|value| Term::Number(value.to_string())).collect())
+    Term::Array(values.iter().map(|value| i128::from(*value).into()).collect())
 }
 
 #[cfg(test)]
@@ -111,9 +111,14 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+    use crate::policy::rego::deadline::Deadline;
+
+    fn number(text: &str) -> Term {
+        Term::parse(text.as_bytes(), &Deadline::in_an_hour()).unwrap()
+    }
 
     fn at(nanoseconds: &str, zone: &str) -> Term {
-        Term::Array(vec![Term::Number(nanoseconds.to_owned()), Term::String(zone.to_owned())])
+        Term::Array(vec![number(nanoseconds), Term::String(zone.to_owned())])
     }
 
     #[test]
@@ -128,7 +133,7 @@ mod tests {
             ("2026-11-22T19:15:43+24:60", "1795284943000000000"),
             ("2026-11-22T19:15:43-00:00", "1795374943000000000"),
         ] {
-            assert_eq!(parse_rfc3339_ns(text), Some(Term::Number(nanoseconds.to_owned())), "{text}");
+            assert_eq!(parse_rfc3339_ns(text), Some(number(nanoseconds)), "{text}");
         }
     }
 
@@ -160,12 +165,12 @@ mod tests {
     #[test]
     fn a_moment_is_told_in_its_time_zone() {
         let night = "1795389300000000000"; // 2026-11-22T23:15:00Z, a Sunday
-        assert_eq!(date(&Term::Number(night.to_owned())).unwrap().to_string(), "[2026, 11, 22]");
+        assert_eq!(date(&number(night)).unwrap().to_string(), "[2026, 11, 22]");
         assert_eq!(date(&at(night, "Europe/Berlin")).unwrap().to_string(), "[2026, 11, 23]");
         assert_eq!(clock(&at(night, "Europe/Berlin")).unwrap().to_string(), "[0, 15, 0]");
         assert_eq!(clock(&at(night, "")).unwrap().to_string(), "[23, 15, 0]");
         assert_eq!(weekday(&at(night, "Europe/Berlin")), Some(Term::String("Monday".to_owned())));
-        assert_eq!(weekday(&Term::Number(night.to_owned())), Some(Term::String("Sunday".to_owned())));
+        assert_eq!(weekday(&number(night)), Some(Term::String("Sunday".to_owned())));
     }
 
     #[test]

@@ -63,6 +63,50 @@ async fn a_changed_set_serves_after_the_next_look() {
 }
 
 #[tokio::test]
+async fn a_reload_compiles_only_what_changed() {
+    let served = Served::start();
+    let compiled = |served: &Served| served.reloader.0.with_source(|directory| directory.loader.compiled());
+    assert_eq!(compiled(&served), 1);
+    let denying = Fake::giving(r#"{"allow":false,"reasons":["changed"]}"#);
+    let settings = || good().with(", settings: {max: 3}");
+    // What is changed, and how many modules are compiled.
+    let changes: [(&str, Edit<'_>, usize); 5] = [
+        ("a setting", &|path| write(path, &[settings()]), 0),
+        ("a match", &|path| write(path, &[settings().with(", match: {actions: [get]}")]), 0),
+        ("one more of the same bytes", &|path| write(path, &[settings(), module("b", &Fake::default())]), 0),
+        ("one of two modules", &|path| write(path, &[settings(), module("b", &denying)]), 1),
+        ("their order", &|path| write(path, &[module("b", &denying), settings()]), 0),
+    ];
+    for (what, change, expected) in changes {
+        let before = served.digest();
+        change(served.directory.path());
+        served.poll().await;
+        assert_eq!((served.error(), compiled(&served)), (None, expected), "{what}");
+        assert_ne!(served.digest(), before, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_torn_set_compiled_is_not_compiled_again() {
+    let served = Served::start();
+    let compiled = |served: &Served| served.reloader.0.with_source(|directory| directory.loader.compiled());
+    write(served.directory.path(), &[other(), module("b", &Fake::default())]);
+    fs::remove_file(served.directory.path().join("b.wasm")).unwrap();
+    served.poll().await;
+    assert!(served.error().is_some());
+    assert_eq!(compiled(&served), 1);
+    fs::write(served.directory.path().join("b.wasm"), Fake::default().wasm()).unwrap();
+    served.poll().await;
+    assert_eq!((served.error(), compiled(&served)), (None, 0));
+    // What serves no more is not kept.
+    write(served.directory.path(), &[other()]);
+    served.poll().await;
+    write(served.directory.path(), &[good()]);
+    served.poll().await;
+    assert_eq!((served.error(), compiled(&served)), (None, 1));
+}
+
+#[tokio::test]
 async fn a_changed_data_file_is_noticed_and_a_torn_one_passes() {
     let served = Served::start();
     let named = |text: &str| good().with(&format!(", data: data.json, dataSha256: {}", sha256(text.as_bytes())));

@@ -86,6 +86,9 @@ pub enum ModuleError {
         /// Of the file.
         found: String,
     },
+    /// With it, the set is beyond what a gateway loads.
+    #[error(transparent)]
+    Set(#[from] SetLimit),
     /// It is no policy.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -119,6 +122,46 @@ pub enum ModuleError {
     },
 }
 
+/// What a set may cost in all, each module counted once however many entries name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SetLimit {
+    /// The bytes that are read.
+    #[error(
+        "with it, the modules of the set and their data and settings have more than {} bytes: share a module between entries, or make its tables smaller",
+        self.most()
+    )]
+    Bytes,
+    /// What compiling costs.
+    #[error(
+        "with it, the set is too much to compile ({} at most, as the gateway counts it): share a module between entries, or divide the namespaces among gateways",
+        self.most()
+    )]
+    Cost,
+    /// The bytes of compiled code.
+    #[error(
+        "with it, the compiled code of the set has more than {} bytes: share a module between entries, or divide the namespaces among gateways",
+        self.most()
+    )]
+    Code,
+}
+
+impl SetLimit {
+    /// The greatest value within the limit.
+    pub(super) const fn most(self) -> u64 {
+        match self {
+            Self::Bytes => 64 << 20,
+            // Some fifty modules of OPA's.
+            Self::Cost => 40_000_000,
+            Self::Code => 256 << 20,
+        }
+    }
+
+    /// Whether `value` is within the limit.
+    pub(super) fn check(self, value: u64) -> Result<(), Self> {
+        if value > self.most() { Err(self) } else { Ok(()) }
+    }
+}
+
 /// What to do about a module that gave no verdict, where that is the module's own doing.
 fn advice(cause: &EvalError) -> &'static str {
     match cause {
@@ -142,7 +185,7 @@ impl ModuleError {
             Self::Read(_) | Self::Digest { .. } | Self::DataDigest { .. } => true,
             Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
             Self::Probe { cause, .. } => matches!(cause, EvalError::Deadline(_)),
-            Self::Data { .. } => false,
+            Self::Data { .. } | Self::Set(_) => false,
         }
     }
 }

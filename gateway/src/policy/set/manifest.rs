@@ -18,6 +18,9 @@ use crate::policy::document::Action;
 /// The file's name in a directory of policies.
 pub(super) const FILE: &str = "policies.yaml";
 
+/// How many entries a set may have: each is matched against each request, and asked when the set is loaded.
+const MODULES: usize = 256;
+
 /// Why `policies.yaml` cannot be used.
 #[derive(Debug, Error)]
 pub enum ManifestError {
@@ -27,6 +30,16 @@ pub enum ManifestError {
     /// It binds nothing.
     #[error("policies.yaml: a set without modules would deny everything")]
     Empty,
+    /// It has too many entries.
+    #[error(
+        "policies.yaml: module {name:?} is one too many of {found}: {MODULES} at most; bind one module to several namespaces by its `match`, or put what differs into its `data`"
+    )]
+    TooMany {
+        /// How many it has.
+        found: usize,
+        /// The name of the first beyond the limit.
+        name: String,
+    },
     /// Values are out of bounds; all of them are told.
     #[error("policies.yaml: {}", .0.join("; "))]
     Invalid(Vec<String>),
@@ -104,6 +117,9 @@ pub(super) fn parse(yaml: &str) -> Result<Vec<Entry>, ManifestError> {
     let raw: RawManifest = serde_saphyr::from_str(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
     if raw.modules.is_empty() {
         return Err(ManifestError::Empty);
+    }
+    if let Some(module) = raw.modules.get(MODULES) {
+        return Err(ManifestError::TooMany { found: raw.modules.len(), name: module.name.clone() });
     }
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();

@@ -201,3 +201,44 @@ fn a_missed_deadline_at_load_may_pass() {
     let (_directory, set) = loaded(&[module("a", &Fake::evaluating("unreachable"))]);
     assert!(!set.unwrap_err().may_pass());
 }
+
+#[test]
+fn a_set_that_costs_too_much_is_refused_before_anything_is_compiled() {
+    let directory = TempDir::new().unwrap();
+    let idle = wat::parse_str(format!("(module {})", "(func)".repeat(38_000))).unwrap();
+    let modules = (0..20_u8).map(|number| {
+        // A section without meaning makes it another module.
+        let wasm = [&*idle, &[0, 2, 1, number]].concat();
+        Written { name: format!("idle-{number}").leak(), wasm, more: String::new() }
+    });
+    write(directory.path(), &modules.collect::<Vec<_>>());
+    let mut loader = Loader::new(Engine::new().unwrap());
+    let error = loader.load(directory.path()).unwrap_err();
+    assert_eq!(loader.compiled(), 0);
+    let expected = r#"module "idle-16" (idle-16.wasm): with it, the set is too much to compile (40000000 at most"#;
+    assert!(error.to_string().starts_with(expected) && !error.may_pass(), "{error}");
+}
+
+#[test]
+fn a_set_of_too_many_bytes_is_refused_before_anything_is_compiled() {
+    let directory = TempDir::new().unwrap();
+    write(directory.path(), &["a", "b", "c", "d"].map(|name| module(name, &Fake::default())));
+    for file in ["b.wasm", "c.wasm", "d.wasm"] {
+        fs::File::create(directory.path().join(file)).unwrap().set_len(MODULE_BYTES).unwrap();
+    }
+    let mut loader = Loader::new(Engine::new().unwrap());
+    let error = loader.load(directory.path()).unwrap_err().to_string();
+    assert_eq!(loader.compiled(), 0);
+    let expected = r#"module "c" (c.wasm): with it, the modules of the set and their data and settings have more than 67108864 bytes"#;
+    assert!(error.contains(expected) && !error.contains("module \"d\""), "{error}");
+}
+
+#[test]
+fn entries_that_share_a_module_compile_and_count_it_once() {
+    let directory = TempDir::new().unwrap();
+    let modules: Vec<_> = (0..5).map(|number| module(format!("m{number}").leak(), &Fake::default())).collect();
+    write(directory.path(), &modules);
+    let mut loader = Loader::new(Engine::new().unwrap());
+    assert_eq!(loader.load(directory.path()).unwrap().modules().len(), 5);
+    assert_eq!(loader.compiled(), 1);
+}

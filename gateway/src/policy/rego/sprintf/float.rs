@@ -13,10 +13,11 @@ const SHORTEST: i64 = 6;
 pub(super) fn float(value: f64, verb: char, spec: &Spec) -> String {
     let size = value.abs();
     let precision = spec.precision.unwrap_or(6);
-    let (written, zeros) = (precision.min(FLOAT_DIGITS), "0".repeat(precision.saturating_sub(FLOAT_DIGITS)));
+    let written = precision.min(FLOAT_DIGITS);
+    let zeros = || "0".repeat(precision - written);
     let digits = match verb.to_ascii_lowercase() {
-        'e' => exponent(&format!("{size:.written$e}").replacen('e', &format!("{zeros}e"), 1)),
-        'f' => format!("{size:.written$}{zeros}"),
+        'e' => exponent(&format!("{size:.written$e}").replacen('e', &format!("{}e", zeros()), 1)),
+        'f' => format!("{size:.written$}{}", zeros()),
         _ => general(size, spec.precision.map(|precision| precision.min(FLOAT_DIGITS))),
     };
     let digits = if verb.is_ascii_uppercase() { digits.to_ascii_uppercase() } else { digits };

@@ -1,8 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use super::*;
 
 const LIMIT: usize = 1 << 10;
+
+/// Without a deadline to speak of.
+fn sprintf(format: &str, values: &[Term], limit: usize) -> Result<String, EvalError> {
+    super::sprintf(format, values, limit, &Deadline::in_an_hour())
+}
 
 /// Format, arguments, and what `opa eval` 1.22.2 makes of them.
 const CASES: &[(&str, &str, &str)] = &[
@@ -89,7 +96,7 @@ const CASES: &[(&str, &str, &str)] = &[
 ];
 
 fn arguments(text: &str) -> Vec<Term> {
-    match Term::parse(text.as_bytes()) {
+    match Term::parse(text.as_bytes(), &Deadline::in_an_hour()) {
         Ok(Term::Array(arguments)) => arguments,
         other => panic!("{text}: {other:?}"),
     }
@@ -140,5 +147,15 @@ fn what_it_cannot_do_is_an_error() {
         [("%[1]d", "[1]"), ("%*d", "[1, 2]"), ("%#v", "[1]"), ("%x", "[1.5]"), ("% x", r#"["a"]"#), ("%+q", "[233]")]
     {
         assert!(matches!(sprintf(format, &arguments(values), LIMIT), Err(EvalError::Unsupported(_))), "{format}");
+    }
+}
+
+/// A verb may cost as much as its precision and add nothing to the text, which the limit of the text does not see.
+#[test]
+fn verbs_that_add_nothing_end_at_the_deadline_too() {
+    let over = Deadline::after(Duration::ZERO);
+    for format in ["%.0s%.0s", "%v"] {
+        let formatted = super::sprintf(format, &arguments(r#"["a", "b"]"#), LIMIT, &over);
+        assert_eq!(formatted, Err(EvalError::Deadline(Duration::ZERO)), "{format}");
     }
 }

@@ -92,3 +92,15 @@ fn another_shape_is_refused() {
     }
     assert_eq!(refusal("modules: []"), "policies.yaml: a set without modules would deny everything");
 }
+
+#[test]
+fn a_set_has_a_bounded_number_of_modules() {
+    let digest = "0".repeat(64);
+    let set = |count: usize| {
+        let entry = |number| format!("- {{name: m{number}, module: a.wasm, sha256: \"{digest}\", mode: enforce}}\n");
+        format!("modules:\n{}", (0..count).map(entry).collect::<String>())
+    };
+    assert_eq!(parse(&set(MODULES)).unwrap().len(), MODULES);
+    let expected = "policies.yaml: module \"m256\" is one too many of 1000: 256 at most; ";
+    assert!(refusal(&set(1000)).starts_with(expected), "{}", refusal(&set(1000)));
+}

@@ -1,0 +1,108 @@
+//! Loads one set after another, and compiles only what was not compiled before.
+
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::error::SetLimit;
+use super::manifest::{self, Entry, ManifestError};
+use super::reading::{Checked, Reading};
+use super::{
+    BoundModule, MANIFEST_BYTES, ModuleError, ModuleProblem, PolicySet, SetError, probe, read, refuse_unnamed,
+};
+use crate::policy::engine::Engine;
+use crate::policy::rego::{Code, Module};
+
+/// Compiled modules by their SHA-256.
+type Codes = BTreeMap<String, Code>;
+
+/// Loads sets. Keeps what the last good set was compiled to, and what the last one was, if that was not good.
+#[derive(Debug)]
+pub(in crate::policy) struct Loader {
+    engine: Engine,
+    good: Codes,
+    tried: Codes,
+    compiled: usize,
+}
+
+impl Loader {
+    pub(in crate::policy) fn new(engine: Engine) -> Self {
+        Self { engine, good: Codes::new(), tried: Codes::new(), compiled: 0 }
+    }
+
+    /// How many modules the last load compiled.
+    pub(in crate::policy) fn compiled(&self) -> usize {
+        self.compiled
+    }
+
+    /// Reads, compiles and checks the set in `directory`. Nothing is compiled of a set that is beyond the limits.
+    pub(in crate::policy) fn load(&mut self, directory: &Path) -> Result<PolicySet, SetError> {
+        self.compiled = 0;
+        let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES)?;
+        let yaml = String::from_utf8(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
+        let entries = manifest::parse(&yaml)?;
+        refuse_unnamed(directory, &entries)?;
+        let mut reading = Reading::new(directory, &yaml);
+        let mut problems = Vec::new();
+        let mut checked = Vec::new();
+        for entry in entries {
+            let (name, file) = (entry.name.clone(), entry.file.clone());
+            checked.extend(sorted_out(reading.read(entry), name, file, &mut problems)?);
+        }
+        let mut modules = Vec::new();
+        let before = take(&mut self.tried);
+        for Checked { entry, data } in checked {
+            let (name, file) = (entry.name.clone(), entry.file.clone());
+            let code = self.code(&entry, reading.wasm(&file), &before);
+            let module = code.and_then(|code| bind(&code, entry, data));
+            modules.extend(sorted_out(module, name, file, &mut problems)?);
+        }
+        if !problems.is_empty() {
+            return Err(SetError::Modules(problems));
+        }
+        self.good = take(&mut self.tried);
+        Ok(PolicySet { digest: reading.digest(), loaded: Timestamp::now(), modules })
+    }
+
+    /// What the module of `entry` is compiled to: now, for another entry, or for a set `before`.
+    fn code(&mut self, entry: &Entry, wasm: &[u8], before: &Codes) -> Result<Code, ModuleError> {
+        let sha256 = &entry.sha256;
+        let code = match [&self.tried, &self.good, before].into_iter().find_map(|codes| codes.get(sha256)) {
+            Some(code) => code.clone(),
+            None => {
+                // Before, so that the log names the module if compiling it should end the process.
+                tracing::info!(module = entry.name, file = entry.file, sha256, bytes = wasm.len(), "compiling");
+                self.compiled += 1;
+                Code::compile(&self.engine, wasm)?
+            }
+        };
+        self.tried.insert(sha256.clone(), code.clone());
+        SetLimit::Code.check(self.tried.values().map(Code::bytes).sum())?;
+        Ok(code)
+    }
+}
+
+/// What is good; a problem is listed, and ends the load if it is the whole set's.
+fn sorted_out<T>(
+    outcome: Result<T, ModuleError>,
+    name: String,
+    file: String,
+    problems: &mut Vec<ModuleProblem>,
+) -> Result<Option<T>, SetError> {
+    let error = match outcome {
+        Ok(good) => return Ok(Some(good)),
+        Err(error) => error,
+    };
+    let whole = matches!(error, ModuleError::Set(_));
+    problems.push(ModuleProblem { name, file, error });
+    if whole { Err(SetError::Modules(take(problems))) } else { Ok(None) }
+}
+
+fn bind(code: &Code, entry: Entry, data: Vec<u8>) -> Result<BoundModule, ModuleError> {
+    let module = Module::of(code, entry.budget, data)?;
+    probe::ask(&module, &entry.matcher)?;
+    let deadline = entry.budget.deadline;
+    Ok(BoundModule { name: entry.name, sha256: entry.sha256, deadline, module, matcher: entry.matcher })
+}

@@ -1,0 +1,112 @@
+//! Reads the files of a set, within the limits of a set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::error::SetLimit;
+use super::manifest::{DataFile, Entry};
+use super::{MODULE_BYTES, ModuleError, SetDigest, add, data, read};
+use crate::hex;
+use crate::policy::rego;
+
+/// An entry whose files are good so far.
+pub(super) struct Checked {
+    pub(super) entry: Entry,
+    /// The document that its module sees as `data`.
+    pub(super) data: Vec<u8>,
+}
+
+/// What is read of a set.
+pub(super) struct Reading<'a> {
+    directory: &'a Path,
+    whole: Context,
+    bytes: u64,
+    cost: u64,
+    modules: BTreeMap<String, ModuleFile>,
+    /// The SHA-256 of the modules whose cost is counted.
+    counted: BTreeSet<String>,
+}
+
+/// A module's file.
+struct ModuleFile {
+    sha256: String,
+    wasm: Vec<u8>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(directory: &'a Path, yaml: &str) -> Self {
+        let mut whole = Context::new(&SHA256);
+        add(&mut whole, yaml.as_bytes());
+        Self { directory, whole, bytes: 0, cost: 0, modules: BTreeMap::new(), counted: BTreeSet::new() }
+    }
+
+    /// Reads the files of `entry`, and counts what they cost.
+    pub(super) fn read(&mut self, entry: Entry) -> Result<Checked, ModuleError> {
+        let found = self.module(&entry.file)?;
+        if found != entry.sha256 {
+            return Err(ModuleError::Digest { expected: entry.sha256, found });
+        }
+        self.count_cost(&entry)?;
+        let data = self.data(&entry)?;
+        self.count(data.len())?;
+        Ok(Checked { entry, data })
+    }
+
+    /// The digest of a module's file, which is read once.
+    fn module(&mut self, file: &str) -> Result<String, ModuleError> {
+        if let Some(ModuleFile { sha256, wasm }) = self.modules.get(file) {
+            add(&mut self.whole, wasm);
+            return Ok(sha256.clone());
+        }
+        let wasm = read(&self.directory.join(file), MODULE_BYTES)?;
+        self.count(wasm.len())?;
+        let sha256 = add(&mut self.whole, &wasm);
+        self.modules.insert(file.to_owned(), ModuleFile { sha256: sha256.clone(), wasm });
+        Ok(sha256)
+    }
+
+    /// The bytes of a module that was read.
+    pub(super) fn wasm(&self, file: &str) -> &[u8] {
+        self.modules.get(file).map_or(&[], |module| &module.wasm)
+    }
+
+    /// The digest of all that was read.
+    pub(super) fn digest(self) -> SetDigest {
+        SetDigest(hex::encode(self.whole.finish()))
+    }
+
+    /// Counts what it would cost to compile the module of `entry`, once.
+    fn count_cost(&mut self, entry: &Entry) -> Result<(), ModuleError> {
+        if let Some(ModuleFile { sha256, wasm }) = self.modules.get(&entry.file)
+            && self.counted.insert(sha256.clone())
+        {
+            self.cost += rego::cost(wasm).map_err(rego::LoadError::from)?;
+        }
+        Ok(SetLimit::Cost.check(self.cost)?)
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), ModuleError> {
+        self.bytes += bytes as u64;
+        Ok(SetLimit::Bytes.check(self.bytes)?)
+    }
+
+    /// The document that the module of `entry` sees as `data`.
+    fn data(&mut self, entry: &Entry) -> Result<Vec<u8>, ModuleError> {
+        let text = entry.data.as_ref().map(|file| self.read_data(file)).transpose()?;
+        data::document(&entry.settings, text.as_deref()).map_err(|problem| {
+            let file = entry.data.as_ref().map(|data| data.file.clone()).unwrap_or_default();
+            ModuleError::Data { file, problem }
+        })
+    }
+
+    fn read_data(&mut self, data: &DataFile) -> Result<Vec<u8>, ModuleError> {
+        let text = read(&self.directory.join(&data.file), data::BYTES)?;
+        let found = add(&mut self.whole, &text);
+        if found != data.sha256 {
+            return Err(ModuleError::DataDigest { file: data.file.clone(), expected: data.sha256.clone(), found });
+        }
+        Ok(text)
+    }
+}
