@@ -12,7 +12,7 @@ use super::decode::Scaling;
 use super::kind::ObjectName;
 use super::links::Links;
 use super::scope::Scope;
-use super::{Autoscaler, Observation, Workload};
+use super::{Autoscaler, MOST_AUTOSCALERS, Observation, Workload};
 
 /// Objects by name.
 pub(super) type Table<T> = BTreeMap<ObjectName, Arc<T>>;
@@ -64,12 +64,13 @@ impl State {
     }
 
     pub(super) fn observe(&self, name: &WorkloadRef) -> Observation {
+        let autoscalers = self.autoscalers_of.get(name).into_iter().flat_map(BTreeMap::values);
         let mut now = None;
         let now = || *now.get_or_insert_with(Instant::now);
         Observation {
             workload: self.workloads.of(name.kind).get(&ObjectName::of(name)).cloned(),
             target: self.targets.get(&ObjectName::of_target(name)).filter(|target| is_of(target, name)).cloned(),
-            autoscalers: self.autoscalers_of.get(name).into_iter().flat_map(BTreeMap::values).cloned().collect(),
+            autoscalers: autoscalers.take(MOST_AUTOSCALERS).cloned().collect(),
             namespace_labels: self.namespaces.get(&ObjectName::new("", name.namespace.as_str())).cloned(),
             age: self.links.age(&name.namespace, now),
             name: name.clone(),
