@@ -96,3 +96,52 @@ fn is_of(target: &ReplicaTarget, workload: &WorkloadRef) -> bool {
     let of = &target.spec.scale_target_ref;
     of.kind == workload.kind.as_str() && of.name == workload.name
 }
+
+/// Adds `listed` to `table`. `BTreeMap::append` walks all of the table, however few there are to add.
+pub(super) fn put_back<N: Ord, T>(table: &mut BTreeMap<N, T>, listed: BTreeMap<N, T>) {
+    if table.is_empty() {
+        *table = listed;
+    } else {
+        table.extend(listed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::cmp::Ordering;
+    use std::ops::Range;
+
+    use super::*;
+
+    /// A name that counts how often this thread has compared such names.
+    #[derive(Debug, PartialEq, Eq)]
+    struct CountedName(u32);
+
+    thread_local! {
+        static COMPARISONS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    impl Ord for CountedName {
+        fn cmp(&self, other: &Self) -> Ordering {
+            COMPARISONS.set(COMPARISONS.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for CountedName {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    #[test]
+    fn a_relist_of_a_namespace_does_not_walk_through_the_others() {
+        let names = |numbers: Range<u32>| numbers.map(|number| (CountedName(number), ())).collect::<BTreeMap<_, _>>();
+        let (mut table, listed) = (names(0..100_000), names(100_000..100_010));
+        COMPARISONS.set(0);
+        put_back(&mut table, listed);
+        assert_eq!(table.len(), 100_010);
+        assert!(COMPARISONS.get() < 1_000, "{} comparisons", COMPARISONS.get());
+    }
+}
