@@ -42,7 +42,13 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 bench: controlplane policies ## measure what a read costs beside nginx's static file (BENCH_ROUNDS=7, BENCH_SECONDS=5)
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
 	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
-	target/release/bench
+	target/release/bench read
+
+.PHONY: bench-scale
+bench-scale: policies ## measure how the gateway's work grows from 10,000 Deployments to 100,000 (BENCH_ROUNDS=3)
+	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
+	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
+	target/release/bench scale
 
 .PHONY: lint
 lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles, the proto and the chart

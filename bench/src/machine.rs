@@ -57,6 +57,31 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
+/// The memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// What is resident now.
+    pub(crate) resident: u64,
+    /// The most that was.
+    pub(crate) most: u64,
+}
+
+/// The memory of `process`.
+pub(crate) fn memory(process: u32) -> Result<Memory> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    resident(&status).with_context(|| format!("{path} has no sizes"))
+}
+
+/// The fields `VmRSS` and `VmHWM` of `/proc/PID/status` (`proc_pid_status(5)`).
+fn resident(status: &str) -> Option<Memory> {
+    let bytes = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    };
+    Some(Memory { resident: bytes("VmRSS")?, most: bytes("VmHWM")? })
+}
+
 /// The processes that `process` started, directly and from its first thread.
 pub(crate) fn children(process: u32) -> Result<Vec<u32>> {
     let path = format!("/proc/{process}/task/{process}/children");
@@ -73,6 +98,13 @@ mod tests {
         let stat = "42 (a) b 9) S 1 42 42 0 -1 4194560 1 2 3 4 700 55 6 7 20 0 3 0 100 0 0";
         assert_eq!(ticks(stat), Some(755));
         assert_eq!(ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn memory_is_what_is_resident_and_the_most_that_was() {
+        let status = "Name:\tx\nVmHWM:\t    9 kB\nVmRSS:\t    7 kB\n";
+        assert_eq!(resident(status), Some(Memory { resident: 7 << 10, most: 9 << 10 }));
+        assert_eq!(resident("Name:\tVmRSS"), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -1,16 +1,19 @@
-//! `make bench`: what a read costs the gateway, beside a static file that nginx serves on the same machine.
+//! `make bench`: what a read costs the gateway, beside a static file that nginx serves on the same machine; and
+//! `make bench-scale`: how the gateway's work grows with the cluster.
 //!
 //! - [`cluster`]: a control plane, one Deployment to read, and the gateway.
 //! - [`nginx`]: the server to compare with.
 //! - [`machine`]: the core that everything measured runs on, and the processor time of processes.
 //! - [`measure`]: requests over one kept mTLS connection, each sent when the one before was answered.
 //! - [`report`]: the table.
+//! - [`scale`]: how the gateway's work grows.
 
 mod cluster;
 mod machine;
 mod measure;
 mod nginx;
 mod report;
+mod scale;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,9 +32,16 @@ use report::Report;
 /// How long each case is warmed up before the first round.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Measures the processor time that a read costs the gateway, beside a static file that nginx serves.
+/// Measures the gateway.
 #[derive(Debug, Parser)]
-struct Args {
+enum Args {
+    Read(ReadArgs),
+    Scale(scale::ScaleArgs),
+}
+
+/// Measures the processor time that a read costs the gateway, beside a static file that nginx serves.
+#[derive(Debug, clap::Args)]
+struct ReadArgs {
     /// How many times each case is measured; the table shows medians.
     #[arg(long, env = "BENCH_ROUNDS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
@@ -43,10 +53,13 @@ struct Args {
 /// One thread: the client must stay on the core that it is pinned to.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    conclude(run(&Args::parse()).await)
+    conclude(match &Args::parse() {
+        Args::Read(args) => read(args).await,
+        Args::Scale(args) => scale::run(args).await,
+    })
 }
 
-async fn run(args: &Args) -> Result<()> {
+async fn read(args: &ReadArgs) -> Result<()> {
     ensure!(!cfg!(debug_assertions), "this is a debug build: `make bench` measures a release build");
     let program = nginx::program()?;
     let machine = machine::describe()?;
@@ -71,7 +84,7 @@ async fn run(args: &Args) -> Result<()> {
 }
 
 /// Measures the cases in turn, so that what else the machine does falls on all of them.
-async fn rounds(args: &Args, file: &Server, read: &Server) -> Result<Report> {
+async fn rounds(args: &ReadArgs, file: &Server, read: &Server) -> Result<Report> {
     let server = |case: Case| if case.is_nginx() { file } else { read };
     println!("-- warming up");
     for case in Case::ALL {

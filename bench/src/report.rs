@@ -67,7 +67,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 /// The middle value, or the mean of the two in the middle; zero where there are none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match (values.get(middle), values.len() % 2) {

@@ -35,7 +35,7 @@ mod watch;
 pub use changes::{CacheChange, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
 pub use metrics::ReplicasMetrics;
-pub use model::{Autoscaler, MOST_METADATA, Observation, Rollout, Workload};
+pub use model::{Autoscaler, MOST_AUTOSCALERS, MOST_METADATA, Observation, Rollout, Workload};
 pub use scope::Scope;
 pub use version::{InvalidVersion, Version};
 

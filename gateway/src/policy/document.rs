@@ -107,7 +107,7 @@ pub struct Current {
     pub rollout: crate::replicas::Rollout,
     /// What was last asked of it through the gateway; null where nothing holds.
     pub target: Option<Wanted>,
-    /// The autoscalers that drive it.
+    /// The autoscalers that drive it: the first 8 by name.
     pub owners: Vec<Shared<crate::replicas::Autoscaler>>,
 }
 

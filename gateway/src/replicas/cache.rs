@@ -14,7 +14,7 @@ use super::changes::{BACKLOG, CacheChange, Changes};
 use super::contact::{Contact, Link, Watched};
 use super::kind::{ObjectName, WatchedKind, workload_of};
 use super::scope::Scope;
-use super::state::{State, Table};
+use super::state::{State, Table, put_back};
 use super::waiters::{Waiter, Waiters};
 use super::{Observation, Page};
 
@@ -168,7 +168,7 @@ impl Cache {
             for item in listed.values() {
                 K::added(&mut state, item);
             }
-            K::table(&mut state).append(&mut listed);
+            put_back(K::table(&mut state), listed);
             if let Some(link) = state.links.get_mut(scope, K::WATCHED) {
                 link.listed(Instant::now());
             }

@@ -15,6 +15,10 @@ use super::Version;
 /// The most bytes of labels and allowed annotations that are kept of one object.
 pub const MOST_METADATA: usize = 64 << 10;
 
+/// The most autoscalers of one workload that an observation names: one is usual, and looking at a workload must not cost
+/// more the more of them somebody makes.
+pub const MOST_AUTOSCALERS: usize = 8;
+
 /// How far a workload's rollout is, as `kubectl rollout status` would judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -85,7 +89,7 @@ pub struct Observation {
     pub workload: Option<Arc<Workload>>,
     /// The target, if it exists.
     pub target: Option<Arc<ReplicaTarget>>,
-    /// The autoscalers that drive the workload, by name.
+    /// The autoscalers that drive the workload, by name: the first [`MOST_AUTOSCALERS`].
     pub autoscalers: Vec<Arc<Autoscaler>>,
     /// The namespace's labels; `None` where namespaces cannot be watched or the namespace is unknown.
     pub namespace_labels: Option<Arc<BTreeMap<String, String>>>,

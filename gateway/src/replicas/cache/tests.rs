@@ -10,7 +10,7 @@ use kube::core::Expression;
 use super::super::decode::Scaling;
 use super::super::fixtures::{Object, deployment, target};
 use super::super::kind::{AutoscalerKind, DeploymentKind};
-use super::super::{Autoscaler, Replicas, Version, Workload};
+use super::super::{Autoscaler, MOST_AUTOSCALERS, Replicas, Version, Workload};
 use super::*;
 
 const KIND: WorkloadKind = WorkloadKind::Deployment;
@@ -142,6 +142,15 @@ fn an_observation_brings_together_what_is_known_about_a_name() {
     let unknown = replicas.observe(&name("nowhere", "web"));
     assert!(unknown.workload.is_none() && unknown.namespace_labels.is_none() && unknown.autoscalers.is_empty());
     assert!(unknown.version().is_none());
+}
+
+#[test]
+fn an_observation_costs_no_more_the_more_autoscalers_a_workload_has() {
+    let web = name("demo", "web");
+    let replicas = Replicas::from_objects((0..5_000).map(|number| autoscaler(&web, &format!("scaler-{number:04}"))));
+    let seen = replicas.observe(&web).autoscalers;
+    assert_eq!(seen.len(), MOST_AUTOSCALERS);
+    assert_eq!(seen.first().map(|first| first.name.as_str()), Some("scaler-0000"));
 }
 
 #[tokio::test(start_paused = true)]
