@@ -18,7 +18,7 @@ mod template;
 
 use anyhow::{Result, ensure};
 use scalegate_tests::paths::scratch;
-use scalegate_tests::{stack, suite};
+use scalegate_tests::{policies, stack};
 
 use crate::machine;
 
@@ -54,8 +54,7 @@ pub(crate) async fn run(args: &ScaleArgs) -> Result<()> {
     let machine = machine::describe()?;
     let work = scratch("bench-scale")?;
     let files = Files { certs: stack::certificates(&work.join("certs"))?, policies: work.join("policies"), work };
-    // Its roomy deadline stays: on a busy machine, decisions would miss the default one.
-    suite::copy_policies("normal", &files.policies)?;
+    policies::copy("normal", &files.policies)?;
 
     let sizes = SIZES.map(|size| if args.small { size / 100 } else { size });
     let mut table = Table::new(sizes);

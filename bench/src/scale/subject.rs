@@ -71,6 +71,7 @@ impl Subject {
             listen: any,
             admin: any,
             audit: "stdout".into(),
+            redact: Vec::new(),
             stdout: None,
         };
         let gateway = Gateway::launch(&files.work, &options).await?;
