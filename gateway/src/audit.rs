@@ -174,7 +174,7 @@ impl Audit {
 
     /// Records a list. Never waits.
     pub fn listed(&self, record: &ListRecord<'_>) {
-        let line = self.0.line(&Record::List(record), |redaction, line| redaction.list(line));
+        let line = self.0.line(&Record::List(record), redact::Redaction::list);
         let pushed = self.0.lines.push_shared(line.into_bytes(), record.client_id, None);
         self.0.metrics.recorded("list", pushed.is_ok());
     }

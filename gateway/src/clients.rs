@@ -238,13 +238,11 @@ impl Account {
         if !take(held, places.of_client(), count) {
             return Err(Exceeded::Client);
         }
-        match places.take(self.domain, count) {
-            Some(source) => Ok(Place { account: self.clone(), kind, count, source }),
-            None => {
-                give_back(held, count);
-                Err(Exceeded::All)
-            }
-        }
+        let Some(source) = places.take(self.domain, count) else {
+            give_back(held, count);
+            return Err(Exceeded::All);
+        };
+        Ok(Place { account: self.clone(), kind, count, source })
     }
 
     fn places(&self, kind: Kind) -> &Places {
@@ -301,6 +299,8 @@ impl Admission {
 pub(crate) mod testing {
     //! Clients without bounds that matter, for the tests of other modules.
 
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::{Admission, Bound, Bounds, Clients};
     use crate::identity::ClientIdentity;
 
@@ -311,7 +311,7 @@ pub(crate) mod testing {
 
     /// A request of `client` that was let in.
     pub(crate) fn admission(client: &ClientIdentity) -> Admission {
-        clients().account(Some(client)).admit().expect("there are places")
+        clients().account(Some(client)).admit().unwrap()
     }
 }
 

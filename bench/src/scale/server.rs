@@ -81,7 +81,9 @@ impl ApiServer {
 
     /// Forgets the changes of `kinds`: their watches end with 410 Gone.
     pub(crate) fn expire(&self, kinds: &[Kind]) {
-        kinds.iter().for_each(|kind| self.shared.collection(*kind).expire());
+        for kind in kinds {
+            self.shared.collection(*kind).expire();
+        }
     }
 
     /// Changes the first `count` Deployments once each.

@@ -60,8 +60,7 @@ fn a_request_that_costs_more_takes_more_places_once_and_all_are_given_back() {
     clone.widen(15).unwrap();
     let more: Vec<_> = std::iter::from_fn(|| account.admit().ok()).collect();
     assert_eq!(more.len(), 4);
-    let last = more.last().unwrap();
-    assert_eq!(last.widen(15), Err(Exceeded::Client));
+    assert_eq!(more[0].widen(15), Err(Exceeded::Client));
     drop((list, more));
     assert_eq!(std::iter::from_fn(|| account.admit().ok()).collect::<Vec<_>>().len(), 4);
     drop(clone);

@@ -134,7 +134,7 @@ fn client_cas(reader: &mut Reader) -> Vec<ClientCa> {
         };
         match parts.trust_domain.parse() {
             Ok(trust_domain) => {
-                cas.push(ClientCa { file: parts.file.into(), voucher: Voucher { trust_domain, forms } })
+                cas.push(ClientCa { file: parts.file.into(), voucher: Voucher { trust_domain, forms } });
             }
             Err(error) => {
                 reader.reject(&format!("{field}.trustDomain"), format!("{:?}", parts.trust_domain), format!("{error}"));

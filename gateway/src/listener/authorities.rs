@@ -179,11 +179,11 @@ impl Authorities {
         vouchers.dedup();
         if vouchers.len() > 1 {
             let now = UnixTime::now();
-            let vouches = |voucher: &Voucher| {
+            let admits = |voucher: &Voucher| {
                 let mut authorities = self.all.iter().filter(|authority| authority.voucher == *voucher);
                 authorities.any(|authority| authority.admits(leaf, intermediates, now).is_ok())
             };
-            vouchers.retain(|voucher| vouches(voucher));
+            vouchers.retain(|voucher| admits(voucher));
         }
         vouchers.into_iter().cloned().collect()
     }

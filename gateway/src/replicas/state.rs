@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_relist_of_a_namespace_does_not_walk_through_the_others() {
-        let names = |numbers: Range<u32>| numbers.map(|number| (CountedName(number), ())).collect::<BTreeMap<_, _>>();
+        let names =
+            |numbers: Range<u32>| numbers.map(|number| (CountedName(number), number)).collect::<BTreeMap<_, _>>();
         let (mut table, listed) = (names(0..100_000), names(100_000..100_010));
         COMPARISONS.set(0);
         put_back(&mut table, listed);

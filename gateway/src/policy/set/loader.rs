@@ -69,14 +69,14 @@ impl Loader {
     /// What the module of `entry` is compiled to: now, for another entry, or for a set `before`.
     fn code(&mut self, entry: &Entry, wasm: &[u8], before: &Codes) -> Result<Code, ModuleError> {
         let sha256 = &entry.sha256;
-        let code = match [&self.tried, &self.good, before].into_iter().find_map(|codes| codes.get(sha256)) {
-            Some(code) => code.clone(),
-            None => {
-                // Before, so that the log names the module if compiling it should end the process.
-                tracing::info!(module = entry.name, file = entry.file, sha256, bytes = wasm.len(), "compiling");
-                self.compiled += 1;
-                Code::compile(&self.engine, wasm)?
-            }
+        let kept = [&self.tried, &self.good, before].into_iter().find_map(|codes| codes.get(sha256)).cloned();
+        let code = if let Some(code) = kept {
+            code
+        } else {
+            // Before, so that the log names the module if compiling it should end the process.
+            tracing::info!(module = entry.name, file = entry.file, sha256, bytes = wasm.len(), "compiling");
+            self.compiled += 1;
+            Code::compile(&self.engine, wasm)?
         };
         self.tried.insert(sha256.clone(), code.clone());
         SetLimit::Code.check(self.tried.values().map(Code::bytes).sum())?;

@@ -37,7 +37,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn term(&mut self, depth: usize) -> Result<Term, EvalError> {
         self.read = self.read.wrapping_add(1);
-        if self.read % UNTIMED == 0 {
+        if self.read.is_multiple_of(UNTIMED) {
             self.deadline.check()?;
         }
         let depth = depth.checked_sub(1).ok_or_else(|| broken("a value that is nested too deeply"))?;
