@@ -136,7 +136,7 @@ impl Audit {
     /// client's share of it, is counted.
     pub fn decided(&self, record: &DecisionRecord<'_>) {
         let DecisionLine { text, input, .. } = self.0.decision(record);
-        let pushed = self.0.lines.push_shared(text, record.client_id, input);
+        let pushed = self.0.lines.push_shared(text, &share(record.trust_domain, record.client_id), input);
         self.0.metrics.recorded("decision", pushed.is_ok());
     }
 
@@ -175,9 +175,15 @@ impl Audit {
     /// Records a list. Never waits.
     pub fn listed(&self, record: &ListRecord<'_>) {
         let line = self.0.line(&Record::List(record), redact::Redaction::list);
-        let pushed = self.0.lines.push_shared(line.into_bytes(), record.client_id, None);
+        let share = share(record.trust_domain, record.client_id);
+        let pushed = self.0.lines.push_shared(line.into_bytes(), &share, None);
         self.0.metrics.recorded("list", pushed.is_ok());
     }
+}
+
+/// The name of a client's share of the queue. Ids of two trust domains may be the same.
+fn share(trust_domain: &str, client_id: &str) -> String {
+    format!("{trust_domain}\0{client_id}")
 }
 
 async fn written(receipt: Receipt) -> bool {

@@ -1,4 +1,4 @@
-//! What each client may hold of the gateway at once, so that nobody's use of all of it keeps anyone else out.
+//! What each client may hold at once, so that none can exhaust the gateway.
 //!
 //! Connections, requests and changes under way take places. A client may take a small part of them, and half of each
 //! kind is kept for the trust domains in equal parts: neither one client nor all clients of one CA can take them all.
@@ -49,10 +49,10 @@ pub struct Bounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Exceeded {
     /// The client has all that one client may have.
-    #[error("the client holds as many as one client may")]
+    #[error("the client's limit is reached")]
     Client,
     /// Other clients hold all that are not kept for other trust domains.
-    #[error("all are taken")]
+    #[error("the shared limit is reached")]
     All,
 }
 
@@ -74,6 +74,8 @@ struct Pools {
     requests: Places,
     changes: Places,
     refusals: Places,
+    /// What the decisions of all clients took on threads that serve.
+    inline: Credit,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,10 @@ pub struct Place {
     source: Source,
 }
 
+/// A client's turn to have a question decided. Without many requests under way it needs none.
+#[derive(Debug, Default)]
+pub struct DecisionTurn<'a>(#[expect(dead_code, reason = "it is held")] Option<SemaphorePermit<'a>>);
+
 /// A request that was let in. Its place is taken until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Admission(Arc<Admitted>);
@@ -139,6 +145,7 @@ impl Clients {
             requests: places(bounds.requests),
             changes: places(bounds.changes),
             refusals: places(bounds.refusals),
+            inline: Credit::new(credit::OF_ALL),
         };
         let accounts = Accounts { by_client: HashMap::new(), sweep_at: FIRST_SWEEP };
         Self(Arc::new(Registry { pools: Arc::new(pools), domains, accounts: Mutex::new(accounts) }))
@@ -180,7 +187,7 @@ impl Account {
             requests: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
-            inline: Credit::new(),
+            inline: Credit::new(credit::OF_CLIENT),
             deciding: Semaphore::new(threads()),
         }
     }
@@ -201,6 +208,11 @@ impl Account {
         Ok(Admission(Arc::new(Admitted { place, wider: OnceLock::new() })))
     }
 
+    /// Whether the client has fewer changes under way than it may.
+    pub fn may_change(&self) -> bool {
+        self.changes.load(Relaxed) < self.pools.changes.of_client()
+    }
+
     /// Takes a place for a change.
     pub fn change(self: &Arc<Self>) -> Result<Place, Exceeded> {
         self.take(Kind::Change, 1)
@@ -211,26 +223,28 @@ impl Account {
         self.take(Kind::Refusal, 1)
     }
 
-    /// Waits for the turn of a decision, which lasts until what this gives is dropped. A client with many requests under
+    /// Waits for the turn of a decision, which lasts until the returned guard is dropped. A client with many requests under
     /// way lets those of others come between its own: only as many as there are threads are ready to run at once.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub async fn turn(&self) -> DecisionTurn<'_> {
         if self.requests.load(Relaxed) <= threads() {
-            return None;
+            return DecisionTurn::default();
         }
         // The semaphore is never closed.
         let turn = self.deciding.acquire().await.ok();
         tokio::task::yield_now().await;
-        turn
+        DecisionTurn(turn)
     }
 
-    /// Whether the client's next decision may run on a thread that others need, by what its last ones took there.
+    /// Whether the client's next decision may run on a thread that others need, by what its last ones took there, and
+    /// those of all clients.
     pub fn may_run_inline(&self) -> bool {
-        self.inline.is_good()
+        self.inline.is_good() && self.pools.inline.is_good()
     }
 
     /// Notes what a decision took on a thread that others need.
     pub fn ran_inline(&self, spent: Duration) {
         self.inline.charge(spent);
+        self.pools.inline.charge(spent);
     }
 
     fn take(self: &Arc<Self>, kind: Kind, count: usize) -> Result<Place, Exceeded> {
@@ -238,7 +252,7 @@ impl Account {
         if !take(held, places.of_client(), count) {
             return Err(Exceeded::Client);
         }
-        let Some(source) = places.take(self.domain, count) else {
+        let Some(source) = places.take(self.domain, count, held.load(Relaxed)) else {
             give_back(held, count);
             return Err(Exceeded::All);
         };
@@ -265,7 +279,7 @@ impl Account {
 }
 
 /// How many threads serve requests: as many as there are processors, within bounds, since each may run a policy with
-/// memory of its own. More of them are better used by another gateway.
+/// memory of its own. Beyond four, run another gateway.
 pub fn threads() -> usize {
     static THREADS: LazyLock<usize> =
         LazyLock::new(|| thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4));

@@ -114,7 +114,7 @@ pub enum IdentityError {
         allowed: Vec<TrustDomain>,
     },
     /// The CAs that vouch for the certificate may not issue ids of its form.
-    #[error("the certificate's CA may not issue ids of the form `{}`: have it issued by a CA that may", form.as_str())]
+    #[error("the certificate's CA may not issue `{}` identities: use another CA, or have the operator add the form to its `identities`", form.as_str())]
     ForeignForm {
         /// The form.
         form: IdForm,
@@ -174,7 +174,7 @@ pub struct Client {
     /// The typed id, such as `uri:spiffe://example.org/ci`.
     pub id: String,
     /// The trust domain of the CA that vouches for the client. Ids of the forms `dns:` and `cn:` are unique only within it.
-    /// Records and questions of before it was added have none.
+    /// Absent from records and questions that are older than this field.
     #[serde(default)]
     pub trust_domain: String,
     /// The organizations of the certificate's subject.

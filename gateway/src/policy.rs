@@ -109,10 +109,10 @@ impl Policy {
     /// [`Denied::Refused`] where the rules say no or no module covers it, [`Denied::Unavailable`] where a module could
     /// not be asked, [`Denied::Unrecorded`] where the record of an allowed change cannot be written.
     pub async fn decide<A: Decidable>(&self, caller: &Caller, action: A) -> Result<Permit<A>, Denied> {
-        let _turn = caller.admission.account().turn().await;
+        let turn = caller.admission.account().turn().await;
         let observation = self.replicas.observe(action.target());
         let document = input::document(caller.client.client(), &action, &observation);
-        let Allowed { decision, tags, pending } = self.evaluator.decide(caller, document, A::EFFECT).await?;
+        let Allowed { decision, tags, pending } = self.evaluator.decide(caller, turn, document, A::EFFECT).await?;
         let client = caller.client.clone();
         Ok(Permit { action, client, observation, decision, tags, pending: Mutex::new(pending) })
     }
@@ -158,7 +158,8 @@ impl Policy {
     ///
     /// As [`Policy::decide`].
     pub async fn describe(&self, caller: &Caller) -> Result<PolicyStatus, Denied> {
-        self.evaluator.decide(caller, input::describing(caller.client.client()), Effect::Read).await?;
+        let turn = caller.admission.account().turn().await;
+        self.evaluator.decide(caller, turn, input::describing(caller.client.client()), Effect::Read).await?;
         Ok(self.evaluator.live().status())
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use http::Method;
 use scalegate_tests::client::Client;
 use scalegate_tests::fixtures::deployment;
@@ -23,6 +23,8 @@ const MEASUREMENT: Duration = Duration::from_secs(3);
 const TURNS: usize = 3;
 /// The largest ratio of medians.
 const RATIO: f64 = 5.0;
+/// The memory that the chart gives a gateway, in MiB.
+const MEMORY: u64 = 512;
 
 /// Allows everything, but loops to its deadline over questions as long as those that [`attack`] asks.
 fn policies(directory: &Path) -> Result<()> {
@@ -93,6 +95,7 @@ async fn a_hostile_client_makes_no_request_of_another_fail_and_its_median_at_mos
     suite::wait_ready(&client, &namespace, "web", 2).await?;
     on_one_core(gateway.pid())?;
 
+    let memory = peak_memory(gateway.pid())?;
     let path = suite::replicas(&namespace, "web");
     let (mut alone, mut beside) = (Times::default(), Times::default());
     let mut used = attack::Used::default();
@@ -107,11 +110,21 @@ async fn a_hostile_client_makes_no_request_of_another_fail_and_its_median_at_mos
     let ((read, write), (slow_read, slow_write)) = (alone.medians(), beside.medians());
     println!("{reads} reads and {writes} writes, none failed");
     println!("median read {read:?}, beside the attack {slow_read:?}; write {write:?}, beside it {slow_write:?}");
+    let most = peak_memory(gateway.pid())?;
+    println!("at most {most} MiB of memory, {memory} MiB before");
     println!("the attack: {used:?}");
+    assert!(most < MEMORY, "{most} MiB");
     for (alone, beside) in [(read, slow_read), (write, slow_write)] {
         assert!(beside.as_secs_f64() <= RATIO * alone.as_secs_f64(), "{beside:?} is more than five times {alone:?}");
     }
     used.is_all_of_it()
+}
+
+/// The most memory that a process has had so far, in MiB.
+fn peak_memory(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
 }
 
 /// Lets all threads of the gateway run on the first core alone, so that what others cost it is felt.

@@ -33,7 +33,7 @@ impl Call {
             "request",
             request_id = %id,
             decision_id = tracing::field::Empty,
-            method,
+            method = excerpt(method),
             path = excerpt(path),
         );
         Self { id, span, started: Instant::now() }

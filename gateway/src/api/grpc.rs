@@ -173,7 +173,11 @@ impl GrpcApi {
         let deadline = Instant::now() + limit;
         if *name != ReplicaServiceServer::<ReplicaDoor>::NAME {
             // A stream begins within this time; how long it goes on is its own affair.
-            let answered = timeout_at(deadline, serve(request.map(Body::new))).await;
+            let (shutdown, limit_) = (self.shutdown.clone(), self.limits.request_timeout);
+            let end = Box::pin(async move { tokio::time::timeout(limit_, shutdown.recv()).await.unwrap_or_default() });
+            // What reads the messages of a stream outlives its answer otherwise.
+            let request = request.map(|body| Body::new(Until { body: Body::new(body), end }));
+            let answered = timeout_at(deadline, serve(request)).await;
             return answered.map_err(|_| Error::DeadlineExceeded { limit });
         }
         let (mut head, body) = request.into_parts();

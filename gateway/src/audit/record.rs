@@ -68,6 +68,8 @@ pub struct DecisionRecord<'a> {
     pub instant: Timestamp,
     /// The client's id.
     pub client_id: &'a str,
+    /// The trust domain of the CA that vouches for it.
+    pub trust_domain: &'a str,
     /// The serial number of the client's certificate.
     pub serial: &'a str,
     /// `get`, `set`, `release` or `describe`.
@@ -141,6 +143,8 @@ pub struct ListRecord<'a> {
     pub instant: Timestamp,
     /// The client's id.
     pub client_id: &'a str,
+    /// The trust domain of the CA that vouches for it.
+    pub trust_domain: &'a str,
     /// The serial number of the client's certificate.
     pub serial: &'a str,
     /// The kind of the workloads.

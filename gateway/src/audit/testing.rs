@@ -83,6 +83,7 @@ pub(crate) fn read(input: &str) -> DecisionRecord<'_> {
         subject: Subject { decision_id: Uuid::nil(), origin: origin() },
         instant: Timestamp::UNIX_EPOCH,
         client_id: "uri:spiffe://scalegate.test/ci",
+        trust_domain: "scalegate.test",
         serial: "5f1c",
         action: "get",
         dry_run: false,

@@ -24,7 +24,7 @@ fn a_record_names_its_schema_its_gateway_and_its_request() {
     let expected = json!({
         "schema": "scalegate.dev/audit/v1", "gateway": "gateway-0", "kind": "decision",
         "decisionId": "00000000-0000-0000-0000-000000000000", "requestId": "00000000-0000-0000-0000-000000000000",
-        "peer": "127.0.0.1:40000", "instant": "1970-01-01T00:00:00Z", "clientId": "uri:spiffe://scalegate.test/ci",
+        "peer": "127.0.0.1:40000", "instant": "1970-01-01T00:00:00Z", "clientId": "uri:spiffe://scalegate.test/ci", "trustDomain": "scalegate.test",
         "serial": "5f1c", "action": "set", "dryRun": false, "workloadKind": "Deployment", "namespace": "demo",
         "name": "web", "outcome": "refused", "reasons": ["no"],
         "modules": [{"module": "a", "allow": false, "reasons": ["no"]}], "askedTime": false, "policySet": "0190",

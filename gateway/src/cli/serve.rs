@@ -26,15 +26,15 @@ use crate::{config, kubernetes, telemetry};
 
 use super::Failure;
 
-/// Files and connections that the gateway opens beside those of clients, generously.
-const OTHER_FILES: u64 = 512;
+/// Files and connections that the gateway opens beside those of clients, and handshakes, generously.
+const OTHER_FILES: u64 = 2048;
 /// How long shutdown waits for writes in flight after the last connection closes: the deadline of one API server
 /// request.
 const WRITES_END: Duration = Duration::from_secs(10);
 
-/// The changes under way: the API server has better things to do than those of one client.
+/// The changes under way: one client must not monopolize the API server.
 const CHANGES: Bound = Bound { all: 256, of_client: 16 };
-/// The refused requests that wait for the rest of their bodies, a second at most.
+/// The refused requests that wait for the rest of their bodies.
 const REFUSALS: Bound = Bound { all: 1000, of_client: 50 };
 /// How long shutdown waits for tasks that are abandoned.
 const TASKS_END: Duration = Duration::from_secs(1);

@@ -1,15 +1,18 @@
 //! Which clients' decisions may run on the threads that serve everyone.
 //!
 //! A decision that runs there keeps the thread from all other requests. A client whose decisions are quick may go on
-//! without end; one that causes slow ones gets a tenth of a thread, and the pool for the rest.
+//! without end; one that causes slow ones gets a tenth of a thread, and slots for the rest. All clients
+//! together get half of a thread for slow ones.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// A decision of at most this length costs nothing: it takes no longer than other parts of a request may.
 const QUICK: Duration = Duration::from_micros(500);
-/// A slow decision is paid off in this many times its length.
-const FACTOR: u32 = 10;
+/// In how many times its length a slow decision of one client is paid off.
+pub(super) const OF_CLIENT: u32 = 10;
+/// The same for all clients together.
+pub(super) const OF_ALL: u32 = 2;
 /// The debt up to which decisions may run there, in the time that it takes to pay it off.
 const LIMIT: Duration = Duration::from_millis(100);
 /// The longest time that a debt is remembered.
@@ -18,14 +21,16 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// What one client owes.
 #[derive(Debug)]
 pub(super) struct Credit {
+    factor: u32,
     start: Instant,
     /// When the debt is paid off, in microseconds since `start`.
     clear_at: AtomicU64,
 }
 
 impl Credit {
-    pub(super) fn new() -> Self {
-        Self { start: Instant::now(), clear_at: AtomicU64::new(0) }
+    /// Nothing is owed; what is charged is paid off in `factor` times its length.
+    pub(super) fn new(factor: u32) -> Self {
+        Self { factor, start: Instant::now(), clear_at: AtomicU64::new(0) }
     }
 
     /// Whether the next decision may run there.
@@ -46,7 +51,7 @@ impl Credit {
     }
 
     fn charge_at(&self, now: u64, spent: Duration) {
-        let cost = micros(spent.saturating_mul(FACTOR));
+        let cost = micros(spent.saturating_mul(self.factor));
         let add = |clear_at: u64| Some((clear_at.max(now) + cost).min(now + micros(LONGEST)));
         let _ = self.clear_at.fetch_update(Relaxed, Relaxed, add);
     }
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn slow_decisions_take_a_tenth_of_a_thread_and_quick_ones_are_free() {
-        let credit = Credit::new();
+        let credit = Credit::new(OF_CLIENT);
         let mut ran = 0;
         // Ten seconds in which every millisecond brings a decision of five.
         for now in (0..10_000_000).step_by(1000) {
@@ -81,7 +86,7 @@ mod tests {
         }
         assert!((1000..=1020).contains(&ran), "{ran} ms");
 
-        let credit = Credit::new();
+        let credit = Credit::new(OF_CLIENT);
         for _ in 0..1_000_000 {
             credit.charge(QUICK);
         }
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_debt_is_forgotten_in_time() {
-        let credit = Credit::new();
+        let credit = Credit::new(OF_CLIENT);
         credit.charge_at(0, Duration::from_hours(1));
         assert!(!credit.is_good());
         assert_eq!(credit.debt(micros(LONGEST)), 0);

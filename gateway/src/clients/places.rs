@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::Bound;
 
+/// What a client may hold although fewer are free.
+const FEW: usize = 4;
+
 /// All places of one kind.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -39,13 +42,17 @@ impl Places {
         self.of_client
     }
 
-    /// Takes `count` places for a client of `domain`, all from one pool; `None` where there are not as many.
-    pub(super) fn take(&self, domain: Option<usize>, count: usize) -> Option<Source> {
+    /// Takes `count` places for a client of `domain` that has `held` then, all from one pool; `None` where there are not
+    /// as many. Beyond a few, a client may hold no more than a quarter of the free ones, so that it takes many greedy
+    /// clients to leave none to those who come later.
+    pub(super) fn take(&self, domain: Option<usize>, count: usize, held: usize) -> Option<Source> {
         let sources = [domain.map(Source::Kept), Some(Source::Shared)];
-        sources
-            .into_iter()
-            .flatten()
-            .find(|source| self.pool(*source).is_some_and(|pool| take(&pool.taken, pool.size, count)))
+        sources.into_iter().flatten().find(|source| {
+            self.pool(*source).is_some_and(|pool| {
+                let free = pool.size.saturating_sub(pool.taken.load(Relaxed));
+                held <= FEW.max(free / 4) && take(&pool.taken, pool.size, count)
+            })
+        })
     }
 
     pub(super) fn give_back(&self, source: Source, count: usize) {

@@ -27,23 +27,32 @@ fn a_client_takes_its_part_and_gets_it_back() {
     assert_eq!(fill(&account).len(), 10);
 }
 
+/// The connections of `count` clients of `domain`, each of which takes all that it gets.
+fn greedy(clients: &Clients, domain: &str, count: usize) -> Vec<Vec<Place>> {
+    (0..count).map(|number| fill(&clients.account(Some(&client_of(domain, &number.to_string()))))).collect()
+}
+
 #[test]
 fn all_clients_of_one_trust_domain_leave_places_for_each_other_one() {
-    let clients = clients(80, 10, &["a.example", "b.example", "a.example"]);
-    let many: Vec<_> =
-        (0..20).map(|number| fill(&clients.account(Some(&client_of("a.example", &number.to_string()))))).collect();
-    assert_eq!(many.iter().map(Vec::len).sum::<usize>(), 60);
+    let clients = clients(800, 10, &["a.example", "b.example", "a.example"]);
+    let many = greedy(&clients, "a.example", 600);
+    assert_eq!(many.iter().map(Vec::len).sum::<usize>(), 600, "all but those kept for the other domain");
     assert_eq!(clients.account(Some(&client_of("a.example", "late"))).connect().unwrap_err(), Exceeded::All);
-    let others: Vec<_> =
-        (0..3).map(|number| fill(&clients.account(Some(&client_of("b.example", &number.to_string()))))).collect();
-    assert_eq!(others.iter().map(Vec::len).sum::<usize>(), 20);
-    drop((many, others));
-    assert_eq!(fill(&clients.account(Some(&client_of("b.example", "late")))).len(), 10);
+    let others = greedy(&clients, "b.example", 1);
+    assert_eq!(others[0].len(), 10);
+}
+
+#[test]
+fn a_newcomer_finds_places_though_twenty_clients_take_all_that_they_get() {
+    let clients = clients(2000, 200, &["example.org"]);
+    let _many = greedy(&clients, "example.org", 20);
+    let late = fill(&clients.account(Some(&client_of("example.org", "late"))));
+    assert!(late.len() >= 4, "{} places", late.len());
 }
 
 #[test]
 fn clients_of_one_id_in_two_trust_domains_have_two_accounts_and_those_without_a_name_share_one() {
-    let clients = clients(80, 10, &["a.example", "b.example"]);
+    let clients = clients(800, 10, &["a.example", "b.example"]);
     let account = |domain| clients.account(Some(&client_of(domain, "ci")));
     assert!(!Arc::ptr_eq(&account("a.example"), &account("b.example")));
     assert!(Arc::ptr_eq(&clients.account(None), &clients.account(None)));
@@ -52,7 +61,7 @@ fn clients_of_one_id_in_two_trust_domains_have_two_accounts_and_those_without_a_
 
 #[test]
 fn a_request_that_costs_more_takes_more_places_once_and_all_are_given_back() {
-    let clients = clients(100, 20, &["example.org"]);
+    let clients = clients(1000, 20, &["example.org"]);
     let account = clients.account(Some(&client("ci")));
     let list = account.admit().unwrap();
     let clone = list.clone();

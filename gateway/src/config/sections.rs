@@ -35,14 +35,14 @@ pub struct Listen {
     /// `address`: IP address and port. Default 0.0.0.0:8443; port 0 takes a free one.
     pub address: SocketAddr,
     /// `maxConnections`: connections of clients with a verified certificate. Half of them are kept for the trust domains
-    /// in equal parts; what exceeds the rest is closed. Default 2000, 1 to 1000000.
+    /// in equal parts; connections beyond the limit are closed. Default 2000, 1 to 1000000.
     pub max_connections: usize,
-    /// `maxConnectionsPerClient`: those of one client. Default 200, 1 to 1000000.
+    /// `maxConnectionsPerClient`: connections of one client. Default 200, 1 to 1000000.
     pub max_connections_per_client: usize,
     /// `maxRequests`: requests under way, until their answers were sent; a list counts as 16. Half of them are kept for the
-    /// trust domains in equal parts; what exceeds the rest is answered with 503 `busy`. Default 2000, 16 to 1000000.
+    /// trust domains in equal parts; requests beyond the limit are answered with 503 `busy`. Default 2000, 64 to 1000000.
     pub max_requests: usize,
-    /// `maxRequestsPerClient`: those of one client; what exceeds them is answered with 429. Default 250, 16 to 1000000.
+    /// `maxRequestsPerClient`: requests of one client; those beyond it are answered with 429. Default 250, 16 to 1000000.
     pub max_requests_per_client: usize,
     /// `handshakeTimeout`: the longest TLS handshake. Default 10 s, 100 ms to 1 min.
     pub handshake_timeout: Duration,

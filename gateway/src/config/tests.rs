@@ -157,16 +157,25 @@ fn each_wrong_value_is_told_with_what_is_allowed() {
 fn a_wrong_client_ca_is_told() {
     for (cas, error) in [
         ("[]", "tls.clientCas: none: must name one CA at least"),
-        ("ca.pem", "tls.clientCas[0]: \"ca.pem\": must have `file` and `trustDomain`"),
-        ("[{file: ca.pem}]", "tls.clientCas[0]: a mapping: must have `file` and `trustDomain`"),
-        ("[{file: a, trustDomain: b, x: 1}]", "tls.clientCas[0]: a mapping: must have `file` and `trustDomain`"),
+        ("ca.pem", "tls.clientCas[0]: \"ca.pem\": must have `file` and `trustDomain`, optionally"),
+        ("[{file: ca.pem}]", "tls.clientCas[0]: a mapping: must have `file` and `trustDomain`, optionally"),
+        (
+            "[{file: a, trustDomain: b, x: 1}]",
+            "tls.clientCas[0]: a mapping: must have `file` and `trustDomain`, optionally",
+        ),
         ("['ca.pem=Example.org']", "tls.clientCas[0].trustDomain: \"Example.org\": a trust domain has"),
-        ("[{file: a, trustDomain: b, identities: []}]", "tls.clientCas[0].identities: a list: must be a list of `uri`"),
+        (
+            "[{file: a, trustDomain: b, identities: []}]",
+            "tls.clientCas[0].identities: a list: must be a non-empty list of `uri`",
+        ),
         (
             "[{file: a, trustDomain: b, identities: [uri, ip]}]",
-            "tls.clientCas[0].identities: a list: must be a list of",
+            "tls.clientCas[0].identities: a list: must be a non-empty list of",
         ),
-        ("[{file: a, trustDomain: b, identities: uri}]", "tls.clientCas[0].identities: \"uri\": must be a list of"),
+        (
+            "[{file: a, trustDomain: b, identities: uri}]",
+            "tls.clientCas[0].identities: \"uri\": must be a non-empty list of",
+        ),
         ("7", "tls.clientCas: 7: must be a list of CAs"),
     ] {
         let told = errors(load(&format!("tls: {{certificate: a, key: b, clientCas: {cas}}}")));

@@ -83,7 +83,7 @@ fn listen(reader: &mut Reader) -> Listen {
         address: reader.address("listen.address"),
         max_connections: reader.count("listen.maxConnections", &(1..=1_000_000)),
         max_connections_per_client: reader.count("listen.maxConnectionsPerClient", &(1..=1_000_000)),
-        max_requests: reader.count("listen.maxRequests", &(16..=1_000_000)),
+        max_requests: reader.count("listen.maxRequests", &(64..=1_000_000)),
         max_requests_per_client: reader.count("listen.maxRequestsPerClient", &(16..=1_000_000)),
         handshake_timeout: reader.duration("listen.handshakeTimeout", &(ms(100)..=MINUTE)),
         header_timeout: reader.duration("listen.headerTimeout", &(ms(100)..=5 * MINUTE)),
@@ -122,13 +122,12 @@ fn client_cas(reader: &mut Reader) -> Vec<ClientCa> {
     let mut cas = Vec::new();
     for (field, value) in &values {
         let Some(parts) = CaParts::of(value) else {
-            let allowed =
-                "must have `file` and `trustDomain`, and nothing else but `identities` (or FILE=TRUST-DOMAIN)";
+            let allowed = "must have `file` and `trustDomain`, optionally `identities`, and nothing else (or be FILE=TRUST-DOMAIN)";
             reader.wrong(field, value, allowed);
             continue;
         };
         let Some(forms) = parts.forms() else {
-            let allowed = "must be a list of `uri`, `dns` and `cn`, with one at least";
+            let allowed = "must be a non-empty list of `uri`, `dns` and `cn`";
             reader.wrong(&format!("{field}.identities"), parts.identities.unwrap_or(value), allowed);
             continue;
         };

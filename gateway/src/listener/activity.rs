@@ -4,7 +4,7 @@
 //! request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -27,6 +27,8 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     idle_since: AtomicU64,
     head_since: AtomicU64,
+    /// Whether requests are no longer taken.
+    ended: AtomicBool,
 }
 
 impl Activity {
@@ -37,6 +39,7 @@ impl Activity {
             requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(1),
+            ended: AtomicBool::new(false),
         })
     }
 
@@ -45,6 +48,11 @@ impl Activity {
         self.requests.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         Busy(self.clone())
+    }
+
+    /// Takes no more requests.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Relaxed);
     }
 
     /// `stream`, with a note of the arrival of its bytes.
@@ -88,6 +96,13 @@ impl Activity {
 /// A request that is being handled.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Activity>);
+
+impl Busy {
+    /// Whether it came after the connection's end.
+    pub(super) fn is_refused(&self) -> bool {
+        self.0.ended.load(Relaxed)
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {

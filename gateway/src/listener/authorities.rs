@@ -55,6 +55,10 @@ pub(super) struct Authorities {
     pub(super) next_update: Option<Timestamp>,
 }
 
+/// How many intermediate certificates a client may send. Which of them belong together is found by trying: of ten with
+/// one name that takes seconds, and strangers send them.
+const MAX_INTERMEDIATES: usize = 4;
+
 /// How many ends of certificates that come before a client's own are looked at.
 const MAX_ENDS: usize = 8;
 
@@ -201,6 +205,13 @@ impl ClientCertVerifier for Authorities {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         use CertificateError::{BadSignature, UnknownIssuer};
+        if intermediates.len() > MAX_INTERMEDIATES {
+            refusal::note(|| {
+                let count = intermediates.len();
+                Some(format!("the client sends {count} intermediate certificates, {MAX_INTERMEDIATES} at most"))
+            });
+            return Err(Error::InvalidCertificate(UnknownIssuer));
+        }
         let (mut refused, mut lapsed) = (None, None);
         for authority in &self.all {
             match authority.verifier.verify_client_cert(leaf, intermediates, now) {

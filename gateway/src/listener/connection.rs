@@ -1,6 +1,5 @@
 //! The life of one connection: handshake, requests, end.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -75,11 +75,12 @@ pub(super) async fn run<H: Handler>(
             };
         }
     };
-    drop(handshake);
     let session = stream.get_ref().1;
     let standing = Standing::new(session.peer_certificates().unwrap_or_default(), &tls);
     let identity = standing.identity().clone();
-    if let Err(error) = &identity {
+    if let Err(error) = &identity
+        && context.logs.refused.allows()
+    {
         tracing::info!(peer = %address, cause = %error, "the client's certificate names nobody");
     }
     let account = context.clients.account(identity.as_deref().ok());
@@ -87,9 +88,13 @@ pub(super) async fn run<H: Handler>(
         Ok(place) => place,
         Err(exceeded) => {
             report_no_place(&context, address, &identity, exceeded);
-            return end_tls(stream).await;
+            return tokio::select! {
+                () = end_tls(stream) => {}
+                () = handshake.crowded_out() => {}
+            };
         }
     };
+    drop(handshake);
     let _open = context.metrics.connection();
     let peer = Peer { address, identity, account };
     if session.alpn_protocol() == Some(b"h2") {
@@ -109,8 +114,8 @@ fn report_no_place<H>(
     context.metrics.no_place(exceeded);
     if context.logs.ended.allows() {
         let client = identity.as_ref().map_or("nobody", |identity| identity.id().as_str());
-        let (bound, all) = (context.limits.max_connections_per_client, context.limits.max_connections);
-        tracing::warn!(peer = %address, client, cause = %exceeded, bound, all, "connection refused");
+        let (client_limit, limit) = (context.limits.max_connections_per_client, context.limits.max_connections);
+        tracing::warn!(peer = %address, client, cause = %exceeded, client_limit, limit, "connection limit reached");
     }
 }
 
@@ -181,11 +186,14 @@ fn service<H: Handler>(
     peer: Peer,
     activity: &Arc<Activity>,
     on_drain: OnDrain,
-) -> impl HttpService<Incoming, ResBody = Keeping<Kept>, Error = Infallible, Future: Send> + use<H> {
+) -> impl HttpService<Incoming, ResBody = Keeping<Kept>, Error = Objected, Future: Send> + use<H> {
     let (context, peer, activity) = (context.clone(), Arc::new(peer), activity.clone());
     service_fn(move |request: Request<Incoming>| {
         let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
         async move {
+            if busy.is_refused() {
+                return Err(Objected);
+            }
             let admission = peer.account.admit();
             let mut response = match &admission {
                 Ok(admission) => context.handler.handle(&peer, admission, request).await,
@@ -202,6 +210,11 @@ fn service<H: Handler>(
         }
     })
 }
+
+/// The client's certificate has ended the connection, and the client goes on sending requests.
+#[derive(Debug, Error)]
+#[error("the client's certificate has ended the connection")]
+struct Objected;
 
 /// What a request keeps until its answer was sent.
 struct Kept {
@@ -251,9 +264,9 @@ where
                 }
             }
             _turn = turn.as_mut(), if !turn.is_terminated() => {
-                if life.standing.review(&tls) {
-                    timer.as_mut().reset(Instant::now());
-                }
+                life.standing.review(&tls);
+                // Also without an objection, its end may have come nearer.
+                timer.as_mut().reset(Instant::now());
             }
             () = timer.as_mut() => match life.next_check() {
                 Some(next) => timer.as_mut().reset(next),
@@ -287,6 +300,7 @@ impl Life<'_> {
     /// Counts and logs that the client's certificate ends the connection, if it does.
     fn tell_objection<H>(&self, context: &Context<H>) {
         let Some(objection) = self.standing.objection() else { return };
+        self.activity.end();
         context.metrics.ended(objection);
         if context.logs.ended.allows() {
             let client = self.standing.identity().as_ref().map_or("nobody", |identity| identity.id().as_str());

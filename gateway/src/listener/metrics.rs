@@ -90,7 +90,7 @@ impl ListenerMetrics {
         );
         registry.register(
             "connections_refused",
-            "Connections of verified clients that were refused, by what was exceeded: the client's bound, or that of all",
+            "Verified connections that were refused, by limit: the client's or the shared one",
             metrics.no_place.clone(),
         );
         metrics.register_reloads(registry);

@@ -19,7 +19,7 @@ use super::set::{Matching, PolicySet};
 use super::turns::{Busy, Turns};
 use super::verdict::{Conclusion, Outcome, Question, evaluate};
 use crate::audit::{Audit, Unrecorded};
-use crate::clients::{Account, Exceeded, Place};
+use crate::clients::{Account, DecisionTurn, Exceeded};
 
 /// A decision with at most this deadline, the sum of its modules', runs on the request's thread; slower ones would block
 /// it.
@@ -129,20 +129,37 @@ impl Evaluator {
     }
 
     /// Decides one question and records the decision: before it returns, where a change is allowed.
-    pub(super) async fn decide(&self, caller: &Caller, input: Input, effect: Effect) -> Result<Allowed, Denied> {
+    pub(super) async fn decide(
+        &self,
+        caller: &Caller,
+        turn: DecisionTurn<'_>,
+        input: Input,
+        effect: Effect,
+    ) -> Result<Allowed, Denied> {
+        let account = caller.admission.account();
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
         let question = Question::new(input).map_err(|error| unavailable(decision, error.to_string()))?;
         let context = Context { decision, origin: caller.origin, effect, now, set: set.digest() };
-        let account = caller.admission.account();
-        // Before the question is answered, so that a client with too many changes under way pays for no evaluation.
-        let (decided, place) = match place(account, effect) {
-            Ok(place) => (self.answer(account, &set, question, context).await, place),
-            Err(exceeded) => (Decided::without_verdicts(question, Unanswered::from(exceeded).into()), None),
+        let busy = |question, exceeded| Decided::without_verdicts(question, Unanswered::Changes(exceeded).into());
+        let mut decided = if effect == Effect::Change && !account.may_change() {
+            busy(question, Exceeded::Client)
+        } else {
+            self.answer(account, &set, question, context).await
         };
+        let mut place = None;
+        if let (Outcome::Allowed(_), Effect::Change) = (&decided.conclusion.outcome, effect) {
+            // Only now, so that clients who may change nothing take no places.
+            match account.change() {
+                Ok(taken) => place = Some(taken),
+                Err(exceeded) => decided = busy(decided.question, exceeded),
+            }
+        }
+        // Others of the client need not wait for its record.
+        drop(turn);
         let record = records::decision(context, &decided);
         let mut pending = None;
-        if let (Outcome::Allowed(_), Some(place)) = (&decided.conclusion.outcome, place) {
+        if let Some(place) = place {
             let recorded = self.audit.permitted(&record).await;
             let outcome = recorded.map_err(|Unrecorded| Denied::Unrecorded { decision })?;
             pending = Some(PendingChange::new(outcome, place));
@@ -218,14 +235,6 @@ impl Evaluator {
 
 fn gone() -> Unanswered {
     Unanswered::Cause("the evaluation did not finish".to_owned())
-}
-
-/// A place for what has `effect`: a change takes one.
-fn place(account: &Arc<Account>, effect: Effect) -> Result<Option<Place>, Exceeded> {
-    match effect {
-        Effect::Change => account.change().map(Some),
-        Effect::Read | Effect::DryRun => Ok(None),
-    }
 }
 
 /// Whether all modules that `input` concerns, one after the other, end soon enough.

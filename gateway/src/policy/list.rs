@@ -110,9 +110,11 @@ impl Evaluator {
             scanned += part.scanned;
             // A scan that finds nothing awaits nothing, and would keep its thread from other requests.
             tokio::task::yield_now().await;
+            let turn = caller.admission.account().turn().await;
             let questions = part.items.iter().map(|observation| question(caller.client.client(), observation));
             let questions =
                 questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
+            drop(turn);
             let decided = self.pooled(caller.admission.account(), set, questions, now).await?;
             // A turn that ended early leaves the rest of its page to the next one.
             let last = decided.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
@@ -157,6 +159,7 @@ impl Recording<'_> {
             subject: Subject { decision_id: self.picked.decision.uuid(), origin: self.origin },
             instant: self.now,
             client_id: &self.client.id,
+            trust_domain: &self.client.trust_domain,
             serial: &self.client.serial,
             workload_kind: self.query.kind.as_str(),
             namespace: self.query.namespace.as_deref(),

@@ -34,6 +34,7 @@ pub(super) fn decision<'a>(context: Context<'a>, decided: &'a Decided) -> Decisi
         subject: Subject { decision_id: context.decision.uuid(), origin: context.origin },
         instant: context.now,
         client_id: &input.client.id,
+        trust_domain: &input.client.trust_domain,
         serial: &input.client.serial,
         action: input.action.name(),
         dry_run: context.effect == Effect::DryRun,

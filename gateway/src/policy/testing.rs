@@ -17,6 +17,7 @@ use super::metrics::PolicyMetrics;
 use super::rego::testing::Fake;
 use super::shared::Shared;
 use crate::audit::testing::origin;
+use crate::clients::DecisionTurn;
 use crate::clients::testing::admission;
 use crate::hex;
 use crate::identity::fixtures::client_of;
@@ -40,6 +41,11 @@ pub(super) fn client() -> Client {
 pub(super) fn caller() -> Caller {
     let client = client_of("scalegate.test", "ci");
     Caller { admission: admission(&client), client: Arc::new(client), origin: origin() }
+}
+
+/// The turn of a client that asks little.
+pub(super) fn turn() -> DecisionTurn<'static> {
+    DecisionTurn::default()
 }
 
 /// The question whether a client may do `action` on Deployment `web` in `namespace`.

@@ -43,10 +43,12 @@ impl Error {
                     .into()
             }
             Self::TooManyRequests => {
-                "this client has as many requests under way as it may: wait for some of their answers".into()
+                "this client has reached its limit of concurrent requests: wait for some to finish".into()
             }
-            Self::Full => "this gateway has as many requests under way as it takes; try again".into(),
-            Self::Busy { .. } => "too many decisions are waiting, yours or others'; try again".into(),
+            Self::Full => "this gateway has reached its limit of concurrent requests; try again".into(),
+            Self::Busy { .. } => {
+                "too many decisions or changes are in progress, this client's or others'; try again".into()
+            }
             Self::AuditUnavailable { .. } => {
                 "this gateway cannot write its audit records now, and makes no change without one; nothing was written"
                     .into()

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::api::error::Error;
 
-/// How long an answer waits for the rest of a body that nobody wants.
-const REST: Duration = Duration::from_secs(1);
+/// How long an answer waits for more of a body that nobody wants, and for all of it.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How much of it is read, in bytes.
 const MAX_REST: usize = 4 << 20;
 
@@ -84,7 +84,7 @@ where
         if found { Err(Error::invalid("unexpected_body", "this method takes no body")) } else { Ok(()) }
     }
 
-    /// Reads what is left, for a second and [`MAX_REST`] bytes at most. An answer that overtakes its request's body ends
+    /// Reads what is left, while more comes within [`REST`], and [`MAX_REST`] bytes at most. An answer that overtakes its request's body ends
     /// the HTTP/1.1 connection, and resets the HTTP/2 stream (RFC 9113, section 8.1); several clients then report the
     /// reset and not the answer.
     pub(super) async fn discard(&mut self) {
@@ -94,14 +94,14 @@ where
         }
         let rest = async {
             let mut left = MAX_REST;
-            while let Ok(Some(data)) = self.data().await
+            while let Ok(Ok(Some(data))) = timeout(REST.0, self.data()).await
                 && data.len() <= left
             {
                 left -= data.len();
             }
         };
         // Where time or bytes run out, `is_complete` says so.
-        let _ = timeout(REST, rest).await;
+        let _ = timeout(REST.1, rest).await;
     }
 
     /// How many bytes are still to come, at least.

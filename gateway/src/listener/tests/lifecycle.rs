@@ -115,14 +115,14 @@ async fn a_client_that_holds_all_that_it_may_keeps_nobody_else_out() {
 #[tokio::test]
 async fn requests_beyond_those_that_a_client_may_have_under_way_are_refused_until_some_are_answered() {
     let pki = Pki::new();
-    let limits = config::Listen { max_requests: 64, max_requests_per_client: 16, ..limits() };
+    let limits = config::Listen { max_requests: 1000, max_requests_per_client: 16, ..limits() };
     let server = Server::start(&pki, limits).await;
     let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
     let waiting: Vec<_> = (0..16).map(|_| tokio::spawn(http2.send_request(get("/wait")))).collect();
     while server.script.running.load(SeqCst) < 16 {
         tokio::task::yield_now().await;
     }
-    let refused = "refused: the client holds as many as one client may";
+    let refused = "refused: the client's limit is reached";
     assert_eq!(text(http2.send_request(get("/")).await.unwrap()).await, refused);
     assert_eq!(server.ask(&pki, &pki.ci()).await.unwrap(), refused, "on another connection");
     let other = pki.ca.client(&["spiffe://example.org/other"], |_| {});

@@ -255,6 +255,16 @@ async fn the_missing_certificate_is_named_in_text_that_a_stranger_cannot_forge()
     assert!(told.contains("\"CN=x\\n\\u{202e}yyy") && told.len() < 500 && !told.contains('\n'), "{told}");
 }
 
+#[tokio::test]
+async fn a_chain_that_would_take_long_to_put_together_is_refused_before_it_is_tried() {
+    let tls = Tls::load(&trusting(&Ca::new("root CA")).settings).unwrap();
+    let namesakes: Vec<_> = (0..10).map(|_| Ca::new("namesake")).collect();
+    let client = namesakes[0].client(URI, |_| {});
+    let told = refusal(&tls, &with_chain(client, &namesakes.iter().collect::<Vec<_>>())).await;
+    let wanted = "invalid peer certificate: UnknownIssuer: the client sends 10 intermediate certificates, 4 at most";
+    assert_eq!(told, wanted);
+}
+
 #[test]
 fn what_cannot_be_read_behind_the_handshake_names_nobody_and_is_answered() {
     let tls = Tls::load(&Pki::new().settings).unwrap();

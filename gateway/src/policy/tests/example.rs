@@ -52,8 +52,9 @@ async fn the_development_policies_decide_about_the_gateways_own_document() {
         let directory = workspace("target/policies").join(variant);
         let started = PolicyReloader::start(Engine::new().unwrap(), &directory, metrics());
         let (_, live) = started.unwrap_or_else(|error| panic!("run `make policies` first: {error}"));
-        let decided =
-            Evaluator::new(live, metrics(), audit()).decide(&caller(), input(Action::Set, "demo"), Effect::Read).await;
+        let decided = Evaluator::new(live, metrics(), audit())
+            .decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Read)
+            .await;
         match (decided, expected) {
             (Ok(Allowed { tags, .. }), None) => assert_eq!(tags, labelled(&[("role", "ci")])),
             (Err(Denied::Refused { reasons, .. }), Some(reason)) => {
