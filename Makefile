@@ -38,6 +38,12 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 	SCALEGATE_FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
 	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture fuzz::
 
+.PHONY: hostile-test
+hostile-test: controlplane policies ## measure one client's requests beside another that uses all of its bounds, in a release build
+	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
+	SCALEGATE_SCALEGATE="$$PWD/target/release/scalegate" SCALEGATE_HOSTILE_RATIO=5 SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
+	    $(CARGO) test --locked -p scalegate-tests --test it -- --nocapture hostile::
+
 .PHONY: bench
 bench: controlplane policies ## measure what a read costs beside nginx's static file (BENCH_ROUNDS=7, BENCH_SECONDS=5)
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2

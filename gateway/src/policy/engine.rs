@@ -13,6 +13,9 @@ use std::time::Duration;
 use thiserror::Error;
 use wasmtime::{Cache, CacheConfig};
 
+/// The priority of threads that compile: the lowest.
+const COMPILING: i32 = 19;
+
 /// How long an epoch lasts: the resolution of deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
@@ -84,7 +87,7 @@ impl Engine {
     /// Compiles a module on one thread, of the lowest priority: requests come first.
     pub(super) fn compile(&self, wasm: &[u8]) -> wasmtime::Result<wasmtime::Module> {
         let compile = || {
-            yield_to_requests();
+            yield_to_requests(COMPILING);
             wasmtime::Module::from_binary(&self.wasm, wasm)
         };
         thread::scope(|scope| scope.spawn(compile).join()).unwrap_or_else(|panic| resume_unwind(panic))
@@ -109,11 +112,11 @@ fn own_directory(directory: &Path) -> io::Result<PathBuf> {
     Ok(own)
 }
 
-/// Gives this thread the lowest priority, where threads have one of their own.
-fn yield_to_requests() {
+/// Gives this thread a lower priority, as a nice value, where threads have one of their own.
+pub(super) fn yield_to_requests(nice: i32) {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!(%error, "modules compile at the priority of requests");
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
+        tracing::debug!(%error, nice, "policies run at the priority of requests");
     }
 }
 
@@ -208,7 +211,7 @@ mod tests {
         let priority = || rustix::process::getpriority_process(None).unwrap();
         let before = priority();
         let while_compiling = thread::spawn(move || {
-            yield_to_requests();
+            yield_to_requests(COMPILING);
             priority()
         });
         assert_eq!((while_compiling.join().unwrap(), priority()), (19, before));

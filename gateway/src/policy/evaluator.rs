@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::Caller;
 use super::action::Effect;
 use super::document::Input;
+use super::engine::yield_to_requests;
 use super::input::Tags;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
@@ -27,6 +28,14 @@ const INLINE: Duration = Duration::from_millis(5);
 
 /// After this long, a turn starts no further question: other clients wait.
 const SLICE: Duration = Duration::from_millis(20);
+
+/// The priority of threads with slots: long evaluations leave most of a processor to the threads that serve.
+const SLOTS: i32 = 10;
+
+thread_local! {
+    /// Set once, when a thread runs its first evaluation.
+    static LOW_PRIORITY: () = yield_to_requests(SLOTS);
+}
 
 /// Why there is no verdict for a client that did not wait for it.
 pub(super) const ABANDONED: &str = "the request was abandoned before its verdict";
@@ -208,6 +217,7 @@ impl Evaluator {
         let turn = self.turns.take(account.name()).await?;
         let (this, set) = (self.clone(), set.clone());
         let work = move || {
+            let () = LOW_PRIORITY.with(|()| ());
             // Held until the work is done, even if nobody waits for it any more.
             let _turn = turn;
             let start = Instant::now();
