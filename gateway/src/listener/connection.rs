@@ -37,9 +37,10 @@ use crate::identity::{ClientIdentity, IdentityError};
 const MAX_HEAD_BYTES: u16 = 16 * 1024;
 /// Streams at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
-/// What a client may send ahead on one HTTP/2 stream and on the whole connection, in bytes. The second is the least that
-/// HTTP/2 allows.
-const WINDOW_BYTES: (u32, u32) = (16 * 1024, 65_535);
+/// What a client may send ahead on one HTTP/2 stream and on the whole connection, in bytes: the initial windows of HTTP/2
+/// (RFC 9113, section 6.9.2). Smaller ones for streams become negative where a client has sent before it knows them, which
+/// Python's httpx does not survive.
+const WINDOW_BYTES: u32 = 65_535;
 /// After how much silence an HTTP/2 peer is pinged, and how long it has to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How long a connection that was asked to end may take.
@@ -155,8 +156,8 @@ async fn http2<H: Handler>(
         .timer(TokioTimer::new())
         .max_header_list_size(u32::from(MAX_HEAD_BYTES))
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(WINDOW_BYTES.0)
-        .initial_connection_window_size(WINDOW_BYTES.1)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
         .serve_connection(TokioIo::new(stream), service(&context, peer, &activity, OnDrain::GoAway));
