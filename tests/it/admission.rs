@@ -187,7 +187,7 @@ async fn known_to_the_garbage_collector(suite: &Shared, kube: &Client, namespace
 }
 
 #[tokio::test]
-async fn a_deployment_that_is_deleted_can_leave_its_target_behind() -> Result<()> {
+async fn a_deployment_that_is_deleted_can_leave_its_target_behind_which_can_be_released() -> Result<()> {
     let suite = suite::shared().await?;
     let kube = suite.kube().await?;
     let (namespace, targets) = set_by_a_client(&suite, &kube).await?;
@@ -199,6 +199,17 @@ async fn a_deployment_that_is_deleted_can_leave_its_target_behind() -> Result<()
     let left = targets.get("web").await?;
     assert_eq!(left.metadata.owner_references.unwrap_or_default(), vec![]);
     assert_eq!(left.spec.replicas, 2);
+
+    // Who may release the Deployment may release what it left behind.
+    let path = suite::replicas(&namespace, "web");
+    let operator = suite.client("operator")?;
+    eventually("the gateway to see it gone", async || Ok((operator.get(&path).await?.status == 404).then_some(())))
+        .await?;
+    let released = operator.delete(&path).await?;
+    let view = released.json();
+    assert_eq!((released.status, view["spec"].is_null(), view["target"].is_null()), (200, true, true), "{view}");
+    assert!(targets.get_opt("web").await?.is_none());
+    assert_eq!(operator.delete(&path).await?.code(), "deployment_not_found");
     Ok(())
 }
 
