@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::credit::Credit;
-use self::places::{Places, Source, give_back, take};
+use self::places::{FEW, Places, Source, give_back, take};
 use crate::identity::ClientIdentity;
 
 /// Accounts are swept for the first time when there are this many.
@@ -48,7 +48,7 @@ pub struct Bounds {
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Exceeded {
-    /// The client has all that one client may have.
+    /// The client has all that one client may have, or its part of what is left.
     #[error("the client's limit is reached")]
     Client,
     /// Other clients hold all that are not kept for other trust domains.
@@ -253,8 +253,9 @@ impl Account {
             return Err(Exceeded::Client);
         }
         let Some(source) = places.take(self.domain, count, held.load(Relaxed)) else {
+            let others = held.load(Relaxed).saturating_sub(count) < FEW;
             give_back(held, count);
-            return Err(Exceeded::All);
+            return Err(if others { Exceeded::All } else { Exceeded::Client });
         };
         Ok(Place { account: self.clone(), kind, count, source })
     }

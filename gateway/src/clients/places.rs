@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::Bound;
 
 /// What a client may hold although fewer are free.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// All places of one kind.
 #[derive(Debug)]
