@@ -114,7 +114,10 @@ pub enum IdentityError {
         allowed: Vec<TrustDomain>,
     },
     /// The CAs that vouch for the certificate may not issue ids of its form.
-    #[error("the certificate's CA may not issue `{}` identities: use another CA, or have the operator add the form to its `identities`", form.as_str())]
+    #[error(
+        "the certificate's CA may not issue `{}` identities: use another CA, or have the operator add the form to its `identities`",
+        form.as_str()
+    )]
     ForeignForm {
         /// The form.
         form: IdForm,

@@ -139,14 +139,19 @@ impl GrpcApi {
         call.ended(&self.metrics, route, result.as_ref().err().or(noted.as_ref()));
         let answer = result.unwrap_or_else(|error| refused(&error, &call));
         let answer = if route == REFLECTION {
-            // Without an end, an idle client would keep its stream open, and hold up every drain to its deadline.
-            let (shutdown, limit) = (self.shutdown.clone(), self.limits.request_timeout);
-            let end = async move { tokio::time::timeout(limit, shutdown.recv()).await.unwrap_or_default() };
-            answer.map(|body| ResponseBody::stream(Until { body, end: Box::pin(end) }))
+            answer.map(|body| ResponseBody::stream(self.until_its_end(body)))
         } else {
             answer.map(ResponseBody::stream)
         };
         named(answer, &call)
+    }
+
+    /// A body of a stream, cut off at the request timeout or at the drain: an idle client would keep it open, and hold up
+    /// every drain to its deadline.
+    fn until_its_end(&self, body: Body) -> Until {
+        let (shutdown, limit) = (self.shutdown.clone(), self.limits.request_timeout);
+        let end = async move { tokio::time::timeout(limit, shutdown.recv()).await.unwrap_or_default() };
+        Until { body, end: Box::pin(end) }
     }
 
     /// Refuses one request for which there is no place.
@@ -173,10 +178,8 @@ impl GrpcApi {
         let deadline = Instant::now() + limit;
         if *name != ReplicaServiceServer::<ReplicaDoor>::NAME {
             // A stream begins within this time; how long it goes on is its own affair.
-            let (shutdown, limit_) = (self.shutdown.clone(), self.limits.request_timeout);
-            let end = Box::pin(async move { tokio::time::timeout(limit_, shutdown.recv()).await.unwrap_or_default() });
-            // What reads the messages of a stream outlives its answer otherwise.
-            let request = request.map(|body| Body::new(Until { body: Body::new(body), end }));
+            // Otherwise the task that reads the messages of a stream outlives its answer.
+            let request = request.map(|body| Body::new(self.until_its_end(Body::new(body))));
             let answered = timeout_at(deadline, serve(request)).await;
             return answered.map_err(|_| Error::DeadlineExceeded { limit });
         }

@@ -272,6 +272,8 @@ fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {
     for ca in cas {
         context.update(ca.voucher.trust_domain.as_str().as_bytes());
         for form in &ca.voucher.forms {
+            // A separator, so that no form passes for the end of a trust domain.
+            context.update(b"\0");
             context.update(form.as_str().as_bytes());
         }
         context.update(&ca.der);

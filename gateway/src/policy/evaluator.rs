@@ -13,8 +13,7 @@ use super::engine::yield_to_requests;
 use super::input::Tags;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
-use super::permit::PendingChange;
-use super::permit::{DecisionId, Denied};
+use super::permit::{DecisionId, Denied, PendingChange};
 use super::records::{self, Context};
 use super::set::{Matching, PolicySet};
 use super::turns::{Busy, Turns};
@@ -66,7 +65,7 @@ pub(super) enum Unanswered {
     Busy(#[from] Busy),
     /// There is no place for another change.
     #[error("too many changes are under way: {0}")]
-    Changes(#[from] Exceeded),
+    Changes(Exceeded),
     /// An answer could not be had.
     #[error("{0}")]
     Cause(String),

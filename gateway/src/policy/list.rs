@@ -68,7 +68,7 @@ pub(super) struct Picked {
 }
 
 impl Evaluator {
-    /// Walks the pages that `page` gives (after a name, so many at most) and picks what `client` may get.
+    /// Walks the pages that `page` gives (after a name, so many at most) and picks what the caller may get.
     pub(super) async fn pick(
         &self,
         caller: &Caller,

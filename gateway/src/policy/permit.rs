@@ -116,7 +116,7 @@ pub enum Denied {
         /// The modules' reasons, in module order.
         reasons: Vec<String>,
     },
-    /// Too many questions were being asked, or the client has too many changes under way; nobody's rules were asked.
+    /// Too many questions were being asked, or too many changes are under way.
     #[error("no turn for decision {decision}")]
     Busy {
         /// The decision's name.

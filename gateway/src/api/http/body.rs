@@ -84,9 +84,9 @@ where
         if found { Err(Error::invalid("unexpected_body", "this method takes no body")) } else { Ok(()) }
     }
 
-    /// Reads what is left, while more comes within [`REST`], and [`MAX_REST`] bytes at most. An answer that overtakes its request's body ends
-    /// the HTTP/1.1 connection, and resets the HTTP/2 stream (RFC 9113, section 8.1); several clients then report the
-    /// reset and not the answer.
+    /// Reads what is left, while more comes within [`REST`], and [`MAX_REST`] bytes at most. An answer that overtakes its
+    /// request's body ends the HTTP/1.1 connection, and resets the HTTP/2 stream (RFC 9113, section 8.1); several clients
+    /// then report the reset and not the answer.
     pub(super) async fn discard(&mut self) {
         let waits = self.expectation != Expectation::Nothing && self.progress == Progress::Untouched;
         if waits || self.least() > MAX_REST as u64 {
