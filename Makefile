@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+# The programs of measurements, of which only the named ones are linked.
+RELEASE = $(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
 CERTS_DIR ?= certs/dev
 IMAGE ?= scalegate:dev
 export CERTS_DIR IMAGE
@@ -26,34 +28,34 @@ test: build controlplane policies-test ## run all tests
 
 .PHONY: test-integration
 test-integration: build ## run the integration tests against the cluster of the current kubeconfig
-	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked -p scalegate-tests --test it
+	SCALEGATE_TEST_KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(CARGO) test --locked --workspace --test it
 
 .PHONY: clients-test
 clients-test: build controlplane ## try curl, Go, Java, Node and Python, SCALEGATE_CLIENT_TRIES times for each refused handshake
 	SCALEGATE_CLIENT_TRIES="$${SCALEGATE_CLIENT_TRIES:-200}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
-	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture clients::
+	    $(CARGO) test --locked --workspace --test it -- --test-threads 1 --nocapture clients::
 
 .PHONY: fuzz
 fuzz: build controlplane ## change certificates, modules and requests at random, FUZZ_SECONDS each
 	SCALEGATE_FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
-	    $(CARGO) test --locked -p scalegate-tests --test it -- --test-threads 1 --nocapture fuzz::
+	    $(CARGO) test --locked --workspace --test it -- --test-threads 1 --nocapture fuzz::
 
 .PHONY: hostile-test
 hostile-test: controlplane policies ## measure one client's requests beside another that uses all of its bounds, in a release build
-	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
+	$(RELEASE) --bin scalegate
 	SCALEGATE_SCALEGATE="$$PWD/target/release/scalegate" SCALEGATE_HOSTILE_RATIO=5 SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
-	    $(CARGO) test --locked -p scalegate-tests --test it -- --nocapture hostile::
+	    $(CARGO) test --locked --workspace --test it -- --nocapture hostile::
 
 .PHONY: bench
 bench: controlplane policies ## measure what a read costs beside nginx's static file (BENCH_ROUNDS=7, BENCH_SECONDS=5)
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
-	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
+	$(RELEASE) --bin scalegate --bin guard --bin bench
 	target/release/bench read
 
 .PHONY: bench-scale
 bench-scale: policies ## measure how the gateway's work grows from 10,000 Deployments to 100,000 (BENCH_ROUNDS=3)
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
-	$(CARGO) build --release --locked -p scalegate -p scalegate-tests -p scalegate-bench
+	$(RELEASE) --bin scalegate --bin guard --bin bench
 	target/release/bench scale
 
 .PHONY: lint
@@ -161,13 +163,13 @@ kind-deploy: ## install the chart on the KIND cluster, reached at https://localh
 
 .PHONY: kind-test
 kind-test: build ## test the installation on the KIND cluster, from outside and from within
-	$(CARGO) test --locked -p scalegate-tests --test kind -- --test-threads 1 --nocapture --skip under_load
+	$(CARGO) test --locked --workspace --test kind -- --test-threads 1 --nocapture --skip under_load
 
 .PHONY: kind-upgrade-test
 kind-upgrade-test: build ## upgrade, roll back, drain, rotate and change the leader under load on the KIND cluster (BESIDE=compilers)
 	VERSION=0.0.0-next IMAGE=scalegate:next deploy/image/build.sh target/image/next.tar
 	KIND_IMAGE_ARCHIVES=target/image/next.tar deploy/kind/kind.sh load
-	$(CARGO) test --locked -p scalegate-tests --test kind -- --test-threads 1 --nocapture under_load
+	$(CARGO) test --locked --workspace --test kind -- --test-threads 1 --nocapture under_load
 
 .PHONY: kind-down
 kind-down: ## delete the KIND cluster

@@ -1,6 +1,5 @@
 //! What the gateway needs: a control plane with one Deployment, certificates, and the example policy.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -41,21 +40,8 @@ impl Cluster {
 
     /// Starts the gateway and waits until it is ready.
     pub(crate) async fn gateway(&self) -> Result<Gateway> {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let options = GatewayOptions {
-            name: "gateway".into(),
-            kubeconfig: self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?,
-            namespaces: Vec::new(),
-            certs: self.certs.clone(),
-            policies: self.policies.clone(),
-            namespace: stack::SYSTEM.into(),
-            lease: stack::LEASE.into(),
-            listen: any,
-            admin: any,
-            audit: "stdout".into(),
-            redact: Vec::new(),
-            stdout: None,
-        };
+        let kubeconfig = self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
+        let options = GatewayOptions::new("gateway", kubeconfig, self.certs.clone(), self.policies.clone());
         Gateway::start(&self.work, &options).await
     }
 

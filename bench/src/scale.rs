@@ -3,8 +3,8 @@
 //! - [`fleet`]: the objects of a cluster, made by a generator from [`template`]s.
 //! - [`server`]: an API server that serves them, from a [`collection`] of each kind and a [`lease`].
 //! - [`subject`]: a gateway on that server, and its processor time.
-//! - [`scenario`]: what is measured; [`client`]: what clients ask for meanwhile.
-//! - [`table`]: what came of it.
+//! - [`scenario`]: what is measured; [`client`]: the requests that clients send meanwhile.
+//! - [`table`]: the results.
 
 mod client;
 mod collection;
@@ -26,26 +26,26 @@ use self::scenario::Scenario;
 use self::subject::{Files, Subject};
 use self::table::Table;
 
-/// Names the gateway's program, which otherwise is the one beside this program.
+/// The variable with the path of the gateway's program; by default it is the one beside this program.
 const PROGRAM: &str = "SCALEGATE_SCALEGATE";
-/// The sizes that are compared, in Deployments with a target.
+/// The two sizes that are compared, in Deployments with a target.
 const SIZES: [u32; 2] = [10_000, 100_000];
 
-/// Measures the gateway's processor time on clusters of 10,000 and of 100,000 Deployments, on an API server that is part
-/// of this program. An error if one grows by more than 13 times: ten times as much with its logarithm is 12.5.
+/// Measures the gateway's processor time on clusters of 10,000 and of 100,000 Deployments, with an API server that is
+/// part of this program. Fails if a scenario takes more than 13 times as long on the larger one; n log n gives 12.5.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ScaleArgs {
     /// How many times each scenario is measured; the table shows medians.
     #[arg(long, env = "BENCH_ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
-    /// The sizes in a hundredth, to see quickly whether everything runs. Nothing is judged.
+    /// Divides the sizes by a hundred, to check quickly that everything runs. Ratios are not checked.
     #[arg(long)]
     small: bool,
 }
 
-/// Measures, prints the table, and fails where something grows too fast.
+/// Measures, prints the table, and fails if a scenario grows too fast.
 pub(crate) async fn run(args: &ScaleArgs) -> Result<()> {
-    // The bench itself is not measured.
+    // Only the gateway's build matters: the bench itself is not measured.
     let release = !cfg!(debug_assertions) || std::env::var_os(PROGRAM).is_some();
     ensure!(
         args.small || release,

@@ -1,8 +1,9 @@
-//! The record of every decision, and of what came of every allowed change.
+//! Records every decision, and the outcome of every allowed change.
 //!
-//! Records have a queue, a thread and an output of their own: no filter hides one, and no read waits for an output that
-//! nobody reads. A change is made only after the record of its decision was handed to the operating system, for which it
-//! waits a bounded time; room for its outcome record is reserved first. Unrecorded reads are served and counted.
+//! Records have a separate queue, thread and output: no log filter hides one, and no read waits for an output that
+//! nobody reads. A change is made only once the record of its decision has been handed to the operating system, for
+//! which it waits a bounded time; room for its outcome record is reserved first. Reads that cannot be recorded are
+//! served and counted.
 
 mod known;
 mod metrics;
@@ -40,12 +41,12 @@ use self::redact::Hidden;
 
 /// How long a change waits for its record to be written.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest input of a decision about a read that is recorded, in bytes: longer ones would be a way to fill the output.
+/// The longest recorded input of a decision that changes nothing, in bytes: longer ones could flood the output.
 const MAX_INPUT: usize = 16 << 10;
-/// The longest input of a decision about a change, which is more than what the cache keeps of a workload and its
+/// The longest recorded input of a decision about a change, in bytes: more than the cache keeps of a workload and its
 /// namespace.
 const MAX_CHANGE: usize = 256 << 10;
-/// The room that is kept for the record of an outcome, in bytes.
+/// The room that is reserved for the record of an outcome, in bytes.
 const OUTCOME_BYTES: usize = 1024;
 
 /// What happens to changes while no record can be written.
@@ -58,12 +59,12 @@ pub enum WhenFull {
     Allow,
 }
 
-/// What the audit is started with.
+/// The settings of the audit.
 #[derive(Debug)]
 pub struct AuditSettings {
     /// Where the records go.
     pub output: Output,
-    /// The bytes of records that may wait to be written.
+    /// How many bytes of records may wait to be written.
     pub queue_bytes: usize,
     /// What happens to changes while no record can be written.
     pub when_full: WhenFull,
@@ -73,7 +74,7 @@ pub struct AuditSettings {
     pub redaction: Option<Redaction>,
 }
 
-/// An unrecorded change, which must not be made.
+/// The record of a change cannot be written, so the change must not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the audit record cannot be written")]
 pub struct Unrecorded;
@@ -96,9 +97,9 @@ struct Inner {
 /// The record of a decision, ready to be queued.
 struct DecisionLine {
     text: Vec<u8>,
-    /// The record of the input that it names by its digest.
+    /// The record of the input, if this record names it only by its digest.
     input: Option<Arc<Preface>>,
-    /// What the record of its outcome must not have either.
+    /// The values that the record of its outcome must not have either.
     hidden: Hidden,
 }
 
@@ -107,7 +108,7 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// Where the output cannot be opened, or is a standard output that nobody can read.
+    /// The output cannot be opened, or is a standard output that nobody can read.
     pub fn start(settings: AuditSettings, metrics: AuditMetrics) -> io::Result<(Self, LineWriter)> {
         if settings.output.is_discarded() {
             let problem = "it is closed, or /dev/null: name a file, or /dev/null itself to keep no records";
@@ -127,31 +128,31 @@ impl Audit {
         Ok((Self(Arc::new(inner)), writer))
     }
 
-    /// Reopens the output's file, after it was moved.
+    /// Reopens the output file, after it was moved.
     pub fn reopen(&self) {
         self.0.lines.reopen();
     }
 
-    /// Records a decision that changes nothing. Never waits; a record that there is no room for, or that exceeds the
-    /// client's share of it, is counted.
+    /// Records a decision that changes nothing. Never waits: a record that has no room in the queue, or exceeds the
+    /// client's share of it, is dropped and counted.
     pub fn decided(&self, record: &DecisionRecord<'_>) {
         let DecisionLine { text, input, .. } = self.0.decision(record);
         let pushed = self.0.lines.push_shared(text, &share(record.trust_domain, record.client_id), input);
         self.0.metrics.recorded("decision", pushed.is_ok());
     }
 
-    /// Records that a change is allowed, and waits until that is with the operating system.
+    /// Records that a change is allowed, and waits until the record is handed to the operating system.
     ///
     /// # Errors
     ///
-    /// [`Unrecorded`] where that fails, unless the settings let changes go on without.
+    /// [`Unrecorded`] if that fails, unless the settings allow changes without a record.
     pub async fn permitted(&self, record: &DecisionRecord<'_>) -> Result<PendingOutcome, Unrecorded> {
         let reserved = self.0.lines.reserve(OUTCOME_BYTES);
         let queued = reserved.and_then(|reservation| {
-            // The input of a change is in its record, so no other record has to stand before it.
+            // The record of a change has its input, so it needs no other record before it.
             let DecisionLine { text, hidden, .. } = self.0.decision(record);
             let receipt = self.0.lines.push_with_receipt(text)?;
-            // From here on the record has an outcome, whatever becomes of this future.
+            // From here on an outcome will be recorded, even if this future is dropped.
             Ok((receipt, PendingOutcome::new(self, record.subject, hidden, Some(reservation))))
         });
         self.0.metrics.recorded("decision", queued.is_ok());
@@ -181,7 +182,7 @@ impl Audit {
     }
 }
 
-/// The name of a client's share of the queue. Ids of two trust domains may be the same.
+/// The name of a client's share of the queue. Clients of two trust domains may have the same id.
 fn share(trust_domain: &str, client_id: &str) -> String {
     format!("{trust_domain}\0{client_id}")
 }
@@ -199,12 +200,12 @@ impl Inner {
         record::escaped(value.to_string())
     }
 
-    /// The record of a decision, its input within it. An allowed read names its input by its digest, since most reads
-    /// repeat one.
+    /// The record of a decision, with its input. An allowed read names its input by digest, since most reads repeat
+    /// one; so does a decision whose input is too long.
     fn decision(&self, record: &DecisionRecord<'_>) -> DecisionLine {
         let (mut hidden, mut redacted) = (Hidden::default(), None);
         let line = self.line(&Record::Decision(record), |redaction, line| {
-            // It was JSON before.
+            // The input is JSON, so this cannot fail.
             let mut input = serde_json::from_str(record.input).unwrap_or_default();
             hidden = redaction.decision(line, &mut input);
             redacted = Some(input.to_string());

@@ -1,7 +1,8 @@
-//! What each client may hold at once, so that none can exhaust the gateway.
+//! Limits what each client may use at once, so that none can exhaust the gateway.
 //!
-//! Connections, requests and changes under way take places. A client may take a small part of them, and half of each
-//! kind is kept for the trust domains in equal parts: neither one client nor all clients of one CA can take them all.
+//! Each connection, request and change takes a place while it lasts. One client may take a small part of the places,
+//! and half of each kind is reserved for the trust domains in equal parts: neither one client nor all clients of one
+//! trust domain can take them all.
 
 mod credit;
 mod places;
@@ -20,13 +21,13 @@ use self::credit::Credit;
 use self::places::{FEW, Places, Source, give_back, take};
 use crate::identity::ClientIdentity;
 
-/// Accounts are swept for the first time when there are this many.
+/// The number of accounts at which they are first swept.
 const FIRST_SWEEP: usize = 1024;
 
 /// How many places of one kind there are, and how many of them one client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
-    /// All places.
+    /// The places of all clients together.
     pub all: usize,
     /// The places that one client may take.
     pub of_client: usize,
@@ -37,21 +38,21 @@ pub struct Bound {
 pub struct Bounds {
     /// Connections.
     pub connections: Bound,
-    /// Requests under way, until their answers were sent. A list counts as several.
+    /// Requests, until their answers are sent. A list counts as several.
     pub requests: Bound,
-    /// Changes under way, until the API server has answered.
+    /// Changes, until the API server has answered.
     pub changes: Bound,
-    /// Refused requests that wait for the rest of their bodies, so that their clients read why.
+    /// Refused requests whose bodies are still read, so that their clients can read the answer.
     pub refusals: Bound,
 }
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Exceeded {
-    /// The client has all that one client may have, or its part of what is left.
+    /// The client has as many places as one client may take, or its part of those that are left.
     #[error("the client's limit is reached")]
     Client,
-    /// Other clients hold all that are not kept for other trust domains.
+    /// Other clients have taken all places that are not reserved for other trust domains.
     #[error("the shared limit is reached")]
     All,
 }
@@ -63,7 +64,7 @@ pub struct Clients(Arc<Registry>);
 #[derive(Debug)]
 struct Registry {
     pools: Arc<Pools>,
-    /// The trust domains, in their order.
+    /// The trust domains, sorted.
     domains: Vec<String>,
     accounts: Mutex<Accounts>,
 }
@@ -74,22 +75,22 @@ struct Pools {
     requests: Places,
     changes: Places,
     refusals: Places,
-    /// What the decisions of all clients took on threads that serve.
+    /// The time that slow decisions of all clients took on serving threads.
     inline: Credit,
 }
 
 #[derive(Debug)]
 struct Accounts {
     by_client: HashMap<Arc<str>, Arc<Account>>,
-    /// How many there may be before those of clients that are gone are removed.
+    /// The number of accounts at which unused ones are removed next.
     sweep_at: usize,
 }
 
-/// What one client holds.
+/// The places that one client has taken, and the time that its decisions took.
 #[derive(Debug)]
 pub struct Account {
     pools: Arc<Pools>,
-    /// Unlike an id, different for clients of different trust domains.
+    /// Trust domain and id: clients of two trust domains may have the same id.
     name: Arc<str>,
     domain: Option<usize>,
     connections: AtomicUsize,
@@ -97,7 +98,7 @@ pub struct Account {
     changes: AtomicUsize,
     refusals: AtomicUsize,
     inline: Credit,
-    /// The turns of its decisions.
+    /// Limits its concurrent decisions while it has many requests in progress.
     deciding: Semaphore,
 }
 
@@ -109,7 +110,7 @@ enum Kind {
     Refusal,
 }
 
-/// Places that are taken until this is dropped.
+/// Places of one kind, taken until this is dropped.
 #[derive(Debug)]
 pub struct Place {
     account: Arc<Account>,
@@ -118,23 +119,23 @@ pub struct Place {
     source: Source,
 }
 
-/// A client's turn to have a question decided. Without many requests under way it needs none.
+/// A client's turn to have a question decided; empty if the client has few requests in progress.
 #[derive(Debug, Default)]
 pub struct DecisionTurn<'a>(#[expect(dead_code, reason = "it is held")] Option<SemaphorePermit<'a>>);
 
-/// A request that was let in. Its place is taken until the last clone is dropped.
+/// An admitted request. Its places are taken until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Admission(Arc<Admitted>);
 
 #[derive(Debug)]
 struct Admitted {
     place: Place,
-    /// What the request took beside its own place.
+    /// The further places that a costly request took.
     wider: OnceLock<Place>,
 }
 
 impl Clients {
-    /// Bounds the clients of `trust_domains`.
+    /// Limits the clients of `trust_domains` to `bounds`.
     pub fn new<'a>(bounds: &Bounds, trust_domains: impl IntoIterator<Item = &'a str>) -> Self {
         let mut domains: Vec<_> = trust_domains.into_iter().map(str::to_owned).collect();
         domains.sort();
@@ -151,7 +152,7 @@ impl Clients {
         Self(Arc::new(Registry { pools: Arc::new(pools), domains, accounts: Mutex::new(accounts) }))
     }
 
-    /// The account of `client`. All those whom no certificate names share one.
+    /// The account of `client`. All clients without an identity share one.
     pub fn account(&self, client: Option<&ClientIdentity>) -> Arc<Account> {
         let name = client.map(|client| format!("{}\0{}", client.trust_domain(), client.id())).unwrap_or_default();
         let mut accounts = self.0.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,8 +168,8 @@ impl Clients {
 }
 
 impl Accounts {
-    /// Removes the accounts of clients that hold nothing and owe nothing, whenever there are twice as many as were left
-    /// the last time.
+    /// Removes the accounts that nobody uses and that owe nothing, whenever there are twice as many as the last sweep
+    /// left.
     fn sweep(&mut self) {
         if self.by_client.len() >= self.sweep_at {
             self.by_client.retain(|_, account| Arc::strong_count(account) > 1 || !account.inline.is_clear());
@@ -208,7 +209,7 @@ impl Account {
         Ok(Admission(Arc::new(Admitted { place, wider: OnceLock::new() })))
     }
 
-    /// Whether the client has fewer changes under way than it may.
+    /// Whether the client has fewer changes in progress than it may.
     pub fn may_change(&self) -> bool {
         self.changes.load(Relaxed) < self.pools.changes.of_client()
     }
@@ -218,13 +219,14 @@ impl Account {
         self.take(Kind::Change, 1)
     }
 
-    /// Takes a place for a refused request that waits for the rest of its body.
+    /// Takes a place for a refused request whose body is still read.
     pub fn linger(self: &Arc<Self>) -> Result<Place, Exceeded> {
         self.take(Kind::Refusal, 1)
     }
 
-    /// Waits for the turn of a decision, which lasts until the returned guard is dropped. A client with many requests under
-    /// way lets those of others come between its own: only as many as there are threads are ready to run at once.
+    /// Waits for a turn to decide, which lasts until the returned guard is dropped. If the client has more requests in
+    /// progress than there are threads, the decision first yields to other clients' requests, and only as many such
+    /// decisions of the client run at once as there are threads.
     pub async fn turn(&self) -> DecisionTurn<'_> {
         if self.requests.load(Relaxed) <= threads() {
             return DecisionTurn::default();
@@ -235,13 +237,13 @@ impl Account {
         DecisionTurn(turn)
     }
 
-    /// Whether the client's next decision may run on a thread that others need, by what its last ones took there, and
-    /// those of all clients.
+    /// Whether the client's next decision may run on a serving thread: neither its recent decisions nor those of all
+    /// clients took too much time there.
     pub fn may_run_inline(&self) -> bool {
         self.inline.is_good() && self.pools.inline.is_good()
     }
 
-    /// Notes what a decision took on a thread that others need.
+    /// Records how long a decision took on a serving thread.
     pub fn ran_inline(&self, spent: Duration) {
         self.inline.charge(spent);
         self.pools.inline.charge(spent);
@@ -279,8 +281,8 @@ impl Account {
     }
 }
 
-/// How many threads serve requests: as many as there are processors, within bounds, since each may run a policy with
-/// memory of its own. Beyond four, run another gateway.
+/// How many threads serve requests: one per processor, from two to four, since each may run a policy, which needs
+/// memory. To use more processors, run more gateways.
 pub fn threads() -> usize {
     static THREADS: LazyLock<usize> =
         LazyLock::new(|| thread::available_parallelism().map_or(2, NonZero::get).clamp(2, 4));
@@ -300,10 +302,10 @@ impl Admission {
         &self.0.place.account
     }
 
-    /// Takes `more` places for a request that costs more than others. The second time it takes none.
+    /// Takes `more` places for a request that costs more than others. Further calls take none.
     pub fn widen(&self, more: usize) -> Result<(), Exceeded> {
         if self.0.wider.get().is_none() {
-            // Another clone that came first has taken them.
+            // If another clone was first, these places are given back.
             let _ = self.0.wider.set(self.account().take(Kind::Request, more)?);
         }
         Ok(())
@@ -312,7 +314,7 @@ impl Admission {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Clients without bounds that matter, for the tests of other modules.
+    //! Clients with generous bounds, for the tests of other modules.
 
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -324,7 +326,7 @@ pub(crate) mod testing {
         Clients::new(&Bounds { connections: bound, requests: bound, changes: bound, refusals: bound }, ["example.org"])
     }
 
-    /// A request of `client` that was let in.
+    /// An admitted request of `client`.
     pub(crate) fn admission(client: &ClientIdentity) -> Admission {
         clients().account(Some(client)).admit().unwrap()
     }

@@ -1,7 +1,7 @@
-//! Lines for standard output or a file, written by a thread from a bounded queue.
+//! A thread that writes lines from a bounded queue to standard output or a file.
 //!
-//! An output that nobody reads, or that is slow, makes nobody wait: the queue fills, and further lines are refused.
-//! A caller that must know that its line is with the operating system asks for a [`Receipt`].
+//! Nobody waits for an output that is slow or that nobody reads: the queue fills, and further lines are refused. A
+//! caller that must know that its line was handed to the operating system asks for a [`Receipt`].
 
 mod output;
 mod preface;
@@ -37,14 +37,14 @@ pub struct LineWriter {
     thread: JoinHandle<()>,
 }
 
-/// What a queue is started with.
+/// The settings of a queue and its thread.
 #[derive(Debug)]
 pub struct LineSettings {
     /// The thread's name, 15 bytes at most.
     pub name: &'static str,
     /// Where the lines go.
     pub output: Output,
-    /// The bytes that may wait to be written.
+    /// How many bytes may wait to be written.
     pub capacity_bytes: usize,
     /// Counts the lines that were accepted and then lost, because writing them failed.
     pub lost: Counter,
@@ -57,7 +57,7 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// Where the file cannot be opened or the thread cannot be started.
+    /// The file cannot be opened or the thread cannot be started.
     pub fn start(settings: LineSettings) -> io::Result<(Self, LineWriter)> {
         let output = Open::new(settings.output)?;
         let queue = Arc::new(Queue::new(settings.capacity_bytes));
@@ -67,7 +67,7 @@ impl Lines {
         Ok((Self(queue.clone()), LineWriter { queue, thread }))
     }
 
-    /// Queues a line, without its newline. A quarter of the queue is kept for lines with a receipt.
+    /// Queues a line, given without its newline. A quarter of the queue is reserved for lines with a receipt.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl Lines {
         self.0.push(line)
     }
 
-    /// Queues a line about `of`, whose lines may take a quarter of the queue at most. The preface that it refers to stands
-    /// before it in the output.
+    /// Queues a line about `of`, whose lines may take at most a quarter of the queue. The preface that it refers to is
+    /// written before it.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Lines {
         self.0.push_with_receipt(line)
     }
 
-    /// Keeps room for a line of up to `bytes`, to be queued later.
+    /// Reserves room for a line of up to `bytes`, to be queued later.
     ///
     /// # Errors
     ///
@@ -104,24 +104,25 @@ impl Lines {
         Reservation::reserve(&self.0, bytes)
     }
 
-    /// The bytes that wait to be written.
+    /// How many bytes wait to be written.
     pub fn queued_bytes(&self) -> usize {
         self.0.bytes()
     }
 
-    /// How the output is now, as far as the last write showed.
+    /// The state of the output, as of the last write.
     pub fn health(&self) -> OutputHealth {
         self.0.health()
     }
 
-    /// Reopens the file, since the present one was moved away. Does nothing for standard output.
+    /// Reopens the file, after the open one was moved. Does nothing for standard output.
     pub fn reopen(&self) {
         self.0.reopen();
     }
 }
 
 impl LineWriter {
-    /// Refuses further lines and waits until all others are written, `patience` at most. Returns whether they are.
+    /// Refuses further lines, except those with a reservation, and waits at most `patience` until the others are
+    /// written. Returns whether the thread ended in time.
     pub fn close(self, patience: Duration) -> bool {
         self.queue.close();
         let deadline = Instant::now() + patience;
@@ -135,10 +136,10 @@ impl LineWriter {
     }
 }
 
-/// What the thread works with.
+/// The state of the writing thread.
 struct Writer {
     output: Open,
-    /// Counts how often the output may have lost earlier lines: it was reopened or truncated, or a write failed.
+    /// Goes up whenever the output may lack earlier lines: it was reopened or truncated, or a write failed.
     generation: u64,
     lost: Counter,
     report: fn(&io::Error),

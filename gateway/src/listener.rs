@@ -235,7 +235,7 @@ impl Listener {
                     let pause = ACCEPT_PAUSE.after(*failures);
                     tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept connections");
                     // Most likely the process is out of file descriptors or memory: only time and the end of other
-                    // connections help.
+                    // connections help. The end of one cuts the pause short.
                     sleep(pause).await;
                 }
             }

@@ -1,13 +1,13 @@
-//! Text that others wrote, as it is stored and shown: cut to a length, and with every character escaped that a terminal
-//! obeys or that hides its neighbours.
+//! Makes untrusted text safe to store and show: cuts it to a length, and escapes characters that a terminal interprets
+//! or that hide or reorder their neighbours.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What stands for what was cut.
+/// Marks that text was cut.
 pub const MARK: char = '…';
 
-/// Control characters, and those of Unicode's format characters that hide or reorder their neighbours.
+/// Whether `c` is a control character, or one of Unicode's characters that are invisible or hide or reorder others.
 pub fn invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -19,7 +19,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     cut_by(text, most, char::len_utf8)
 }
 
-/// As [`cut`], where `most` counts the bytes that [`escaped_json`] makes of the characters.
+/// As [`cut`], where `most` limits the bytes that the text takes in JSON after [`escaped_json`].
 pub fn cut_json(text: &str, most: usize) -> Cow<'_, str> {
     cut_by(text, most, json_len)
 }
@@ -38,7 +38,7 @@ fn cut_by(text: &str, most: usize, size: impl Fn(char) -> usize) -> Cow<'_, str>
     Cow::Borrowed(text)
 }
 
-/// The bytes that a character takes in the text of a JSON string.
+/// The bytes that a character takes in a JSON string after [`escaped_json`].
 fn json_len(c: char) -> usize {
     match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
@@ -47,22 +47,22 @@ fn json_len(c: char) -> usize {
     }
 }
 
-/// The bytes that `text` takes as [`escaped_json`].
+/// The bytes that `text` takes in a JSON string after [`escaped_json`], without the quotes.
 pub fn json_bytes(text: &str) -> usize {
     text.chars().map(json_len).sum()
 }
 
-/// `text` on one line of a terminal: a newline becomes `\n`, an escape `\u{1b}`.
+/// `text` for one line of a terminal: a newline becomes `\n`, an escape character `\u{1b}`.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escaped_except(text, &[])
 }
 
-/// As [`escaped`], but newlines stay.
+/// As [`escaped`], but keeps newlines.
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     escaped_except(text, &['\n'])
 }
 
-/// As [`escaped`], but the characters in `kept` stay.
+/// As [`escaped`], but keeps the characters in `kept`.
 pub fn escaped_except<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     replaced(text, kept, |c, out| match c {
         '\n' | '\r' | '\t' => out.extend(c.escape_default()),
@@ -70,17 +70,18 @@ pub fn escaped_except<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     })
 }
 
-/// The same JSON, its strings without invisible characters: `\u001b`. Its own newlines stay.
+/// The same JSON with invisible characters escaped, as in `\u001b`. Newlines between its tokens stay.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     replaced(json, &['\n'], |c, out| {
         for unit in c.encode_utf16(&mut [0; 2]) {
-            // A String takes all that is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(out, "\\u{unit:04x}");
         }
     })
 }
 
-/// Nearly all text is printable ASCII, which is seen many bytes at a time where no byte ends the search.
+/// Whether `text` is printable ASCII, as nearly all text is. The loop over a chunk has no early exit, so the compiler
+/// can check many bytes at a time.
 fn is_printable_ascii(text: &str) -> bool {
     let printable = |part: &[u8]| part.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
     text.as_bytes().chunks(256).all(printable)
@@ -106,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// A title that a terminal would take, colours by both kinds of CSI, a reversal, and what hides or breaks lines.
+    /// A terminal title, colours with both kinds of CSI, a reversal, and characters that are invisible or break lines.
     const HOSTILE: &str = "\u{1b}]0;x\u{7}\u{1b}[31m\u{9b}31m\u{202e}\u{200b}\u{2028}\u{e0041}\r\nü\u{7f}";
 
     #[test]

@@ -1,6 +1,6 @@
 //! A running gateway: the real binary, in a process of its own.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::paths::binary;
 use crate::poll;
 use crate::process::Process;
+use crate::stack;
 
 /// How long a gateway may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -35,6 +36,8 @@ pub struct GatewayOptions {
     pub lease: String,
     /// The address to serve on; port 0 chooses a free one.
     pub listen: SocketAddr,
+    /// `listen.maxRequests`, of which one client may have half; `None` for the defaults.
+    pub max_requests: Option<u32>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -154,10 +157,36 @@ impl Gateway {
 }
 
 impl GatewayOptions {
+    /// A gateway with the system's Lease, for the whole cluster, on ports of its own, and with its records in its log.
+    #[must_use]
+    pub fn new(name: &str, kubeconfig: PathBuf, certs: PathBuf, policies: PathBuf) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            name: name.to_owned(),
+            kubeconfig,
+            namespaces: Vec::new(),
+            certs,
+            policies,
+            namespace: stack::SYSTEM.to_owned(),
+            lease: stack::LEASE.to_owned(),
+            listen: any,
+            max_requests: None,
+            admin: any,
+            audit: "stdout".into(),
+            redact: Vec::new(),
+            stdout: None,
+        }
+    }
+
     /// The configuration file, as JSON, which is YAML too.
     fn config(&self) -> Value {
+        let mut listen = json!({ "address": self.listen, "drain": { "grace": "500ms", "deadline": "10s" } });
+        if let Some(max_requests) = self.max_requests {
+            listen["maxRequests"] = max_requests.into();
+            listen["maxRequestsPerClient"] = (max_requests / 2).into();
+        }
         json!({
-            "listen": { "address": self.listen, "drain": { "grace": "500ms", "deadline": "10s" } },
+            "listen": listen,
             "admin": { "address": self.admin },
             "tls": {
                 "certificate": self.certs.join("server.pem"),

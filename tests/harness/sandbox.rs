@@ -51,19 +51,11 @@ impl Sandbox {
         policies::copy("normal", &policies)?;
 
         progress("starting the gateway");
+        let kubeconfig = control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
         let options = GatewayOptions {
-            name: "gateway".into(),
-            kubeconfig: control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?,
-            namespaces: Vec::new(),
-            certs: certs.clone(),
-            policies: policies.clone(),
-            namespace: stack::SYSTEM.into(),
-            lease: stack::LEASE.into(),
             listen: free_or_any(listen),
             admin: free_or_any(admin),
-            audit: "stdout".into(),
-            redact: Vec::new(),
-            stdout: None,
+            ..GatewayOptions::new("gateway", kubeconfig, certs.clone(), policies.clone())
         };
         let gateway = Gateway::start(work, &options).await?;
         Ok(Self { gateway, control_plane, certs, policies })

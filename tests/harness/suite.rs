@@ -118,21 +118,8 @@ pub struct Exclusive {
 
 impl Suite {
     fn options(&self, name: &str) -> GatewayOptions {
-        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        GatewayOptions {
-            name: name.to_owned(),
-            kubeconfig: self.kubeconfig.clone(),
-            namespaces: Vec::new(),
-            certs: self.certs.clone(),
-            policies: repository().join("target/policies/normal"),
-            namespace: stack::SYSTEM.to_owned(),
-            lease: stack::LEASE.to_owned(),
-            listen: any,
-            admin: any,
-            audit: "stdout".into(),
-            redact: Vec::new(),
-            stdout: None,
-        }
+        let policies = repository().join("target/policies/normal");
+        GatewayOptions::new(name, self.kubeconfig.clone(), self.certs.clone(), policies)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One client uses all that it may have at once, in every way at the same time, while another goes on with its work.
+//! One client attacks in every way at the same time, up to its limits, while another goes on with its work.
 
 mod attack;
 
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::attack::Attack;
 use super::modules::{handmade, sha256, write_set};
 
-/// How long each measurement takes, and how often it is taken, with and without the attack in turns.
+/// How long each measurement takes, and how often it is repeated, alternating without and with the attack.
 const MEASUREMENT: Duration = Duration::from_secs(3);
 const TURNS: usize = 3;
 /// The variable with the largest ratio of medians, for a release build on a quiet machine (`make hostile-test`).
@@ -26,7 +26,8 @@ const RATIO_VARIABLE: &str = "SCALEGATE_HOSTILE_RATIO";
 /// The memory that the chart gives a gateway, in MiB.
 const MEMORY: u64 = 512;
 
-/// Allows everything, but loops to its deadline over questions as long as those that [`attack`] asks.
+/// Writes a policy that allows everything, but loops until its deadline on questions as long as the longest [`attack`]
+/// asks.
 fn policies(directory: &Path) -> Result<()> {
     let module = handmade("(if (i32.gt_u (local.get 4) (i32.const 1100)) (then (loop (br 0)))) (i32.const 4096)")?;
     let manifest = json!({
@@ -35,7 +36,7 @@ fn policies(directory: &Path) -> Result<()> {
     write_set(directory, &manifest.to_string(), &[("loop.wasm".to_owned(), module)])
 }
 
-/// What one client's requests took.
+/// How long one client's requests took.
 #[derive(Default)]
 struct Times {
     reads: Vec<Duration>,
@@ -43,7 +44,7 @@ struct Times {
 }
 
 impl Times {
-    /// Reads and writes for a while; each must succeed.
+    /// Reads and writes for [`MEASUREMENT`]; each request must succeed.
     async fn measure(&mut self, client: &Client, path: &str) -> Result<()> {
         let end = Instant::now() + MEASUREMENT;
         let (mut kept, mut count) = (client.http1().await?, 0);
@@ -123,14 +124,14 @@ async fn a_hostile_client_makes_no_request_of_another_fail() -> Result<()> {
     used.is_all_of_it()
 }
 
-/// The most memory that a process has had so far, in MiB.
+/// The peak memory of a process so far, in MiB.
 fn peak_memory(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
 }
 
-/// Lets all threads of the gateway run on the first core alone, so that what others cost it is felt.
+/// Pins all threads of the gateway to the first core, so that the attack and the measured client compete for it.
 fn on_one_core(pid: u32) -> Result<()> {
     let status = Command::new("taskset").args(["-acp", "0", &pid.to_string()]).output()?.status;
     ensure!(status.success(), "taskset failed");

@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! The requests that clients send.
 
 use anyhow::{Context, Result, ensure};
 use scalegate_tests::client::Client;
@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use super::fleet::{Entry, Kind};
 use super::subject::Subject;
 
-/// How many requests wait on one connection.
+/// How many requests wait on each connection.
 const STREAMS: usize = 100;
 
-/// What a walk through a list saw.
+/// How much a walk through a list returned.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Walk {
     pub(crate) pages: u64,
@@ -36,7 +36,7 @@ pub(crate) async fn walk(client: &Client, path: &str) -> Result<Walk> {
     }
 }
 
-/// Requests that wait until their target has a version that it will not have.
+/// Requests that wait for a version that their target never reaches.
 pub(crate) struct Waiters(JoinSet<Result<()>>);
 
 impl Waiters {
@@ -60,7 +60,7 @@ impl Waiters {
         Ok(Self(waiting))
     }
 
-    /// Waits until each was answered.
+    /// Waits until each request is answered.
     pub(crate) async fn end(mut self) -> Result<()> {
         while let Some(ended) = self.0.join_next().await {
             ended.context("a waiter panicked")??;
@@ -69,7 +69,7 @@ impl Waiters {
     }
 }
 
-/// A read at the generation after the target's own.
+/// A read of a target that waits for the generation after its current one.
 fn unreached(target: &Entry) -> String {
     let version = format!("{:08x}-7000-4000-8000-000000000002:5", target.number);
     format!("{}?atLeastVersion={version}", replicas(&target.namespace, &target.name))

@@ -1,10 +1,10 @@
-//! The objects of one kind as an API server keeps them: with versions, and with the changes that a watch brings.
+//! The objects of one kind as an API server keeps them: their versions, and the changes that it sends to watches.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// A change, by the place of the object in its list.
+/// A change of the object at `place` in the list of its kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change {
     pub(super) version: u64,
@@ -17,9 +17,9 @@ struct State {
     versions: Vec<u64>,
     changes: Vec<Change>,
     version: u64,
-    /// Watches that begin below this are told to list again.
+    /// Watches that begin below this version get 410 Gone and must list again.
     floor: u64,
-    /// Up to where an open watch has been handed changes.
+    /// The version up to which a watch has been handed the changes.
     followed: u64,
 }
 
@@ -27,7 +27,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Collection {
     state: Mutex<State>,
-    /// Changes with the version.
+    /// Sends each new version.
     news: watch::Sender<u64>,
 }
 
@@ -43,7 +43,7 @@ impl Collection {
         self.state().version
     }
 
-    /// The versions of the objects from `place` on, `limit` at most.
+    /// The versions of at most `limit` objects from `place` on.
     pub(super) fn versions(&self, place: usize, limit: usize) -> Vec<u64> {
         self.state().versions.iter().skip(place).take(limit).copied().collect()
     }
@@ -69,13 +69,13 @@ impl Collection {
         self.news.send_replace(state.version);
     }
 
-    /// Whether a watch has been handed every change.
+    /// Whether the watch has been handed every change.
     pub(super) fn is_followed(&self) -> bool {
         let state = self.state();
         state.followed == state.version
     }
 
-    /// The changes after `version`, `limit` at most, or none if they are forgotten.
+    /// At most `limit` changes after `version`; `None` if they are forgotten.
     pub(super) fn after(&self, version: u64, limit: usize) -> Option<Vec<Change>> {
         let mut state = self.state();
         if version < state.floor {
@@ -87,7 +87,7 @@ impl Collection {
         Some(changes)
     }
 
-    /// Changes with the version, from now on.
+    /// Receives each new version from now on.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }

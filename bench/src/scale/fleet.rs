@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::template::Template;
 
-/// What is listed and watched.
+/// The kinds of objects that are listed and watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Deployments,
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Self; 4] = [Self::Deployments, Self::Targets, Self::Autoscalers, Self::Namespaces];
 
-    /// The path of the list of all.
+    /// The path of the list of all objects.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Deployments => "/apis/apps/v1/deployments",
@@ -26,7 +26,7 @@ impl Kind {
         }
     }
 
-    /// Its type, as a list says it.
+    /// The `apiVersion` and `kind` of the list.
     pub(crate) fn of_list(self) -> (&'static str, &'static str) {
         match self {
             Self::Deployments => ("apps/v1", "DeploymentList"),
@@ -46,14 +46,14 @@ impl Kind {
     }
 }
 
-/// What the autoscalers of one part of the fleet drive. Each part has a twentieth as many as there are targets.
+/// What the autoscalers of one part of the fleet drive. Each part has one autoscaler for every twenty targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drives {
     /// Workloads all over the cluster, one each.
     Spread,
     /// Workloads of one namespace, one each.
     OneNamespace,
-    /// All the same workload, with limits that move.
+    /// All the same workload, with limits that change.
     OneWorkload,
 }
 
@@ -62,7 +62,7 @@ pub(crate) enum Drives {
 pub(crate) struct Entry {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    /// Its own among those of its kind; a target and its Deployment have the same.
+    /// Unique within its kind; a target and its Deployment have the same number.
     pub(crate) number: u32,
     /// The workload that an autoscaler drives.
     pub(crate) of: String,
@@ -75,7 +75,7 @@ impl Entry {
         Self { namespace: namespace.to_owned(), name, number, of: String::new(), drives: None }
     }
 
-    /// How many replicas it has.
+    /// Its number of replicas.
     pub(crate) fn count(&self) -> u32 {
         2 + self.number % 19
     }
@@ -86,7 +86,7 @@ impl Entry {
     }
 }
 
-/// The namespace in which a fifth of all workloads lie.
+/// The namespace with a fifth of the workloads that have a target.
 pub(crate) const HUGE: &str = "monolith";
 /// How many workloads with a target there are for each autoscaler of a part.
 const TARGETS_PER_AUTOSCALER: u32 = 20;
@@ -101,8 +101,8 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet of `size` Deployments with a target each, and of three times a twentieth as many autoscalers, which
-    /// drive Deployments without a target.
+    /// A fleet of `size` Deployments with a target each, and of three autoscalers for every twenty targets, which drive
+    /// Deployments without a target.
     pub(crate) fn new(size: u32) -> Result<Self> {
         let spaces = (size / TARGETS_PER_NAMESPACE).max(1);
         let space = |number: u32| format!("team-{:05}", number % spaces);

@@ -1,14 +1,14 @@
-//! The Lease that candidates ask for.
+//! The Lease that candidates compete for.
 
 use serde_json::{Value, json};
 
-/// Who holds the Lease.
+/// The holder of the Lease.
 #[derive(Debug, Default)]
 pub(super) enum Holder {
-    /// A candidate elsewhere, which renews it all the time.
+    /// Another candidate, which renews it all the time.
     #[default]
     Elsewhere,
-    /// Nobody: the next candidate that writes it.
+    /// Nobody: the next candidate that writes it gets it.
     Nobody,
     /// The candidate that wrote this.
     Candidate(Value),
@@ -22,7 +22,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// What an API server answers to a read.
+    /// The Lease as an API server answers a read.
     pub(super) fn read(&mut self) -> Value {
         match &self.holder {
             Holder::Elsewhere => {
@@ -34,7 +34,7 @@ impl Lease {
         }
     }
 
-    /// Stores what a candidate wrote, and gives it back; `None` where another holds the Lease.
+    /// Stores what the gateway wrote, and returns it; `None` if the other candidate holds the Lease.
     pub(super) fn write(&mut self, mut lease: Value) -> Option<Value> {
         if matches!(self.holder, Holder::Elsewhere) {
             return None;

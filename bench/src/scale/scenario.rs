@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios that are measured.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use super::subject::Subject;
 
 /// How often the short scenarios are repeated. Processor time is counted in steps of 10 ms.
 const REPEATS: u32 = 5;
-/// How often each autoscaler changes.
+/// How often each autoscaler changes in a scenario.
 const CHANGES: u32 = 20;
-/// How often the lists that few Deployments match are walked through.
+/// How often the list that few Deployments match is walked through.
 const WALKS: u32 = 20;
 
 /// A kind of work, in the order in which it is measured.
@@ -33,12 +33,12 @@ pub(crate) enum Scenario {
     Waiters,
 }
 
-/// What it took.
+/// What a scenario took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     /// The gateway's processor time.
     pub(crate) cpu: Duration,
-    /// How many of what [`Scenario::unit`] names were worked on.
+    /// How many units of work this was; [`Scenario::unit`] names the unit.
     pub(crate) units: u64,
 }
 
@@ -98,7 +98,7 @@ impl Scenario {
         }
     }
 
-    /// Does it, and measures the gateway's processor time. The order is that of [`Self::ALL`].
+    /// Runs the scenario and measures the gateway's processor time. Scenarios must run in the order of [`Self::ALL`].
     pub(crate) async fn measure(self, subject: &Subject) -> Result<Sample> {
         match self {
             Self::FirstList => first_list(subject).await,
@@ -155,7 +155,7 @@ async fn walks(subject: &Subject, path: &str, times: u32) -> Result<Sample> {
     Ok(Sample { cpu: subject.since(&begun)?, units: pages })
 }
 
-/// From the moment at which the gateway has the Lease.
+/// Measured from the moment at which the gateway has the Lease.
 async fn leader_start(subject: &Subject) -> Result<Sample> {
     let mut cpu = Duration::ZERO;
     for _ in 0..REPEATS {
@@ -175,7 +175,7 @@ async fn leader_start(subject: &Subject) -> Result<Sample> {
     Ok(Sample { cpu, units: u64::from(subject.size * REPEATS) })
 }
 
-/// A relist of namespaces says that anything may have changed, and costs little itself.
+/// A relist of namespaces makes every target due, since anything may have changed, and costs little itself.
 async fn all_due(subject: &Subject) -> Result<Sample> {
     let mut cpu = Duration::ZERO;
     for _ in 0..REPEATS {
@@ -191,7 +191,7 @@ async fn reconciled(subject: &Subject) -> Result<u64> {
     subject.metric("scalegate_reconcile_duration_seconds_count ").await
 }
 
-/// Waits until each target was looked at since `before` were.
+/// Waits until there have been as many reconciliations after the first `before` as there are targets.
 async fn worked(subject: &Subject, before: u64) -> Result<()> {
     let all = before + u64::from(subject.size);
     subject.until("through with all targets", async || Ok(reconciled(subject).await? >= all)).await?;
@@ -207,7 +207,7 @@ async fn storm(subject: &Subject, drives: Drives) -> Result<Sample> {
     Ok(Sample { cpu: subject.since(&begun)?, units })
 }
 
-/// One waiter for a hundred targets, and ten changes for each waiter.
+/// One waiter for every hundred targets, and ten changes for each waiter.
 async fn waiters(subject: &Subject) -> Result<Sample> {
     let (waiters, changes) = (subject.size as usize / 100, subject.size as usize / 10);
     let begun = subject.begin()?;

@@ -1,5 +1,5 @@
-//! An API server for one gateway: lists by pages, watches, and a Lease, over HTTP on the loopback interface. Nothing can
-//! be written but the Lease.
+//! An API server for one gateway: paged lists, watches, and a Lease, over HTTP on the loopback interface. Only the
+//! Lease can be written.
 
 mod answers;
 
@@ -28,7 +28,7 @@ struct Shared {
     lease: Mutex<Lease>,
     /// Whether lists are answered.
     open: watch::Sender<bool>,
-    /// Writes other than to the Lease.
+    /// Refused requests: writes other than to the Lease, and reads of anything that is not served.
     writes: AtomicUsize,
 }
 
@@ -42,11 +42,11 @@ impl Shared {
     }
 }
 
-/// A running API server. Dropping it ends it.
+/// A running API server. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct ApiServer {
     shared: Arc<Shared>,
-    /// Where it serves.
+    /// The address on which it serves.
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -58,7 +58,7 @@ impl Drop for ApiServer {
 }
 
 impl ApiServer {
-    /// Serves `fleet`. Lists wait until [`Self::open`]; another candidate holds the Lease.
+    /// Serves `fleet`. Lists are not answered before [`Self::open`]; another candidate has the Lease.
     pub(crate) async fn start(fleet: Fleet) -> Result<Self> {
         let collections = Kind::ALL.map(|kind| Collection::new(fleet.entries(kind).len()));
         let (lease, writes) = (Mutex::default(), AtomicUsize::new(0));
@@ -91,7 +91,7 @@ impl ApiServer {
         self.shared.collection(Kind::Deployments).change(0..count);
     }
 
-    /// Changes each autoscaler of a part of the fleet once; returns how many these are.
+    /// Changes each autoscaler of a part of the fleet once. Returns how many there are.
     pub(crate) fn change_autoscalers(&self, drives: Drives) -> usize {
         let all = self.fleet().entries(Kind::Autoscalers).iter().enumerate();
         let places: Vec<_> = all.filter(|(_, one)| one.drives == Some(drives)).map(|(place, _)| place).collect();
@@ -119,7 +119,7 @@ impl ApiServer {
         matches!(self.shared.lease().holder, Holder::Candidate(_))
     }
 
-    /// How many writes it refused.
+    /// How many requests it refused.
     pub(crate) fn writes(&self) -> usize {
         self.shared.writes.load(Ordering::Relaxed)
     }
@@ -128,14 +128,14 @@ impl ApiServer {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = shared.clone();
-        // Else the last frame of a burst waits for an acknowledgement.
+        // Otherwise the last frame of a burst waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request| {
             let shared = shared.clone();
             async move { Ok::<_, Infallible>(answers::answer(shared, request).await) }
         });
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-        // A connection that breaks is the gateway's to make anew.
+        // If a connection breaks, the gateway has to open another.
         tokio::spawn(async { drop(connection.await) });
     }
 }

@@ -1,13 +1,12 @@
 //! The gateway that is measured.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use scalegate_tests::client::Client;
 use scalegate_tests::gateway::{Gateway, GatewayOptions};
-use scalegate_tests::stack;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -15,13 +14,16 @@ use super::fleet::Fleet;
 use super::server::ApiServer;
 use crate::machine::{self, Memory};
 
-/// How long anything that is waited for may take.
+/// How long to wait for anything.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How often the gateway's processor time is looked at to see whether it is idle, and how many looks in a row show that.
+/// How often the gateway's processor time is read to see whether it is idle, and how many idle intervals show that.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 3;
-/// The most processor time that an idle gateway uses between two looks.
+/// The most processor time that an idle gateway uses in such an interval.
 const IDLE: Duration = Duration::from_millis(10);
+
+/// `listen.maxRequests`: a client gets a quarter of what is free, and at 100,000 Deployments a thousand requests wait.
+const MAX_REQUESTS: u32 = 20_000;
 
 /// The files of a run.
 #[derive(Debug)]
@@ -31,48 +33,38 @@ pub(crate) struct Files {
     pub(crate) policies: PathBuf,
 }
 
-/// How long the processor time of an idle gateway is measured. Its files are looked at many times a second.
+/// How long the idle gateway's processor time is measured: it checks its files for changes several times a second.
 const REST: Duration = Duration::from_secs(10);
 
-/// Processor time since a moment, without what an idle gateway uses.
+/// The start of a measurement of processor time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch {
     used: Duration,
     began: Instant,
 }
 
-/// A gateway in a process of its own, on an API server of this one.
+/// A gateway in a separate process, on an API server in this process.
 #[derive(Debug)]
 pub(crate) struct Subject {
     /// How many Deployments have a target.
     pub(crate) size: u32,
     pub(crate) server: ApiServer,
     gateway: Gateway,
-    /// What part of a processor it uses while it is idle.
+    /// The share of a processor that it uses while idle.
     idle: f64,
 }
 
 impl Subject {
-    /// Starts both, with lists that wait and the Lease held elsewhere; the gateway is idle then.
+    /// Starts both, and waits until the gateway is idle: lists are not answered yet, and another candidate has the
+    /// Lease.
     pub(crate) async fn start(files: &Files, size: u32) -> Result<Self> {
         let server = ApiServer::start(Fleet::new(size)?).await?;
         let kubeconfig = files.work.join("kubeconfig");
         let text = kubeconfig_for(server.address);
         std::fs::write(&kubeconfig, text).with_context(|| format!("write {}", kubeconfig.display()))?;
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let options = GatewayOptions {
-            name: "gateway".into(),
-            kubeconfig,
-            namespaces: Vec::new(),
-            certs: files.certs.clone(),
-            policies: files.policies.clone(),
-            namespace: stack::SYSTEM.into(),
-            lease: stack::LEASE.into(),
-            listen: any,
-            admin: any,
-            audit: "stdout".into(),
-            redact: Vec::new(),
-            stdout: None,
+            max_requests: Some(MAX_REQUESTS),
+            ..GatewayOptions::new("gateway", kubeconfig, files.certs.clone(), files.policies.clone())
         };
         let gateway = Gateway::launch(&files.work, &options).await?;
         let mut subject = Self { size, server, gateway, idle: 0.0 };
@@ -83,12 +75,12 @@ impl Subject {
         Ok(subject)
     }
 
-    /// A caller that may see everything.
+    /// A client that may see everything.
     pub(crate) fn client(&self) -> Result<Client> {
         self.gateway.client("viewer")
     }
 
-    /// Begins to measure processor time.
+    /// Starts a measurement of processor time.
     pub(crate) fn begin(&self) -> Result<Stopwatch> {
         Ok(Stopwatch { used: self.used()?, began: Instant::now() })
     }
@@ -108,7 +100,7 @@ impl Subject {
         machine::memory(self.gateway.pid())
     }
 
-    /// A metric that is a whole number.
+    /// The value of the metric whose line starts with `line`; it must be a whole number.
     pub(crate) async fn metric(&self, line: &str) -> Result<u64> {
         let (_, text) = self.gateway.admin("/metrics").await?;
         let found = text.lines().find_map(|candidate| candidate.strip_prefix(line)).unwrap_or_default().trim();
@@ -120,7 +112,7 @@ impl Subject {
         self.until("ready", async || Ok(matches!(self.gateway.admin("/readyz").await, Ok((200, _))))).await
     }
 
-    /// Waits until the gateway has been handed every change, and has nothing more to do.
+    /// Waits until the gateway has been handed every change and is idle.
     pub(crate) async fn until_settled(&self) -> Result<()> {
         self.until("told of every change", async || Ok(self.server.is_followed())).await?;
         self.until_idle().await
@@ -138,7 +130,7 @@ impl Subject {
         .await
     }
 
-    /// Looks again and again whether the gateway `is` as it should be.
+    /// Polls `is` until it returns true; `what` describes that state of the gateway.
     pub(crate) async fn until(&self, what: &str, mut is: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
         let began = Instant::now();
         while !is().await? {
@@ -151,7 +143,7 @@ impl Subject {
         Ok(())
     }
 
-    /// Ends the gateway; an error if it wrote anything, since everything was as it should be.
+    /// Stops the gateway. Fails if it tried to write anything: every Deployment had its target's count throughout.
     pub(crate) async fn stop(self) -> Result<()> {
         ensure!(self.server.writes() == 0, "the gateway made {} writes", self.server.writes());
         self.gateway.kill().await

@@ -1,4 +1,4 @@
-//! The tables of what was measured.
+//! The tables of results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +7,11 @@ use super::scenario::{Sample, Scenario};
 use crate::machine::Memory;
 use crate::report::median;
 
-/// How much more the larger size may take: ten times as many objects, and each a fourth more for the logarithm
-/// (5 log 10 for 4 log 10), with some room for a machine whose caches hold the smaller size alone.
+/// The largest ratio between the two sizes: ten times as many objects, each a quarter more work for the logarithm
+/// (5 log 10 instead of 4 log 10), and some margin for a machine whose caches fit only the smaller size.
 const LIMIT: f64 = 13.0;
 
-/// The samples of all rounds. As a text: Markdown tables of medians.
+/// The samples of all rounds. Displays as Markdown tables of medians.
 #[derive(Debug)]
 pub(crate) struct Table {
     sizes: [u32; 2],
@@ -20,17 +20,17 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// No samples yet, of these two sizes.
+    /// A table for these two sizes, without samples yet.
     pub(crate) fn new(sizes: [u32; 2]) -> Self {
         Self { sizes, samples: BTreeMap::new(), memory: BTreeMap::new() }
     }
 
-    /// Adds what `scenario` took once more.
+    /// Adds a sample of `scenario`.
     pub(crate) fn add(&mut self, scenario: Scenario, size: u32, sample: Sample) {
         self.samples.entry((scenario, size)).or_default().push(sample);
     }
 
-    /// Adds what memory the gateway had after all scenarios.
+    /// Adds the gateway's memory after all scenarios of a round.
     pub(crate) fn remember(&mut self, size: u32, memory: Memory) {
         self.memory.entry(size).or_default().push(memory);
     }

@@ -1,4 +1,4 @@
-//! Documents with holes.
+//! JSON templates for the generated objects.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::fleet::Entry;
 
-/// What differs between two objects of a kind.
+/// A value that differs between the objects of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hole {
     Namespace,
@@ -16,13 +16,13 @@ enum Hole {
     Version,
     /// The object's number, as eight hexadecimal digits.
     Hex,
-    /// Two digits of the number: one of a hundred.
+    /// The number's last two digits: one object in a hundred has each value.
     Hundredth,
-    /// A count of replicas.
+    /// The number of replicas.
     Count,
-    /// A digit that changes with each version.
+    /// The version's last digit, which changes with each version.
     Digit,
-    /// The most replicas of an autoscaler.
+    /// The most replicas that an autoscaler sets.
     Limit,
 }
 
@@ -40,7 +40,7 @@ impl Hole {
     ];
 }
 
-/// A JSON document in which `$name` and its like stand for what differs.
+/// A JSON document with placeholders such as `$name`.
 #[derive(Debug)]
 pub(crate) struct Template {
     first: String,
@@ -48,7 +48,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Reads a template. Line ends and indentation are left out, as an API server does.
+    /// Parses a template. Line breaks and indentation are removed: an API server sends none.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let text: String = text.lines().map(str::trim_start).collect();
         let mut parts = text.split('$');
@@ -67,7 +67,7 @@ impl Template {
     pub(crate) fn render(&self, text: &mut String, entry: &Entry, version: u64) {
         text.push_str(&self.first);
         for (hole, after) in &self.rest {
-            // Writing to a text cannot fail.
+            // Writing to a String cannot fail.
             let _ = match hole {
                 Hole::Namespace => text.write_str(&entry.namespace),
                 Hole::Name => text.write_str(&entry.name),

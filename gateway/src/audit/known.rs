@@ -1,4 +1,4 @@
-//! Which inputs later records name by their digests.
+//! The inputs that records name by their digests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::lines::Preface;
 
-/// The bytes of records of inputs that are kept.
+/// How many bytes of input records are kept; beyond it, all are forgotten.
 const MOST_BYTES: usize = 4 << 20;
-/// What a kept record takes beside its bytes.
+/// The memory that a kept record takes beside its text, in bytes.
 const OVERHEAD: usize = 200;
-/// How long an input is named before it is written again, so that the latest files suffice to find it.
+/// How often all inputs are forgotten, and so written again: the latest files have every input that they name.
 const WHOLE_AGAIN: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
 pub(super) struct KnownInputs {
-    /// Their records by SHA-256. The writer puts each of them before the first record that names it, in each file.
+    /// The input records by SHA-256. The writer puts each before the first record that names it, in each file.
     records: HashMap<Vec<u8>, Arc<Preface>>,
     bytes: usize,
     since: Instant,
@@ -28,7 +28,7 @@ impl Default for KnownInputs {
 }
 
 impl KnownInputs {
-    /// The record of an input, made by `record` unless it is known.
+    /// The record of the input with this digest; `record` makes it unless it is known.
     pub(super) fn record(&mut self, digest: &[u8], record: impl FnOnce() -> Vec<u8>) -> Arc<Preface> {
         if self.since.elapsed() > WHOLE_AGAIN || self.bytes >= MOST_BYTES {
             *self = Self::default();

@@ -1,4 +1,4 @@
-//! What Prometheus learns about the audit records.
+//! Metrics of the audit records.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,25 +17,25 @@ const KINDS: [&str; 3] = ["decision", "list", "outcome"];
 
 type Label = (&'static str, &'static str);
 
-/// The metrics of the audit. Clones share them.
+/// The metrics of the audit. Clones share the counters.
 #[derive(Debug, Clone)]
 pub struct AuditMetrics {
     records: Family<[Label; 2], Counter>,
     /// Records that were queued, and lost because writing them failed.
     pub(super) lost: Counter,
-    /// Changes that were refused for want of a record.
+    /// Changes that were refused because their record could not be written.
     pub(super) refused: Counter,
-    /// Changes that were made without one.
+    /// Changes that were made without a record.
     pub(super) unrecorded: Counter,
     queue: Queue,
 }
 
-/// The queue, once there is one; its length is read at each scrape.
+/// The queue, once there is one; its size is read at each scrape.
 #[derive(Debug, Clone, Default)]
 struct Queue(Arc<OnceLock<Lines>>);
 
 impl AuditMetrics {
-    /// Registers them in `registry`.
+    /// Registers the metrics in `registry`.
     pub fn register(registry: &mut Registry) -> Self {
         let this = Self {
             records: Family::default(),
@@ -62,7 +62,7 @@ impl AuditMetrics {
         this
     }
 
-    /// The records that there was no room for.
+    /// How many records the queue had no room for.
     pub(super) fn unlogged(&self) -> u64 {
         let full = |kind| self.records.get_or_create(&[("kind", kind), ("result", "full")]).get();
         KINDS.into_iter().map(full).sum()
@@ -74,7 +74,7 @@ impl AuditMetrics {
     }
 
     pub(super) fn queued(&self, lines: Lines) {
-        // There is one queue a process.
+        // A process has one queue.
         let _ = self.queue.0.set(lines);
     }
 }

@@ -1,4 +1,4 @@
-//! What came of an allowed change.
+//! The outcome of an allowed change.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::Audit;
 use super::record::{OutcomeRecord, Record, Subject};
 use super::redact::{Hidden, Redaction};
 
-/// The longest error in a record, in bytes.
+/// The longest error in an outcome record, in bytes.
 const MAX_ERROR: usize = 512;
 
 /// The outcome of a change that may or may not have happened.
@@ -32,13 +32,13 @@ pub enum Outcome {
     NotAttempted,
 }
 
-/// An allowed change whose outcome is not on record yet. Dropping it records that the change was not attempted, or, once it
-/// was, that its outcome is not known.
+/// An allowed change whose outcome is not recorded yet. Dropping this records that the change was not attempted or,
+/// after [`Self::attempt`], that its outcome is not known.
 #[derive(Debug)]
 pub struct PendingOutcome {
     audit: Audit,
     subject: Subject,
-    /// What the record must not have.
+    /// The values that the record must not have.
     hidden: Hidden,
     attempted: bool,
     /// Room for the record; `None` where there was none, or once it is used.
@@ -51,7 +51,7 @@ impl PendingOutcome {
         Self { audit: audit.clone(), subject, hidden, attempted: false, reservation, concluded: false }
     }
 
-    /// From now on the API server may have the change.
+    /// Marks the change as attempted: from now on it may have been made.
     #[must_use]
     pub fn attempt(self) -> Self {
         let mut this = self;

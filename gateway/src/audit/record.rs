@@ -1,4 +1,4 @@
-//! What a record holds: the contract with readers of the audit output, `schemas/decision.json`.
+//! The fields of each record. They are a contract with readers of the audit output: `schemas/decision.json`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -215,18 +215,18 @@ struct Line<'a> {
     record: &'a Record<'a>,
 }
 
-/// The text of a record, without a newline and without an input.
+/// The text of a record, without its input and without a newline.
 pub(super) fn line(record: &Record<'_>, gateway: &str) -> String {
     // These types always serialize.
     escaped(serde_json::to_string(&Line { schema: SCHEMA, gateway, record }).unwrap_or_default())
 }
 
-/// The same as a value, to be changed.
+/// The same as a JSON value, which can be redacted.
 pub(super) fn value(record: &Record<'_>, gateway: &str) -> Value {
     serde_json::to_value(Line { schema: SCHEMA, gateway, record }).unwrap_or_default()
 }
 
-/// The same JSON, which people may read on a terminal.
+/// The same JSON, safe to read on a terminal.
 pub(super) fn escaped(json: String) -> String {
     match escaped_json(&json) {
         Cow::Borrowed(_) => json,
@@ -234,7 +234,7 @@ pub(super) fn escaped(json: String) -> String {
     }
 }
 
-/// `line` with one more field, whose value is JSON already.
+/// Adds a field to the JSON object `line`; `json` is the text of its value.
 pub(super) fn with_field(mut line: String, field: &str, json: &str) -> String {
     line.pop();
     line.reserve(field.len() + json.len() + 5);

@@ -1,7 +1,7 @@
-//! Replaces what an operator does not want in records by keyed hashes.
+//! Replaces values that an operator does not want in records by keyed hashes.
 //!
-//! Equal values have equal hashes under one key, so that records can still be brought together. A text of a module that
-//! repeats a redacted value, or that was cut and may repeat a part of one, is replaced as a whole.
+//! Equal values have equal hashes under one key, so that records can still be correlated. A text of a module that
+//! repeats a redacted value, or that was cut and may end with part of one, is replaced as a whole.
 
 mod key;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use crate::text::MARK;
 
 pub use self::key::{RedactKey, RedactKeyError};
 
-/// What a hash begins with.
+/// The prefix of every hash.
 const PREFIX: &str = "hmac:";
 
 /// What can be redacted.
@@ -42,7 +42,7 @@ impl RedactedField {
     pub const ALL: [(&'static str, Self); 4] =
         [("reason", Self::Reason), ("annotations", Self::Annotations), ("groups", Self::Groups), ("peer", Self::Peer)];
 
-    /// Returns whether it is a part of what modules read.
+    /// Returns whether modules read it as part of their input.
     fn is_input(self) -> bool {
         self != Self::Peer
     }
@@ -55,11 +55,11 @@ pub struct Redaction {
     key: RedactKey,
 }
 
-/// The values of a decision that must not stand in its records.
+/// The values that the records of a decision must not have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hidden {
     values: Vec<String>,
-    /// The parts of its input that they are.
+    /// The fields of the input that they come from.
     pub(super) fields: Vec<RedactedField>,
 }
 
@@ -69,7 +69,7 @@ impl Redaction {
         Self { fields, key }
     }
 
-    /// What it redacts.
+    /// The fields that it redacts.
     pub(super) fn fields(&self) -> &[RedactedField] {
         &self.fields
     }
@@ -92,15 +92,15 @@ impl Redaction {
         hidden
     }
 
-    /// Redacts the record of what came of the decision that `hidden` is of.
+    /// Redacts the outcome record of the decision that `hidden` comes from.
     pub(super) fn outcome(&self, record: &mut Value, hidden: &Hidden) {
         self.texts(record, hidden);
         let peer: Vec<_> = self.peer(record).into_iter().collect();
         says_so(record, &peer);
     }
 
-    /// Redacts the record of a list. What it was decided on is not known any more, so why there is no verdict, which may
-    /// quote a module, is replaced whatever it says.
+    /// Redacts the record of a list. Its inputs are gone by then, so the cause of a missing verdict, which may quote a
+    /// module, is always replaced.
     pub(super) fn list(&self, record: &mut Value) {
         let mut redacted: Vec<_> = self.fields.iter().copied().filter(|field| field.is_input()).collect();
         match record.get_mut("cause") {
@@ -127,7 +127,7 @@ impl Redaction {
         hidden.values.push(std::mem::replace(text, hash));
     }
 
-    /// Replaces the texts of modules, and those that may quote one, where they repeat what is hidden.
+    /// Replaces each text of a module, or text that may quote one, that repeats a hidden value.
     fn texts(&self, record: &mut Value, hidden: &Hidden) {
         let forms = hidden.forms();
         if forms.is_empty() {
@@ -162,7 +162,8 @@ impl Redaction {
 }
 
 impl Hidden {
-    /// How texts may repeat the values: as they are, and as they stand between quotes. Nothing is everywhere.
+    /// How texts may repeat the values: verbatim, or escaped as in a JSON string. Empty values are left out: every text
+    /// contains them.
     fn forms(&self) -> Vec<String> {
         let quoted = |value: &str| Value::from(value).to_string().trim_matches('"').to_owned();
         let mut forms: Vec<_> = self.values.iter().flat_map(|value| [value.clone(), quoted(value)]).collect();
@@ -201,7 +202,7 @@ fn items(list: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     list.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Names in a record what was replaced in it.
+/// Adds the names of the redacted fields to a record.
 fn says_so(record: &mut Value, redacted: &[RedactedField]) {
     if let Value::Object(fields) = record
         && !redacted.is_empty()

@@ -1,39 +1,39 @@
-//! How the audit is, for people.
+//! The state of the audit, for the status page.
 
 use serde::Serialize;
 
 use super::{Audit, RedactedField};
 use crate::lines::OutputHealth;
 
-/// How the audit is.
+/// The state of the audit.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditStatus {
     /// Where records go: `stdout` or a path.
     pub output: String,
-    /// Whether they could be written when this was last tried.
+    /// Whether the last write succeeded, and none is stalled.
     pub writable: bool,
-    /// Why not.
+    /// Why records cannot be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The records that wait.
+    /// How many records wait to be written.
     pub waiting: usize,
-    /// Their bytes in the queue.
+    /// The bytes that they take in the queue.
     pub waiting_bytes: usize,
-    /// Records that there was no room for.
+    /// Records that the queue had no room for.
     pub unlogged: u64,
     /// Records that were lost, because writing them failed.
     pub lost: u64,
-    /// Changes that were refused for want of a record.
+    /// Changes that were refused because their record could not be written.
     pub refused_changes: u64,
-    /// Changes that were made without one.
+    /// Changes that were made without a record.
     pub unrecorded_changes: u64,
-    /// What is redacted.
+    /// The fields that are redacted.
     pub redacted: Vec<RedactedField>,
 }
 
 impl Audit {
-    /// How it is now.
+    /// The current state of the audit.
     pub fn status(&self) -> AuditStatus {
         let OutputHealth { waiting_lines, waiting_bytes, error } = self.0.lines.health();
         let metrics = &self.0.metrics;

@@ -49,30 +49,30 @@ impl Recorded {
         Self { audit, registry, writer, directory }
     }
 
-    /// An allowed change, on record.
+    /// Records an allowed change.
     pub(crate) async fn permitted(&self) -> PendingOutcome {
         self.audit.permitted(&change("{}")).await.unwrap()
     }
 
-    /// Ends it; the text of all its records.
+    /// Ends the audit and returns the text of all its records.
     pub(crate) fn text(self) -> String {
         drop(self.audit);
         assert!(self.writer.close(Duration::from_mins(1)), "records wait to be written");
         std::fs::read_to_string(self.directory.path().join("audit.jsonl")).unwrap()
     }
 
-    /// Ends it; all its records.
+    /// Ends the audit and returns all its records.
     pub(crate) fn records(self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
-/// A request from nowhere in particular.
+/// The origin of an arbitrary request.
 pub(crate) fn origin() -> Origin {
     Origin { request_id: Uuid::nil(), peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40000)) }
 }
 
-/// An audit whose records nobody looks at.
+/// An audit whose records are not checked.
 pub(crate) fn audit() -> Audit {
     Recorded::new().audit
 }

@@ -56,7 +56,7 @@ fn an_input_is_written_again_after_the_output_was_reopened() {
     recorded.audit.reopen();
     recorded.audit.decided(&read("{}"));
     let kinds = kinds(&recorded.records()).join(" ");
-    // The thread may have written nothing before.
+    // The thread may not have written the first record before it reopens the file.
     assert!(["input decision input decision", "input decision decision"].contains(&kinds.as_str()), "{kinds}");
 }
 
@@ -72,7 +72,7 @@ fn records_have_no_character_that_a_terminal_obeys() {
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&records[0]["input"], &records[0]["reasons"]), (&input, &json!(reasons)));
     assert_eq!((&records[1]["input"], &records[1]["sha256"]), (&input, &records[2]["inputSha256"]));
-    // The digest is that of the input as it is written.
+    // The digest is that of the input as written.
     let written = text.lines().nth(1).unwrap().split_once(r#""input":"#).unwrap().1.strip_suffix('}').unwrap();
     assert_eq!(records[1]["sha256"], hex::encode(digest(&SHA256, written.as_bytes())));
 }
@@ -124,7 +124,7 @@ async fn a_change_is_followed_by_the_record_of_its_outcome() {
 async fn a_change_whose_request_is_dropped_while_it_waits_was_not_attempted() {
     let recorded = Recorded::new();
     let record = change("{}");
-    // Polled once, it waits for the thread, or has been told already; then it is gone.
+    // Polled once, it waits for the writer or has its receipt already; then it is dropped.
     drop(Box::pin(recorded.audit.permitted(&record)).now_or_never());
     let records = recorded.records();
     assert_eq!(kinds(&records), ["decision", "outcome"]);

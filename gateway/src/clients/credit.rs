@@ -1,24 +1,23 @@
-//! Which clients' decisions may run on the threads that serve everyone.
+//! Which clients' decisions may run on the serving threads, which all clients share.
 //!
-//! A decision that runs there keeps the thread from all other requests. A client whose decisions are quick may go on
-//! without end; one that causes slow ones gets a tenth of a thread, and slots for the rest. All clients
-//! together get half of a thread for slow ones.
+//! A decision that runs there blocks all other requests of its thread. Quick decisions are not limited; for slow ones a
+//! client gets a tenth of a thread, and all clients together half of one. The rest run in slots.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// A decision of at most this length costs nothing: it takes no longer than other parts of a request may.
+/// A decision of at most this length is free: other parts of a request may take as long.
 const QUICK: Duration = Duration::from_micros(500);
-/// In how many times its length a slow decision of one client is paid off.
+/// A slow decision of one client is paid off in this many times its length.
 pub(super) const OF_CLIENT: u32 = 10;
 /// The same for all clients together.
 pub(super) const OF_ALL: u32 = 2;
-/// The debt up to which decisions may run there, in the time that it takes to pay it off.
+/// The largest debt with which decisions may run on serving threads, as the time until it is paid off.
 const LIMIT: Duration = Duration::from_millis(100);
-/// The longest time that a debt is remembered.
+/// The largest debt that is kept: any debt is paid off after this time.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What one client owes.
+/// The debt for slow decisions of one client, or of all clients.
 #[derive(Debug)]
 pub(super) struct Credit {
     factor: u32,
@@ -28,12 +27,12 @@ pub(super) struct Credit {
 }
 
 impl Credit {
-    /// Nothing is owed; what is charged is paid off in `factor` times its length.
+    /// No debt yet; each charge is paid off in `factor` times its length.
     pub(super) fn new(factor: u32) -> Self {
         Self { factor, start: Instant::now(), clear_at: AtomicU64::new(0) }
     }
 
-    /// Whether the next decision may run there.
+    /// Whether the next decision may run on a serving thread.
     pub(super) fn is_good(&self) -> bool {
         self.debt(self.now()) <= micros(LIMIT)
     }
@@ -43,7 +42,7 @@ impl Credit {
         self.debt(self.now()) == 0
     }
 
-    /// Adds what a decision took.
+    /// Adds the time that a decision took, unless it was quick.
     pub(super) fn charge(&self, spent: Duration) {
         if spent > QUICK {
             self.charge_at(self.now(), spent);
@@ -77,7 +76,7 @@ mod tests {
     fn slow_decisions_take_a_tenth_of_a_thread_and_quick_ones_are_free() {
         let credit = Credit::new(OF_CLIENT);
         let mut ran = 0;
-        // Ten seconds in which every millisecond brings a decision of five.
+        // For ten seconds, a decision of five milliseconds is asked for in every millisecond.
         for now in (0..10_000_000).step_by(1000) {
             if credit.debt(now) <= micros(LIMIT) {
                 credit.charge_at(now, Duration::from_millis(5));

@@ -1,10 +1,10 @@
-//! Places of one kind, half of which are kept for the trust domains in equal parts.
+//! Places of one kind, half of which are reserved for the trust domains in equal parts.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::Bound;
 
-/// What a client may hold although fewer are free.
+/// How many places a client may have regardless of how few are free.
 pub(super) const FEW: usize = 4;
 
 /// All places of one kind.
@@ -13,7 +13,7 @@ pub(super) struct Places {
     of_client: usize,
     /// Places that clients of any trust domain may take.
     shared: Pool,
-    /// Places that only clients of one trust domain may take.
+    /// Places that only the clients of one trust domain may take, for each trust domain.
     kept: Vec<Pool>,
 }
 
@@ -27,7 +27,7 @@ struct Pool {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
     Shared,
-    /// Those of the trust domain with this index.
+    /// The places of the trust domain with this index.
     Kept(usize),
 }
 
@@ -42,9 +42,9 @@ impl Places {
         self.of_client
     }
 
-    /// Takes `count` places for a client of `domain` that has `held` then, all from one pool; `None` where there are not
-    /// as many. Beyond a few, a client may hold no more than a quarter of the free ones, so that it takes many greedy
-    /// clients to leave none to those who come later.
+    /// Takes `count` places for a client of `domain`, all from one pool; `held` is how many the client has with them.
+    /// `None` if no pool has enough, or if the client would have more than [`FEW`] and more than a quarter of those
+    /// that are free: so only many greedy clients together can leave none for a client that comes later.
     pub(super) fn take(&self, domain: Option<usize>, count: usize, held: usize) -> Option<Source> {
         let sources = [domain.map(Source::Kept), Some(Source::Shared)];
         sources.into_iter().flatten().find(|source| {
@@ -75,7 +75,7 @@ impl Pool {
     }
 }
 
-/// Takes `count` of `size`; false where fewer are left.
+/// Takes `count` of `size`. Returns whether as many were left.
 pub(super) fn take(taken: &AtomicUsize, size: usize, count: usize) -> bool {
     taken.fetch_update(Relaxed, Relaxed, |taken| taken.checked_add(count).filter(|sum| *sum <= size)).is_ok()
 }

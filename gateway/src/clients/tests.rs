@@ -9,7 +9,7 @@ fn clients(all: usize, of_client: usize, trust_domains: &[&str]) -> Clients {
     Clients::new(&bounds, trust_domains.iter().copied())
 }
 
-/// As many connections of `account` as there are places for.
+/// Opens connections of `account` until it gets no further place.
 fn fill(account: &Arc<Account>) -> Vec<Place> {
     std::iter::from_fn(|| account.connect().ok()).collect()
 }
@@ -27,7 +27,7 @@ fn a_client_takes_its_part_and_gets_it_back() {
     assert_eq!(fill(&account).len(), 10);
 }
 
-/// The connections of `count` clients of `domain`, each of which takes all that it gets.
+/// The connections of `count` clients of `domain`, each of which takes all the places that it gets.
 fn greedy(clients: &Clients, domain: &str, count: usize) -> Vec<Vec<Place>> {
     (0..count).map(|number| fill(&clients.account(Some(&client_of(domain, &number.to_string()))))).collect()
 }

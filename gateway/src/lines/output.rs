@@ -1,4 +1,4 @@
-//! Where lines go.
+//! The outputs that lines are written to.
 
 mod file;
 
@@ -20,15 +20,15 @@ static STDOUT_TORN: AtomicBool = AtomicBool::new(false);
 pub enum Output {
     /// Standard output.
     Stdout,
-    /// A file that is appended to, created with mode 0600 if it is missing; or a named pipe or a character device. No
-    /// symbolic link: what it leads to could be exchanged. Once it was moved or removed, it is reopened before the next
-    /// line, a second later at the latest.
+    /// A file that is appended to, created with mode 0600 if it is missing; or a named pipe or a character device. A
+    /// symbolic link is refused: its target could be replaced. After it was moved or removed, which is noticed within a
+    /// second, it is reopened before the next line.
     File(PathBuf),
 }
 
 impl Output {
-    /// Returns whether it is a standard output that nobody can read: closed, which the runtime replaces by `/dev/null`,
-    /// or that device.
+    /// Returns whether it is a standard output that nobody can read: `/dev/null`, which the runtime also opens in place
+    /// of a closed one.
     pub fn is_discarded(&self) -> bool {
         let device = |metadata: std::fs::Metadata| metadata.file_type().is_char_device().then(|| metadata.rdev());
         let null = || std::fs::metadata("/dev/null").ok().and_then(device);
@@ -46,7 +46,7 @@ impl fmt::Display for Output {
     }
 }
 
-/// An output that is open.
+/// An open output.
 #[derive(Debug)]
 pub(super) enum Open {
     Stdout(File),
@@ -61,13 +61,13 @@ impl Open {
         }
     }
 
-    /// Reopens the file if asked to, or if it was moved or removed. Returns whether the output may lack earlier lines: it
-    /// was reopened, or the file was truncated.
+    /// Reopens the file if asked to, or if it was moved or removed. Returns whether the output may lack earlier lines:
+    /// it was reopened, or the file was truncated.
     ///
     /// # Errors
     ///
-    /// Where the file was removed and cannot be reopened: nobody could read what is written to it. One that was moved
-    /// stays in use until it can.
+    /// The file was removed and cannot be created again, so nobody could read what is written to it. A file that was
+    /// moved stays in use until another can be opened.
     pub(super) fn follow(&mut self, asked: bool) -> io::Result<bool> {
         match self {
             Self::Stdout(_) => Ok(false),
@@ -79,8 +79,8 @@ impl Open {
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
             Self::Stdout(file) => {
-                // The lock keeps the lines of the log and of the audit apart. Written past its buffer, which would keep
-                // what was reported as lost.
+                // The lock keeps lines of the log and of the audit from mixing. The write bypasses its buffer, which
+                // would keep lines that were reported as lost and write them later.
                 let _lock = io::stdout().lock();
                 let torn = STDOUT_TORN.load(Ordering::Relaxed);
                 let written = write_whole(file, torn, lines);
@@ -110,7 +110,7 @@ fn follow(path: &Path, file: &mut OpenFile, asked: bool) -> io::Result<bool> {
     }
 }
 
-/// Writes `lines`, on a line of their own where the output may end in the middle of one.
+/// Writes `lines`, after a newline if the output may end in the middle of a line.
 fn write_whole(file: &mut File, torn: bool, lines: &[u8]) -> io::Result<()> {
     if torn && !lines.is_empty() {
         file.write_all(b"\n")?;

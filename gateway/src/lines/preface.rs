@@ -1,4 +1,4 @@
-//! A line that others refer to.
+//! Lines that other lines refer to.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Preface {
     pub(super) text: Vec<u8>,
-    /// The generation of the output that has it; 0 is none.
+    /// The latest generation of the output that has it; 0 if none has.
     written: AtomicU64,
-    /// Whether a line has paid for its bytes in the queue.
+    /// Whether a queued line has counted its bytes.
     paid: AtomicBool,
 }
 
 impl Preface {
-    /// A line, without its newline.
+    /// A line, given without its newline.
     pub fn new(text: Vec<u8>) -> Self {
         Self { text, written: AtomicU64::new(0), paid: AtomicBool::new(false) }
     }
@@ -23,7 +23,7 @@ impl Preface {
         self.text.len()
     }
 
-    /// What a line that refers to it costs beside its own bytes: the first one pays for both.
+    /// What a line that refers to it costs in addition: the first such line also pays for this one.
     pub(super) fn cost(&self) -> usize {
         if self.paid.load(Ordering::Relaxed) { 0 } else { self.text.len() }
     }
@@ -32,7 +32,7 @@ impl Preface {
         self.paid.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether generation `output` still lacks it; from now on it does not.
+    /// Marks it as written to generation `output`. Returns whether that generation lacked it.
     pub(super) fn enter(&self, output: u64) -> bool {
         self.written.swap(output, Ordering::Relaxed) != output
     }

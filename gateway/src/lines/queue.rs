@@ -13,46 +13,46 @@ use super::preface::Preface;
 const BATCH: usize = 256 << 10;
 /// What a queued line costs beside its text.
 const OVERHEAD: usize = 64;
-/// After this long, a write that has not ended is one that nobody reads.
+/// A write that takes longer than this means that nobody reads the output.
 const STALLED: Duration = Duration::from_secs(2);
 
-/// There is no room for a line.
+/// The queue has no room for a line, or is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the queue is full")]
 pub struct Full;
 
-/// A line was not written.
+/// A line could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the line could not be written")]
 pub struct Lost;
 
-/// The fate of one line.
+/// Reports whether one line was written.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<()>);
 
 impl Receipt {
-    /// Waits until the line is handed to the operating system.
+    /// Waits until the line was handed to the operating system.
     ///
     /// # Errors
     ///
-    /// [`Lost`]: writing it failed, and it will not be tried again.
+    /// [`Lost`]: writing it failed and is not retried.
     pub async fn written(self) -> Result<(), Lost> {
         self.0.await.map_err(|_| Lost)
     }
 }
 
-/// How an output is.
+/// The state of an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputHealth {
-    /// The lines that wait or are being written.
+    /// How many lines wait or are being written.
     pub waiting_lines: usize,
-    /// Their bytes, with what each takes in the queue.
+    /// The bytes that they take in the queue, with its overhead for each.
     pub waiting_bytes: usize,
-    /// Why the last write failed, or why one does not end; `None` where lines are written.
+    /// Why the last write failed, or that the current one is stalled; `None` if lines are written.
     pub error: Option<String>,
 }
 
-/// Room that is kept for a line. Dropping it gives the room back.
+/// Room that is reserved for a line. Dropping it releases the room.
 #[derive(Debug)]
 pub struct Reservation {
     queue: Arc<Queue>,
@@ -68,16 +68,16 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Lines that somebody waits for, and those of places: they are written first.
+    /// Lines with a receipt or a reservation, which are written first.
     urgent: VecDeque<Line>,
     lines: VecDeque<Line>,
-    /// Of the lines that wait or are being written.
+    /// The bytes of the lines that wait or are being written.
     bytes: usize,
-    /// Of the reservations.
+    /// The bytes of the reservations.
     reserved: usize,
-    /// Of the lines that wait or are being written, by whom they are about.
+    /// The bytes of the lines that wait or are being written, by the client that they are about.
     shares: HashMap<Arc<str>, usize>,
-    /// The lines that are being written, and since when.
+    /// How many lines are being written, and since when.
     writing: Option<(usize, Instant)>,
     /// Why the last write failed.
     error: Option<String>,
@@ -89,9 +89,9 @@ struct State {
 struct Line {
     text: Vec<u8>,
     receipt: Option<oneshot::Sender<()>>,
-    /// Whose share of the queue it takes.
+    /// The share of the queue that it counts against.
     share: Option<Arc<str>>,
-    /// What must precede it in the output.
+    /// The line that must precede it in the output.
     preface: Option<Arc<Preface>>,
     cost: usize,
 }
@@ -210,16 +210,16 @@ impl Queue {
         Some(batch)
     }
 
-    /// The lines of `batch` are with the operating system.
+    /// Records that the lines of `batch` were handed to the operating system.
     pub(super) fn written(&self, batch: Batch) {
         self.lock().leave(&batch, None);
         for receipt in batch.lines.into_iter().filter_map(|line| line.receipt) {
-            // Nobody waits for it any more.
+            // An error means that nobody waits any more.
             let _ = receipt.send(());
         }
     }
 
-    /// The lines of `batch` are gone, since writing them failed with `error`.
+    /// Records that the lines of `batch` are lost, since writing them failed with `error`.
     pub(super) fn lost(&self, batch: Batch, error: String) {
         self.lock().leave(&batch, Some(error));
         drop(batch);
@@ -264,7 +264,7 @@ impl Batch {
         self.lines.len()
     }
 
-    /// The text of the lines, each after its preface, unless generation `output` has that.
+    /// The text of the lines, each after its preface unless generation `output` has that already.
     pub(super) fn text(&self, output: u64) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.bytes);
         for line in &self.lines {
@@ -282,7 +282,7 @@ impl Reservation {
     pub(super) fn reserve(queue: &Arc<Queue>, bytes: usize) -> Result<Self, Full> {
         let bytes = cost(bytes);
         let mut state = queue.lock();
-        // Reservations have a separate bound: many of them take no room from the lines of other clients.
+        // Reservations have a separate bound, so they take no room from other lines.
         if state.closed || state.reserved + bytes > queue.capacity {
             return Err(Full);
         }

@@ -1,4 +1,4 @@
-//! What becomes of lines: written in order, refused, lost, or written elsewhere.
+//! Lines are written in order, refused, lost, or written to another file.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -41,10 +41,10 @@ async fn lines_are_written_in_order_and_those_with_a_receipt_before_others() {
     assert_eq!(lines.push(b"late".to_vec()), Err(Full), "it is closed");
 }
 
-/// A pipe that nobody reads, as far as the writer knows: its end is open, and what it holds is bounded.
+/// A pipe that nobody reads: its reading end is open, so writes block once its buffer is full.
 fn unread_pipe(path: &Path) -> fs::File {
     mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
-    // Opened for both, so that neither side waits for the other.
+    // Opened for reading and writing, so that opening it waits for no other side.
     fs::OpenOptions::new().read(true).write(true).open(path).unwrap()
 }
 
@@ -61,12 +61,12 @@ async fn an_output_that_nobody_reads_refuses_lines_once_the_queue_is_full_and_wa
         assert!(pushed < 1000, "the queue has no end");
     }
     let place = lines.reserve(1000).unwrap();
-    // A quarter is kept for lines with a receipt.
+    // A quarter is reserved for lines with a receipt.
     let receipt = lines.push_with_receipt(b"change".to_vec()).unwrap();
     assert!(!writer.thread.is_finished());
     place.push(b"outcome".to_vec());
 
-    // It flows again.
+    // The pipe is read again.
     let expected = pushed * 1001 + "change\noutcome\n".len();
     let mut read = vec![0; expected];
     let reader = tokio::task::spawn_blocking(move || {
@@ -93,7 +93,7 @@ async fn nobody_takes_more_than_a_quarter_of_the_queue() {
     assert!((900..1100).contains(&modest), "{modest}");
     let reader = tokio::task::spawn_blocking(move || pipe.read_exact(&mut vec![0; (greedy + modest) * 1001]).unwrap());
     reader.await.unwrap();
-    // What was written takes no share any more.
+    // Written lines no longer count against the share.
     while lines.queued_bytes() > 0 {
         tokio::task::yield_now().await;
     }
@@ -117,7 +117,7 @@ fn room_that_is_kept_is_given_back() {
     let (lines, writer, _) = start(&directory.path().join("lines"), 10_000);
     let place = lines.reserve(9000).unwrap();
     assert_eq!(lines.reserve(9000).err(), Some(Full));
-    // Which takes no room from lines.
+    // The reservation takes no room from lines.
     lines.push(vec![b'x'; 5000]).unwrap();
     drop(place);
     drop(lines.reserve(9000).unwrap());
@@ -131,7 +131,7 @@ async fn a_line_with_a_receipt_overtakes_the_others() {
     let path = directory.path().join("pipe");
     let mut pipe = unread_pipe(&path);
     let (lines, writer, _) = start(&path, 8 << 20);
-    // More than a pipe and a batch hold.
+    // More than a pipe and a batch can take.
     for _ in 0..3000 {
         lines.push(vec![b'x'; 1000]).unwrap();
     }

@@ -124,13 +124,17 @@ impl Authorities {
         };
         match Verdict::of(&error) {
             Verdict::Objection(objection) => Some(objection),
+            // What a list says is asked for the moment at which it was last good. Of several that have ended, only the
+            // chain's own says anything.
             Verdict::ListExpired => {
-                // What the list says is asked for the moment at which it was last good.
-                let last_good = self.next_update?.as_second().checked_sub(1)?;
-                let then = UnixTime::since_unix_epoch(Duration::from_secs(last_good.try_into().ok()?));
-                let verdict = self.verify_client_cert(leaf, intermediates, then).err();
-                let verdict = verdict.as_ref().map(Verdict::of);
-                (verdict == Some(Verdict::Objection(Objection::Revoked))).then_some(Objection::Revoked)
+                let ends = self.lists.iter().filter_map(|list| list.next_update);
+                let mut last_good = ends.filter_map(|end| u64::try_from(end.as_second().checked_sub(1)?).ok());
+                let revoked = last_good.any(|then| {
+                    let then = UnixTime::since_unix_epoch(Duration::from_secs(then));
+                    let error = self.verify_client_cert(leaf, intermediates, then).err();
+                    error.as_ref().map(Verdict::of) == Some(Verdict::Objection(Objection::Revoked))
+                });
+                revoked.then_some(Objection::Revoked)
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The handshakes in flight. Strangers begin them, so there is room for a few only; where it is short, the address that
-//! takes most of it loses its oldest handshake: one that opens many crowds out its own.
+//! Bounds the handshakes in flight, which unknown peers begin. At the bound, each new handshake ends the oldest one of
+//! the address that has the most, so an address that opens many crowds out its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// How many handshakes may be in flight.
+/// How many handshakes may be in flight at once.
 pub(super) const MAX_HANDSHAKES: usize = 1024;
 
-/// All of them. Clones share them.
+/// All handshakes in flight. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Handshakes(Arc<Shared>);
 
@@ -23,16 +23,16 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     count: usize,
-    /// Those of each address, the oldest first; no queue is empty.
+    /// The handshakes of each address, the oldest first; no queue is empty.
     by_address: HashMap<IpAddr, VecDeque<Arc<Notify>>>,
 }
 
-/// One handshake, in flight until it is dropped.
+/// A handshake, in flight until this is dropped.
 #[derive(Debug)]
 pub(super) struct Handshake {
     all: Handshakes,
     origin: IpAddr,
-    /// Notified when others need the room.
+    /// Notified when it must end to make room for another.
     crowded_out: Arc<Notify>,
 }
 
@@ -54,13 +54,13 @@ impl Handshakes {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock was held leaves the queues whole.
+        // A panic while the lock was held left the queues consistent.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Ends the oldest handshake of the address with the most of them.
+    /// Ends the oldest handshake of the address that has the most.
     fn crowd_out(&mut self) {
         let most = self.by_address.iter().max_by_key(|(_, queue)| queue.len()).map(|(origin, _)| *origin);
         let Some(origin) = most else { return };
@@ -84,7 +84,7 @@ impl State {
 }
 
 impl Handshake {
-    /// Waits until others need the room.
+    /// Waits until it must end to make room for another.
     pub(super) async fn crowded_out(&self) {
         self.crowded_out.notified().await;
     }
@@ -96,7 +96,7 @@ impl Drop for Handshake {
     }
 }
 
-/// What counts as one address: of IPv6 the /64 network, all of which one host may use.
+/// What counts as one address: for IPv6 the /64 network, since one host may use all of it.
 fn origin(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),

@@ -1,4 +1,4 @@
-//! Bounds how many lines a second strangers can make the gateway log.
+//! Bounds how many lines per second clients can make the gateway log.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Lines in one [`WINDOW`].
+/// How many lines are logged in one [`WINDOW`].
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Counts the lines of one kind. Those beyond the limit are left out, and then told as a number.
+/// Limits the lines of one kind. Those beyond the limit are left out, and their number is logged afterwards.
 #[derive(Debug, Default)]
 pub(super) struct LogLimit {
     window: Mutex<Window>,
@@ -30,7 +30,7 @@ impl LogLimit {
     pub(super) fn allows(&self) -> bool {
         let mut window = self.lock();
         let now = Instant::now();
-        // What was left out is told before a new window begins.
+        // No new window begins before [`Self::left_out`] has returned the number of lines that this one left out.
         if window.left_out == 0 && window.end.is_none_or(|end| end <= now) {
             *window = Window { end: Some(now + WINDOW), ..Window::default() };
         }
@@ -45,7 +45,8 @@ impl LogLimit {
         false
     }
 
-    /// Waits until lines were left out and their time is over; their number. Nothing is lost if it is dropped.
+    /// Waits until lines were left out and their window has ended, and returns their number. Cancel-safe: if the future
+    /// is dropped, the count is kept.
     pub(super) async fn left_out(&self) -> u64 {
         loop {
             let pending = {

@@ -1,4 +1,4 @@
-//! Whether the client of an open connection would still get in.
+//! Whether the client of an open connection would still be accepted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,21 @@ use super::authorities::Objection;
 use super::tls::Tls;
 use crate::identity::{ClientIdentity, IdentityError};
 
-/// What the handshake verified, and what has become of it.
+/// The certificates that the handshake verified, and whether they are still accepted.
 #[derive(Debug)]
 pub(super) struct Standing {
     chain: Vec<CertificateDer<'static>>,
     identity: Result<Arc<ClientIdentity>, IdentityError>,
-    /// When the first certificate ends without which the client would not get in: its own, or one above it.
+    /// When the client stops being accepted: its certificate, or one above it that it needs, expires.
     end: Timestamp,
-    /// The digest of the authorities that judged the chain last. They themselves, and the server's key of then, need not
-    /// outlive their time with the connection.
+    /// The digest of the authorities that last judged the chain. Only the digest, so that no connection keeps replaced
+    /// authorities, or a replaced key of the server, in memory.
     judged_by: [u8; 32],
     objection: Option<Objection>,
 }
 
 impl Standing {
-    /// The standing of a chain that `tls` just verified. A certificate that cannot be parsed has no identity, and its
-    /// requests get 403.
+    /// The standing of a chain that `tls` just verified. If the certificate has no usable identity, requests get 403.
     pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Self {
         let authorities = &tls.authorities;
         Self {
@@ -37,18 +36,18 @@ impl Standing {
         }
     }
 
-    /// Whom the certificate names, by the authorities that verified it.
+    /// The client's identity, or why the certificate has none, according to the authorities that verified it.
     pub(super) fn identity(&self) -> &Result<Arc<ClientIdentity>, IdentityError> {
         &self.identity
     }
 
-    /// Whether other authorities are in force than those that judged the chain last.
+    /// Whether the chain must be judged again: other authorities are in force than those that last accepted it.
     pub(super) fn is_outdated(&self, tls: &Tls) -> bool {
         self.objection.is_none() && self.judged_by != tls.authorities.digest
     }
 
-    /// Judges the chain by the certificates that are in force now; whether there is an objection that was not there
-    /// before. A new certificate of the server alone changes nothing.
+    /// Judges the chain by the authorities in force now, unless they judged it already. Returns whether there is a new
+    /// objection. A new server certificate alone changes nothing.
     pub(super) fn review(&mut self, tls: &Tls) -> bool {
         if !self.is_outdated(tls) {
             return false;
@@ -59,14 +58,14 @@ impl Standing {
         self.objection.is_some()
     }
 
-    /// What there is against the client, if anything.
+    /// Why the client is no longer accepted, if it is not.
     pub(super) fn objection(&self) -> Option<Objection> {
         self.objection.or_else(|| self.life().is_none().then_some(Objection::Expired))
     }
 
-    /// How long the connection may go on, if nothing changes; `None` if it is over.
+    /// How long the connection may last if nothing changes; `None` if it must end.
     ///
-    /// The end of a revocation list ends no connection, only the handshakes that would ask it.
+    /// An expired revocation list ends no connection: it only makes new handshakes fail.
     pub(super) fn life(&self) -> Option<Duration> {
         if self.objection.is_some() {
             return None;

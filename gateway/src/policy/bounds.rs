@@ -1,12 +1,12 @@
-//! How much of a verdict is kept. Clients read its reasons and each decision records all of it, so a careless module must
-//! not fill answers and records. Sizes are bytes as JSON writes them.
+//! How much of a verdict is kept. Its reasons go into answers and all of it into audit records, which a careless module
+//! must not flood. Sizes are in bytes of JSON text.
 
 use std::collections::BTreeMap;
 
 use super::document::Verdict;
 use crate::text::{MARK, cut_json, json_bytes};
 
-/// How many reasons of a verdict are kept.
+/// How many reasons of a verdict are kept; one more says how many were left out.
 const REASONS: usize = 16;
 /// The longest reason.
 const REASON_BYTES: usize = 512;
@@ -14,21 +14,21 @@ const REASON_BYTES: usize = 512;
 const ALL_REASONS_BYTES: usize = 2048;
 /// How many tags of a verdict are kept.
 const TAGS: usize = 16;
-/// The longest key of a tag; a tag with a longer one is left out, since a part could be the key of another.
+/// The longest key of a tag; a tag with a longer one is left out, since a cut key could equal another one.
 const TAG_KEY_BYTES: usize = 64;
 /// The longest value of a tag.
 const TAG_VALUE_BYTES: usize = 128;
-/// The longest cause of a missing verdict, which may quote a module.
+/// The longest explanation of a missing verdict; it may quote a module.
 const CAUSE_BYTES: usize = 1024;
 
-/// What is kept of `verdict`, and whether that is less than all.
+/// The part of `verdict` that is kept, and whether anything was cut or left out.
 pub(super) fn bounded(verdict: Verdict) -> (Verdict, bool) {
     let (reasons, fewer_reasons) = reasons(verdict.reasons);
     let (tags, fewer_tags) = tags(verdict.tags);
     (Verdict { reasons, tags, ..verdict }, fewer_reasons || fewer_tags)
 }
 
-/// What is kept of why there is no verdict.
+/// The part of the explanation of a missing verdict that is kept.
 pub(super) fn cause(text: &str) -> String {
     cut_json(text, CAUSE_BYTES).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Whose evaluation runs next: a client alone gets half of the slots, and several take turns.
+//! Which client's evaluation runs next: one client gets at most half of the slots, and clients that wait take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,37 +8,40 @@ use tokio::sync::oneshot;
 
 use crate::clients::threads;
 
-/// How many questions of one client may wait.
+/// How many evaluations of one client may wait. A waiter takes about 100 bytes here, beside its question, which the
+/// request keeps. Each request waits for one evaluation at a time, so the bounds of [`crate::clients`] are reached
+/// first (250 requests of one client by default); this bounds the queue if they are raised. A cancelled waiter counts
+/// until its turn comes, or until a bound is reached, when all cancelled ones are removed.
 const WAITING_OF_ONE: usize = 1024;
-/// How many questions may wait in all.
+/// How many evaluations may wait in all: eight clients may fill their part, and the queue stays within a few MiB.
 const WAITING: usize = 8 * WAITING_OF_ONE;
 
-/// Too many questions wait already.
+/// Too many evaluations wait already.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("too many decisions are under way")]
 pub(super) struct Busy;
 
-/// The slots for evaluations that may take long. Each client may fill half of them, as many as threads
-/// serve requests; where several wait, they take turns: one that floods the queue delays only itself. A question waits
-/// as long as its request does.
+/// The slots for evaluations that may take long. Each client may fill half of them, as many as there are serving
+/// threads. Clients that wait take turns, so one that floods the queue delays only itself. An evaluation waits for as
+/// long as its request does.
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
 #[derive(Debug)]
 struct Queue {
     free: usize,
-    /// The slots that one client may fill.
+    /// How many slots one client may fill.
     of_client: usize,
     waiting: usize,
     /// How many slots each client fills; no count is 0.
     running: HashMap<Arc<str>, usize>,
     /// The waiters of each client; no queue is empty.
     clients: HashMap<Arc<str>, VecDeque<oneshot::Sender<Turn>>>,
-    /// The clients that wait, each once, the next one first.
+    /// The clients that wait, each once, in the order of their turns.
     order: VecDeque<Arc<str>>,
 }
 
-/// A turn. Its slot is the next one's when this is dropped.
+/// A turn, which fills a slot. Dropping it passes the slot on.
 #[derive(Debug)]
 pub(super) struct Turn {
     turns: Turns,
@@ -50,7 +53,7 @@ impl Turns {
         Self::with_slots(threads())
     }
 
-    /// Twice `of_client` slots.
+    /// `2 * of_client` slots, of which one client may fill `of_client`.
     fn with_slots(of_client: usize) -> Self {
         Self(Arc::new(Mutex::new(Queue {
             free: 2 * of_client,
@@ -62,7 +65,7 @@ impl Turns {
         })))
     }
 
-    /// Waits for a turn of `client`. A cancelled wait leaves the queue.
+    /// Waits for a turn of `client`. Dropping the future cancels the wait.
     pub(super) async fn take(&self, client: &Arc<str>) -> Result<Turn, Busy> {
         let turn = {
             let mut queue = self.queue();
@@ -72,12 +75,12 @@ impl Turns {
             }
             queue.wait(client)?
         };
-        // The queue gives each sender a turn before it drops it.
+        // The queue drops a sender without a turn only if its wait was cancelled.
         turn.await.map_err(|_| Busy)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // A panic while the lock was held leaves the queue whole.
+        // A panic while the lock was held left the queue consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,9 +122,9 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// The next one that still waits and may run.
+    /// Removes the next waiter that may run from the queue, and fills a slot for it. Skips cancelled ones.
     fn next(&mut self) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
-        // Few clients can fill half of the slots: the others' turn comes after few steps.
+        // At most one client fills its half while a slot is free, so few are passed over.
         for _ in 0..self.order.len() {
             let client = self.order.pop_front()?;
             if !self.may_run(&client) {
@@ -168,7 +171,7 @@ impl Drop for Turn {
             queue.next()
         };
         if let Some((client, sender)) = next {
-            // A wait cancelled at this very moment gives the turn back: dropping it comes here again.
+            // If the wait was cancelled just now, the turn comes back and is dropped, which passes the slot on again.
             let _ = sender.send(Self { turns: self.turns.clone(), client });
         }
     }
@@ -186,7 +189,7 @@ mod tests {
         client.into()
     }
 
-    /// A question that waits.
+    /// Starts to wait for a turn of `client`; returns once the wait is in the queue.
     async fn waiting(turns: &Turns, client: &'static str) -> tokio::task::JoinHandle<Result<Turn, Busy>> {
         let before = turns.queue().waiting;
         let turns_of_task = turns.clone();
@@ -197,7 +200,7 @@ mod tests {
         task
     }
 
-    /// All slots, filled by clients that ask nothing else.
+    /// `2 * slots` slots, each filled by a different client.
     fn full(slots: usize) -> (Turns, Vec<Turn>) {
         let turns = Turns::with_slots(slots);
         let clients = (0..2 * slots).map(|number| name(&format!("slot-{number}")));

@@ -1,6 +1,6 @@
 //! The store behind [`super::Replicas`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -120,26 +120,22 @@ impl Cache {
 impl Cache {
     /// Keeps `item` under `name`, or forgets what was there. Where nothing changed by it, nobody is told.
     pub(super) fn put<K: WatchedKind>(&self, name: &ObjectName, item: Option<K::Item>) {
-        let item = item.map(Arc::new);
-        let before = {
-            let mut state = self.write();
-            let before = match item.clone() {
-                Some(item) => K::table(&mut state).insert(name.clone(), item),
-                None => K::table(&mut state).remove(name),
-            };
-            if let Some(before) = &before {
-                K::removed(&mut state, before);
-            }
-            if let Some(item) = &item {
-                K::added(&mut state, item);
-            }
-            before
-        };
-        match (&before, &item) {
-            (None, None) => return,
-            (Some(before), Some(item)) if before == item => return,
-            _ => {}
+        let mut state = self.write();
+        if K::table(&state).get(name).map(AsRef::as_ref) == item.as_ref() {
+            return;
         }
+        let item = item.map(Arc::new);
+        let before = match item.clone() {
+            Some(item) => K::table_mut(&mut state).insert(name.clone(), item),
+            None => K::table_mut(&mut state).remove(name),
+        };
+        if let Some(before) = &before {
+            K::removed(&mut state, before);
+        }
+        if let Some(item) = &item {
+            K::added(&mut state, item);
+        }
+        drop(state);
         let [now, before] = [item, before].map(|item| item.and_then(|item| K::concerns(name, &item)));
         let before = before.filter(|before| Some(before) != now.as_ref());
         for name in [now, before].into_iter().flatten() {
@@ -147,18 +143,34 @@ impl Cache {
         }
     }
 
-    /// Puts `items` in the place of all objects of the kind in `scope`; those in `keep` stay as they were if they are
-    /// not among `items`.
+    /// `items`, of which those that the cache has already are the cache's own: a list of what is known needs no second
+    /// copy of it.
+    pub(super) fn known<K: WatchedKind>(&self, items: Vec<(ObjectName, K::Item)>) -> Vec<(ObjectName, Arc<K::Item>)> {
+        let state = self.read();
+        let known = |name: &ObjectName, item: K::Item| match K::table(&state).get(name) {
+            Some(known) if **known == item => known.clone(),
+            _ => Arc::new(item),
+        };
+        items
+            .into_iter()
+            .map(|(name, item)| {
+                let item = known(&name, item);
+                (name, item)
+            })
+            .collect()
+    }
+
+    /// Puts `listed` in the place of all objects of the kind in `scope`; those in `keep` stay as they were if they are
+    /// not among them.
     pub(super) fn replace<K: WatchedKind>(
         &self,
         scope: &Scope,
-        items: BTreeMap<ObjectName, K::Item>,
+        mut listed: Table<K::Item>,
         keep: &BTreeSet<ObjectName>,
     ) {
-        let mut listed: Table<K::Item> = items.into_iter().map(|(name, item)| (name, Arc::new(item))).collect();
         let before = {
             let mut state = self.write();
-            let before = take(K::table(&mut state), scope);
+            let before = take(K::table_mut(&mut state), scope);
             for (name, item) in before.iter().filter(|(name, _)| keep.contains(name)) {
                 listed.entry(name.clone()).or_insert_with(|| item.clone());
             }
@@ -168,7 +180,7 @@ impl Cache {
             for item in listed.values() {
                 K::added(&mut state, item);
             }
-            put_back(K::table(&mut state), listed);
+            put_back(K::table_mut(&mut state), listed);
             if let Some(link) = state.links.get_mut(scope, K::WATCHED) {
                 link.listed(Instant::now());
             }

@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference, Time};
+use kube::api::ObjectMeta;
 use kube::core::{ParseExpressionError, Selector};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use crate::resource::ReplicaTarget;
+use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ReplicaTargetStatus};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
+use super::kind::ObjectName;
 use super::{Autoscaler, MOST_METADATA, Rollout, Workload};
 
 /// Why an object is not understood.
@@ -25,6 +27,11 @@ pub(super) enum DecodeError {
     /// The pod selector has an unknown operator.
     #[error("unexpected selector: {0}")]
     Selector(#[from] ParseExpressionError),
+}
+
+/// What is read of an object, before it is cut down to what is kept.
+pub(super) trait Named {
+    fn metadata(&self) -> &Metadata;
 }
 
 /// Which annotations the cache keeps.
@@ -53,7 +60,7 @@ pub(super) struct Scaling {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+pub(super) struct Metadata {
     #[serde(default)]
     namespace: String,
     name: String,
@@ -66,11 +73,49 @@ struct Metadata {
     #[serde(default)]
     annotations: BTreeMap<String, String>,
     #[serde(default)]
-    managed_fields: Vec<ManagedFieldsEntry>,
+    owner_references: Vec<OwnerReference>,
+    deletion_timestamp: Option<Time>,
+    #[serde(default)]
+    managed_fields: Vec<Manager>,
+}
+
+impl Metadata {
+    pub(super) fn object_name(&self) -> ObjectName {
+        ObjectName::new(self.namespace.as_str(), self.name.as_str())
+    }
+}
+
+/// Of an entry of `managedFields`, which says what a manager set.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manager {
+    manager: Option<String>,
+    time: Option<Time>,
+    #[serde(default)]
+    fields_v1: ManagedFields,
+}
+
+#[derive(Deserialize, Default)]
+struct ManagedFields {
+    #[serde(rename = "f:spec", default)]
+    spec: ManagedSpec,
+}
+
+#[derive(Deserialize, Default)]
+struct ManagedSpec {
+    #[serde(rename = "f:replicas")]
+    replicas: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct DeploymentObject {
+pub(super) struct TargetObject {
+    metadata: Metadata,
+    spec: ReplicaTargetSpec,
+    status: Option<ReplicaTargetStatus>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct DeploymentObject {
     metadata: Metadata,
     spec: DeploymentSpec,
     #[serde(default)]
@@ -106,7 +151,7 @@ struct DeploymentCondition {
 }
 
 #[derive(Deserialize)]
-struct AutoscalerObject {
+pub(super) struct AutoscalerObject {
     metadata: Metadata,
     spec: AutoscalerSpec,
 }
@@ -130,9 +175,21 @@ struct TargetRef {
 }
 
 #[derive(Deserialize)]
-struct NamespaceObject {
+pub(super) struct NamespaceObject {
     metadata: Metadata,
 }
+
+macro_rules! named {
+    ($($object:ty),*) => {
+        $(impl Named for $object {
+            fn metadata(&self) -> &Metadata {
+                &self.metadata
+            }
+        })*
+    };
+}
+
+named!(DeploymentObject, TargetObject, AutoscalerObject, NamespaceObject);
 
 fn one() -> i32 {
     1
@@ -142,8 +199,11 @@ fn bytes(texts: &BTreeMap<String, String>) -> usize {
     texts.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-pub(super) fn deployment(object: Value, annotations: &AllowedAnnotations) -> Result<Workload, DecodeError> {
-    let DeploymentObject { mut metadata, spec, status } = serde_json::from_value(object)?;
+pub(super) fn deployment(
+    object: DeploymentObject,
+    annotations: &AllowedAnnotations,
+) -> Result<Workload, ParseExpressionError> {
+    let DeploymentObject { mut metadata, spec, status } = object;
     let rollout = rollout(metadata.generation, &spec, &status);
     metadata.annotations.retain(|key, _| annotations.allows(key));
     let metadata_dropped = bytes(&metadata.labels) + bytes(&metadata.annotations) > MOST_METADATA;
@@ -191,22 +251,19 @@ fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) ->
 }
 
 /// The manager that last set `spec.replicas`; several may own it, when they applied the same count.
-fn replicas_manager(entries: &[ManagedFieldsEntry]) -> Option<String> {
-    let owns = |entry: &&ManagedFieldsEntry| {
-        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-    };
+fn replicas_manager(entries: &[Manager]) -> Option<String> {
+    let owns = |entry: &&Manager| entry.fields_v1.spec.replicas.is_some();
     let last = entries.iter().filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     last.manager.clone()
 }
 
 /// `None` for an autoscaler of a kind that is not served.
-pub(super) fn autoscaler(object: Value) -> Result<Option<Scaling>, DecodeError> {
-    let AutoscalerObject { metadata, spec } = serde_json::from_value(object)?;
+pub(super) fn autoscaler(object: AutoscalerObject) -> Option<Scaling> {
+    let AutoscalerObject { metadata, spec } = object;
     let of = spec.scale_target_ref;
     let group = |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
-    let kind = WorkloadKind::named(&of.kind).filter(|kind| group(&of.api_version) == group(kind.api_version()));
-    let Some(kind) = kind else { return Ok(None) };
-    Ok(Some(Scaling {
+    let kind = WorkloadKind::named(&of.kind).filter(|kind| group(&of.api_version) == group(kind.api_version()))?;
+    Some(Scaling {
         workload: WorkloadRef::new(kind, metadata.namespace, of.name),
         autoscaler: Arc::new(Autoscaler {
             kind: "HorizontalPodAutoscaler".to_owned(),
@@ -214,17 +271,29 @@ pub(super) fn autoscaler(object: Value) -> Result<Option<Scaling>, DecodeError> 
             min: spec.min_replicas,
             max: spec.max_replicas,
         }),
-    }))
+    })
 }
 
-pub(super) fn target(object: Value) -> Result<ReplicaTarget, DecodeError> {
-    let mut target: ReplicaTarget = serde_json::from_value(object)?;
-    target.metadata.managed_fields = None;
-    Ok(target)
+/// `None` for a target that is being deleted: it is released already, whatever finalizer keeps its object.
+pub(super) fn target(object: TargetObject) -> Option<ReplicaTarget> {
+    let TargetObject { metadata, spec, status } = object;
+    if metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let metadata = ObjectMeta {
+        namespace: Some(metadata.namespace),
+        name: Some(metadata.name),
+        uid: Some(metadata.uid),
+        resource_version: Some(metadata.resource_version),
+        generation: Some(metadata.generation),
+        owner_references: Some(metadata.owner_references).filter(|owners| !owners.is_empty()),
+        ..ObjectMeta::default()
+    };
+    Some(ReplicaTarget { metadata, spec, status })
 }
 
-pub(super) fn namespace_labels(object: Value) -> Result<BTreeMap<String, String>, DecodeError> {
-    Ok(serde_json::from_value::<NamespaceObject>(object)?.metadata.labels)
+pub(super) fn namespace_labels(object: NamespaceObject) -> BTreeMap<String, String> {
+    object.metadata.labels
 }
 
 #[cfg(test)]

@@ -7,14 +7,17 @@ use k8s_openapi::api::apps::v1::Deployment as DeploymentApi;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use crate::resource::ReplicaTarget;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::Workload;
 use super::contact::Watched;
-use super::decode::{self, AllowedAnnotations, DecodeError, Scaling};
+use super::decode::{
+    self, AllowedAnnotations, AutoscalerObject, DecodeError, DeploymentObject, Named, NamespaceObject, Scaling,
+    TargetObject,
+};
 use super::state::{State, Table};
 
 /// The name under which an object is kept among those of its kind. A Namespace lies in no namespace.
@@ -56,6 +59,9 @@ pub(super) trait WatchedKind: Send + Sync + 'static {
     /// Its name among the watches.
     const WATCHED: Watched;
 
+    /// What is read of an object.
+    type Object: DeserializeOwned + Named + Send;
+
     /// The slim form.
     type Item: PartialEq + Send + Sync + 'static;
 
@@ -63,10 +69,13 @@ pub(super) trait WatchedKind: Send + Sync + 'static {
     fn path(namespace: Option<&str>) -> String;
 
     /// The slim form of `object`; `None` for one that is of no interest.
-    fn decode(object: Value, annotations: &AllowedAnnotations) -> Result<Option<Self::Item>, DecodeError>;
+    fn decode(object: Self::Object, annotations: &AllowedAnnotations) -> Result<Option<Self::Item>, DecodeError>;
 
     /// Where the cache keeps them.
-    fn table(state: &mut State) -> &mut Table<Self::Item>;
+    fn table(state: &State) -> &Table<Self::Item>;
+
+    /// The same, to change it.
+    fn table_mut(state: &mut State) -> &mut Table<Self::Item>;
 
     /// The workload whose state an object is part of.
     fn concerns(name: &ObjectName, item: &Self::Item) -> Option<WorkloadRef>;
@@ -82,17 +91,22 @@ pub(super) struct DeploymentKind;
 
 impl WatchedKind for DeploymentKind {
     const WATCHED: Watched = Watched::Deployments;
+    type Object = DeploymentObject;
     type Item = Workload;
 
     fn path(namespace: Option<&str>) -> String {
         DeploymentApi::url_path(&(), namespace)
     }
 
-    fn decode(object: Value, annotations: &AllowedAnnotations) -> Result<Option<Workload>, DecodeError> {
-        decode::deployment(object, annotations).map(Some)
+    fn decode(object: DeploymentObject, annotations: &AllowedAnnotations) -> Result<Option<Workload>, DecodeError> {
+        Ok(Some(decode::deployment(object, annotations)?))
     }
 
-    fn table(state: &mut State) -> &mut Table<Workload> {
+    fn table(state: &State) -> &Table<Workload> {
+        state.workloads.of(WorkloadKind::Deployment)
+    }
+
+    fn table_mut(state: &mut State) -> &mut Table<Workload> {
         state.workloads.of_mut(WorkloadKind::Deployment)
     }
 
@@ -105,19 +119,22 @@ pub(super) struct TargetKind;
 
 impl WatchedKind for TargetKind {
     const WATCHED: Watched = Watched::Targets;
+    type Object = TargetObject;
     type Item = ReplicaTarget;
 
     fn path(namespace: Option<&str>) -> String {
         ReplicaTarget::url_path(&(), namespace)
     }
 
-    fn decode(object: Value, _: &AllowedAnnotations) -> Result<Option<ReplicaTarget>, DecodeError> {
-        let target = decode::target(object)?;
-        // One that is being deleted is released already, whatever finalizer keeps its object.
-        Ok(target.metadata.deletion_timestamp.is_none().then_some(target))
+    fn decode(object: TargetObject, _: &AllowedAnnotations) -> Result<Option<ReplicaTarget>, DecodeError> {
+        Ok(decode::target(object))
     }
 
-    fn table(state: &mut State) -> &mut Table<ReplicaTarget> {
+    fn table(state: &State) -> &Table<ReplicaTarget> {
+        &state.targets
+    }
+
+    fn table_mut(state: &mut State) -> &mut Table<ReplicaTarget> {
         &mut state.targets
     }
 
@@ -138,17 +155,22 @@ pub(super) struct AutoscalerKind;
 
 impl WatchedKind for AutoscalerKind {
     const WATCHED: Watched = Watched::Autoscalers;
+    type Object = AutoscalerObject;
     type Item = Scaling;
 
     fn path(namespace: Option<&str>) -> String {
         HorizontalPodAutoscaler::url_path(&(), namespace)
     }
 
-    fn decode(object: Value, _: &AllowedAnnotations) -> Result<Option<Scaling>, DecodeError> {
-        decode::autoscaler(object)
+    fn decode(object: AutoscalerObject, _: &AllowedAnnotations) -> Result<Option<Scaling>, DecodeError> {
+        Ok(decode::autoscaler(object))
     }
 
-    fn table(state: &mut State) -> &mut Table<Scaling> {
+    fn table(state: &State) -> &Table<Scaling> {
+        &state.autoscalers
+    }
+
+    fn table_mut(state: &mut State) -> &mut Table<Scaling> {
         &mut state.autoscalers
     }
 
@@ -169,17 +191,22 @@ pub(super) struct NamespaceKind;
 
 impl WatchedKind for NamespaceKind {
     const WATCHED: Watched = Watched::Namespaces;
+    type Object = NamespaceObject;
     type Item = BTreeMap<String, String>;
 
     fn path(_: Option<&str>) -> String {
         Namespace::url_path(&(), None)
     }
 
-    fn decode(object: Value, _: &AllowedAnnotations) -> Result<Option<Self::Item>, DecodeError> {
-        decode::namespace_labels(object).map(Some)
+    fn decode(object: NamespaceObject, _: &AllowedAnnotations) -> Result<Option<Self::Item>, DecodeError> {
+        Ok(Some(decode::namespace_labels(object)))
     }
 
-    fn table(state: &mut State) -> &mut Table<Self::Item> {
+    fn table(state: &State) -> &Table<Self::Item> {
+        &state.namespaces
+    }
+
+    fn table_mut(state: &mut State) -> &mut Table<Self::Item> {
         &mut state.namespaces
     }
 

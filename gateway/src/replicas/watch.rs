@@ -7,7 +7,7 @@
 mod end;
 mod progress;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ use tracing::{info, warn};
 
 use super::ReplicasSettings;
 use super::cache::Cache;
-use super::decode::AllowedAnnotations;
+use super::decode::{AllowedAnnotations, DecodeError, Named};
 use super::kind::{ObjectName, WatchedKind};
 use super::metrics::ReplicasMetrics;
 use super::scope::Scope;
+use super::state::Table;
 use crate::kubernetes::call::within;
 
 use self::end::End;
@@ -47,12 +48,18 @@ pub(super) struct Watch {
 /// The resourceVersion up to which the cache is complete.
 type Position = String;
 
-/// A page of a list. Objects are decoded one by one: one that is not understood must not spoil the others.
+/// A page of a list.
 #[derive(Deserialize)]
-struct ListPage {
+struct ListPage<T> {
     metadata: ListMeta,
-    #[serde(default)]
-    items: Vec<Value>,
+    #[serde(default = "Vec::new")]
+    items: Vec<T>,
+}
+
+/// An object of another shape, of which at most the name is known.
+struct Misshapen {
+    name: Option<ObjectName>,
+    error: serde_json::Error,
 }
 
 impl Watch {
@@ -112,32 +119,38 @@ impl Watch {
 
     /// Reads everything, page by page, and puts it in the place of what was there.
     async fn list<K: WatchedKind>(&self, scope: &Scope) -> Result<Position, End> {
-        let mut items = BTreeMap::new();
+        let mut listed = Table::new();
         let mut undecodable = BTreeSet::new();
         let mut params = ListParams::default().limit(self.settings.page_size);
         loop {
             let page = self.list_page::<K>(scope, &params).await?;
+            let mut items = Vec::with_capacity(page.items.len());
             for object in page.items {
                 match self.decode::<K>(object) {
-                    Decoded::Item(name, item) => drop(items.insert(name, item)),
+                    Decoded::Item(name, item) => items.push((name, item)),
                     Decoded::Undecodable(name) => drop(name.map(|name| undecodable.insert(name))),
                     Decoded::OfNoInterest(_) => {}
                 }
             }
+            listed.extend(self.cache.known::<K>(items));
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
-                self.cache.replace::<K>(scope, items, &undecodable);
+                self.cache.replace::<K>(scope, listed, &undecodable);
                 return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
     }
 
-    async fn list_page<K: WatchedKind>(&self, scope: &Scope, params: &ListParams) -> Result<ListPage, End> {
+    async fn list_page<K: WatchedKind>(
+        &self,
+        scope: &Scope,
+        params: &ListParams,
+    ) -> Result<ListPage<Result<K::Object, Misshapen>>, End> {
         let request = Request::new(K::path(scope.name())).list(params).map_err(kube::Error::BuildRequest)?;
         let deadline = self.settings.request_timeout;
         // As text, because the client logs a body that does not parse, and that body may hold secrets.
         let text = within(deadline, self.client.request_text(request)).await?;
-        Ok(serde_json::from_str(&text)?)
+        Ok(parse_page::<K>(&text)?)
     }
 
     /// Follows the changes after `position`; `Ok` when the API server closed the stream in good order.
@@ -175,7 +188,7 @@ impl Watch {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 advance(position, &object);
-                match self.decode::<K>(object) {
+                match self.decode::<K>(parse_object::<K>(object)) {
                     Decoded::Item(name, item) => self.cache.put::<K>(&name, Some(item)),
                     Decoded::OfNoInterest(name) => self.cache.put::<K>(&name, None),
                     // What was known of it before serves on, fenced by its old resourceVersion.
@@ -194,17 +207,20 @@ impl Watch {
         Ok(())
     }
 
-    fn decode<K: WatchedKind>(&self, object: Value) -> Decoded<K> {
-        let name = name_of(&object);
-        match (name, K::decode(object, &self.annotations)) {
-            (Some(name), Ok(Some(item))) => Decoded::Item(name, item),
-            (Some(name), Ok(None)) => Decoded::OfNoInterest(name),
-            (name, Ok(_)) => self.undecodable::<K>(name, &"it has no name"),
-            (name, Err(error)) => self.undecodable::<K>(name, &error),
+    fn decode<K: WatchedKind>(&self, object: Result<K::Object, Misshapen>) -> Decoded<K> {
+        let object = match object {
+            Ok(object) => object,
+            Err(Misshapen { name, error }) => return self.undecodable::<K>(name, &DecodeError::Shape(error)),
+        };
+        let name = object.metadata().object_name();
+        match K::decode(object, &self.annotations) {
+            Ok(Some(item)) => Decoded::Item(name, item),
+            Ok(None) => Decoded::OfNoInterest(name),
+            Err(error) => self.undecodable::<K>(Some(name), &error),
         }
     }
 
-    fn undecodable<K: WatchedKind>(&self, name: Option<ObjectName>, error: &dyn std::fmt::Display) -> Decoded<K> {
+    fn undecodable<K: WatchedKind>(&self, name: Option<ObjectName>, error: &DecodeError) -> Decoded<K> {
         let object = name.as_ref().map(ToString::to_string);
         warn!(resource = K::WATCHED.as_str(), object, %error, "object skipped: it is not understood");
         self.metrics.undecodable(K::WATCHED);
@@ -216,6 +232,20 @@ enum Decoded<K: WatchedKind> {
     Item(ObjectName, K::Item),
     OfNoInterest(ObjectName),
     Undecodable(Option<ObjectName>),
+}
+
+/// Reads a page at once. One object that is not understood must not spoil the others: then each is read by itself.
+fn parse_page<K: WatchedKind>(text: &str) -> serde_json::Result<ListPage<Result<K::Object, Misshapen>>> {
+    if let Ok(ListPage { metadata, items }) = serde_json::from_str(text) {
+        return Ok(ListPage { metadata, items: items.into_iter().map(Ok).collect() });
+    }
+    let ListPage { metadata, items } = serde_json::from_str(text)?;
+    Ok(ListPage { metadata, items: items.into_iter().map(parse_object::<K>).collect() })
+}
+
+fn parse_object<K: WatchedKind>(object: Value) -> Result<K::Object, Misshapen> {
+    let name = name_of(&object);
+    serde_json::from_value(object).map_err(|error| Misshapen { name, error })
 }
 
 fn name_of(object: &Value) -> Option<ObjectName> {

@@ -1,4 +1,4 @@
-//! What a hostile client does, all of it at once.
+//! A hostile client, which attacks in every way at once.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,27 +23,27 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// A reason that makes the test's policy loop to its deadline.
+/// The length of a reason that makes the test's policy loop until its deadline.
 const LOOPS: usize = 500;
 
-/// How often each way was used, by what came of it.
+/// How often each way of attack was used, by its result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Used {
-    /// Decisions that looped.
+    /// Requests for decisions that loop, answered with anything but 429.
     pub(crate) looped: u64,
-    /// Requests beyond those that a client may have under way.
+    /// Requests beyond the client's limit, which were answered with 429.
     pub(crate) too_many: u64,
-    /// Connections that were ended at once.
+    /// Connections that were closed at once, or refused.
     pub(crate) cut: u64,
-    /// New connections that were served.
+    /// New connections that stayed open.
     pub(crate) connected: u64,
     /// Requests whose bodies never came.
     pub(crate) unfinished: u64,
-    /// Waits for a version that never comes.
+    /// Waits for a version that never comes, answered with anything but 429.
     pub(crate) waits: u64,
-    /// Lists that were answered, and lists that were never read.
+    /// Lists answered with anything but 429, and lists whose answers were never read.
     pub(crate) lists: u64,
-    /// Changes that were accepted.
+    /// Changes answered with anything but 429.
     pub(crate) changes: u64,
     /// Requests that were reset.
     pub(crate) resets: u64,
@@ -65,7 +65,7 @@ struct Counters {
     strangers: AtomicU64,
 }
 
-/// An attack that is under way, on a thread that leaves the other client its time.
+/// A running attack, on a low-priority thread, so that the measured client gets its processor time.
 pub(crate) struct Attack {
     counters: Arc<Counters>,
     stop: oneshot::Sender<()>,
@@ -99,7 +99,7 @@ impl Attack {
         Ok(Self { counters, stop, thread })
     }
 
-    /// Goes on until each way was used, or the attack has ended.
+    /// Continues until each way was used, or the attack has ended.
     pub(crate) fn progress(&self) -> ControlFlow<(), String> {
         match self.counters.used().is_all_of_it() {
             Err(missing) if !self.thread.is_finished() => ControlFlow::Continue(missing.to_string()),
@@ -136,7 +136,7 @@ impl Attacker {
         ways
     }
 
-    /// Uses one way again and again. Its errors are what the gateway does against it.
+    /// Repeats one way of attack. Its errors are expected: they are the gateway's defence.
     fn repeat<F>(&self, ways: &mut JoinSet<()>, way: impl Fn(Self) -> F + Send + 'static)
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -155,7 +155,7 @@ impl Attacker {
         suite::replicas(&self.namespace, "theirs")
     }
 
-    /// A hundred requests at once on one connection.
+    /// Sends a hundred requests at once on one connection, twenty times. `ok` counts answers other than 429.
     async fn hundred(&self, method: Method, path: &str, body: &str, ok: &AtomicU64) -> Result<()> {
         let connection = self.client.http2().await?;
         for _ in 0..20 {
@@ -227,7 +227,7 @@ impl Attacker {
         Ok(())
     }
 
-    /// Requests that are reset as soon as they were sent.
+    /// Requests that are reset as soon as they are sent.
     async fn resets(self) -> Result<()> {
         let sender = self.client.http2_of::<Empty<Bytes>>().await?;
         for _ in 0..1000 {
@@ -242,7 +242,7 @@ impl Attacker {
         Ok(())
     }
 
-    /// As many connections as there are, kept.
+    /// Opens 250 connections, more than a client may have, and keeps those that succeed for a second.
     async fn connections(self) -> Result<()> {
         let mut held = Vec::new();
         for _ in 0..10 {
@@ -258,7 +258,7 @@ impl Attacker {
         Ok(())
     }
 
-    /// One connection after the other.
+    /// Opens one connection and closes it.
     async fn handshakes(self) -> Result<()> {
         let sender = self.client.http2_of::<Full<Bytes>>().await;
         match sender {
@@ -268,7 +268,7 @@ impl Attacker {
         Ok(())
     }
 
-    /// More connections without a handshake than there is room for.
+    /// Opens more connections without a handshake than there may be handshakes in flight.
     async fn strangers(self) -> Result<()> {
         let mut held = Vec::new();
         for _ in 0..1100 {

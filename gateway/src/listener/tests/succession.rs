@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::super::authorities::Objection;
 use super::super::{SuccessionError, Tls, succession};
-use super::pki::{Credentials, Pki};
+use super::pki::{Ca, Credentials, Pki};
 
 fn at(year: i16) -> Timestamp {
     jiff::civil::date(year, 6, 1).to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp()
@@ -69,4 +69,26 @@ fn a_list_past_its_next_update_ends_only_the_connections_that_it_revokes() {
     };
     assert_eq!(objection(&pki.ci()), None);
     assert_eq!(objection(&revoked), Some(Objection::Revoked));
+}
+
+#[test]
+fn each_of_several_lists_past_their_next_updates_still_revokes() {
+    let mut pki = Pki::new();
+    let other = Ca::new("another CA");
+    pki.trust("other.pem", &other.pem(), "example.net");
+    let (earlier, later) = (pki.ca.numbered_list(1, 2000..2010, &[]), other.numbered_list(1, 2000..2020, &[7]));
+    pki.revoke("earlier.pem", &earlier);
+    pki.revoke("later.pem", &later);
+    let tls = Tls::load(&pki.settings).unwrap();
+    let objection = |serial: u64| {
+        // Issued after the other list had ended.
+        let client = other.client(&["spiffe://example.net/ci"], |params| {
+            params.not_before = rcgen::date_time_ymd(2015, 1, 1);
+            params.serial_number = Some(serial.into());
+        });
+        let chain = [CertificateDer::from_pem_slice(client.certificate.as_bytes()).unwrap()];
+        tls.authorities.objection(&chain, &tls.authorities.identify(&chain).map(Arc::new))
+    };
+    assert_eq!(objection(8), None);
+    assert_eq!(objection(7), Some(Objection::Revoked));
 }

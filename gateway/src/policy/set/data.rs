@@ -10,7 +10,7 @@ use thiserror::Error;
 /// The longest data file that is read, in bytes.
 pub(super) const BYTES: u64 = 1 << 20;
 
-/// Where the settings of `policies.yaml` go, and where the policy's own rules are.
+/// The keys that a data file must not have, and what to do about each.
 const TAKEN: [(&str, &str); 2] = [
     ("settings", "which is where the `settings` of policies.yaml go: move its content there, or rename it"),
     ("scalegate", "which is the policy's own package: rename it"),
@@ -19,13 +19,13 @@ const TAKEN: [(&str, &str); 2] = [
 /// Why a data file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DataError {
-    /// It begins with a mark that JSON does not know.
+    /// It begins with a byte order mark, which JSON does not allow.
     #[error("it begins with a byte order mark; save it as UTF-8 without one")]
     Mark,
     /// It is not a JSON object, or names a key twice.
     #[error("it is not a usable JSON object: {0}")]
     Json(String),
-    /// One of its keys is taken.
+    /// It has a reserved key.
     #[error("it has the key `{key}`, {advice}")]
     Taken {
         /// The key.
@@ -35,8 +35,8 @@ pub enum DataError {
     },
 }
 
-/// The document that a module sees as `data`: the `settings`, and the keys of the file `text`, digit by digit as they
-/// are there.
+/// The document that a module sees as `data`: the `settings`, and the members of the data file `text`, byte for byte,
+/// so that numbers keep their digits.
 pub(super) fn document(settings: &impl Serialize, text: Option<&[u8]>) -> Result<Vec<u8>, DataError> {
     let settings = serde_json::json!(settings);
     let inner = text.map(members).transpose()?.unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn document(settings: &impl Serialize, text: Option<&[u8]>) -> Result
     Ok(format!("{{\"settings\":{settings}{comma}{inner}}}").into_bytes())
 }
 
-/// The text between the braces of a good data file.
+/// The text between the braces of a data file, once it is checked.
 fn members(text: &[u8]) -> Result<&str, DataError> {
     if text.starts_with(b"\xef\xbb\xbf") {
         return Err(DataError::Mark);
@@ -61,7 +61,7 @@ fn members(text: &[u8]) -> Result<&str, DataError> {
     Ok(text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().trim())
 }
 
-/// The keys of an object in which, at any depth, no key comes twice.
+/// The keys of an object in which no object, at any depth, has a key twice.
 struct Keys(HashSet<String>);
 
 impl<'de> Deserialize<'de> for Keys {
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
-/// Takes an object.
+/// Visits an object.
 struct Object;
 
 impl<'de> Visitor<'de> for Object {
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-/// Any value, of which only its objects' keys are looked at.
+/// Any value; only the keys of the objects in it are checked.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Checked {
     }
 }
 
-/// Takes anything.
+/// Visits any value.
 struct Anything;
 
 impl<'de> Visitor<'de> for Anything {

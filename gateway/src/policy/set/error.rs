@@ -1,4 +1,4 @@
-//! Why a directory holds no set of policies that can be used.
+//! Why a set of policies cannot be used.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,25 +9,25 @@ use thiserror::Error;
 use super::{DataError, ManifestError};
 use crate::policy::rego::{EvalError, LoadError};
 
-/// Why a directory holds no set of policies that can be used.
+/// Why the set of policies in a directory cannot be used.
 #[derive(Debug, Error)]
 pub enum SetError {
     /// `policies.yaml` cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// `policies.yaml` is wrong.
+    /// `policies.yaml` is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// Modules are wrong; all of them are told.
+    /// Modules cannot be used; all of them are listed, unless the set exceeds a limit.
     #[error("{}", listed(.0))]
     Modules(Vec<ModuleProblem>),
-    /// Files with data lie in the directory that no module would see.
+    /// The directory has data files that no module would see.
     #[error("{}", unnamed(.0))]
     Unnamed(BTreeSet<String>),
 }
 
 impl SetError {
-    /// Whether the next look may see something else although no file changes: half of an update was seen.
+    /// Whether the next attempt may succeed although no file changes: half of an update was read, or a deadline missed.
     pub(in crate::policy) fn may_pass(&self) -> bool {
         match self {
             Self::Read(_) => true,
@@ -37,8 +37,8 @@ impl SetError {
     }
 }
 
-/// The problems on one line, then one line for each invalid answer; answers may contain settings, so show them only to
-/// readers of the settings.
+/// The problems on one line, then one line for each invalid answer. Answers may contain settings: show them only to
+/// people who may read the settings.
 fn listed(problems: &[ModuleProblem]) -> String {
     let answer = |problem: &ModuleProblem| match &problem.error {
         ModuleError::Probe { action, cause: EvalError::Malformed { answer, .. } } => {
@@ -122,7 +122,7 @@ pub enum ModuleError {
     },
 }
 
-/// What a set may cost in all, each module counted once however many entries name it.
+/// A limit on what a whole set may cost; a module counts once, however many entries name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SetLimit {
     /// The bytes that are read.
@@ -150,7 +150,7 @@ impl SetLimit {
     pub(super) const fn most(self) -> u64 {
         match self {
             Self::Bytes => 64 << 20,
-            // Some fifty modules of OPA's.
+            // About fifty modules as OPA compiles them.
             Self::Cost => 40_000_000,
             Self::Code => 256 << 20,
         }
@@ -162,7 +162,7 @@ impl SetLimit {
     }
 }
 
-/// What to do about a module that gave no verdict, where that is the module's own doing.
+/// What to do about a module that gave no verdict, if its author can fix it.
 fn advice(cause: &EvalError) -> &'static str {
     match cause {
         EvalError::Undefined => {
@@ -179,7 +179,7 @@ fn advice(cause: &EvalError) -> &'static str {
 }
 
 impl ModuleError {
-    /// A file may be half of an update, and a machine may have been too busy to keep a deadline.
+    /// Whether another attempt may succeed: a file may be half of an update, and a deadline may be missed by chance.
     fn may_pass(&self) -> bool {
         match self {
             Self::Read(_) | Self::Digest { .. } | Self::DataDigest { .. } => true,
@@ -193,12 +193,12 @@ impl ModuleError {
 /// Why a file cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// The system says no.
+    /// The operating system reports an error.
     #[error("{path} cannot be read: {source}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error.
         #[source]
         source: io::Error,
     },

@@ -1,4 +1,4 @@
-//! Loads one set after another, and compiles only what was not compiled before.
+//! Loads sets one after another, and compiles only modules that were not compiled for an earlier one.
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -18,7 +18,7 @@ use crate::policy::rego::{Code, Module};
 /// Compiled modules by their SHA-256.
 type Codes = BTreeMap<String, Code>;
 
-/// Loads sets. Keeps what the last good set was compiled to, and what the last one was, if that was not good.
+/// Loads sets. Keeps the compiled modules of the last good set and, if a later attempt failed, those of that attempt.
 #[derive(Debug)]
 pub(in crate::policy) struct Loader {
     engine: Engine,
@@ -37,7 +37,8 @@ impl Loader {
         self.compiled
     }
 
-    /// Reads, compiles and checks the set in `directory`. Nothing is compiled of a set that is beyond the limits.
+    /// Reads, compiles and checks the set in `directory`. A set of too many bytes or of too high a cost is refused
+    /// before anything is compiled.
     pub(in crate::policy) fn load(&mut self, directory: &Path) -> Result<PolicySet, SetError> {
         self.compiled = 0;
         let yaml = read(&directory.join(manifest::FILE), MANIFEST_BYTES)?;
@@ -66,14 +67,15 @@ impl Loader {
         Ok(PolicySet { digest: reading.digest(), loaded: Timestamp::now(), modules })
     }
 
-    /// What the module of `entry` is compiled to: now, for another entry, or for a set `before`.
+    /// The compiled module of `entry`: compiled now, for another entry, for the last good set, or for a failed attempt
+    /// `before`.
     fn code(&mut self, entry: &Entry, wasm: &[u8], before: &Codes) -> Result<Code, ModuleError> {
         let sha256 = &entry.sha256;
         let kept = [&self.tried, &self.good, before].into_iter().find_map(|codes| codes.get(sha256)).cloned();
         let code = if let Some(code) = kept {
             code
         } else {
-            // Before, so that the log names the module if compiling it should end the process.
+            // Logged first, so that the log names the module if compiling it ends the process.
             tracing::info!(module = entry.name, file = entry.file, sha256, bytes = wasm.len(), "compiling");
             self.compiled += 1;
             Code::compile(&self.engine, wasm)?
@@ -84,7 +86,7 @@ impl Loader {
     }
 }
 
-/// What is good; a problem is listed, and ends the load if it is the whole set's.
+/// The value of a good `outcome`. A problem is added to `problems`, and ends the load if the whole set exceeds a limit.
 fn sorted_out<T>(
     outcome: Result<T, ModuleError>,
     name: String,

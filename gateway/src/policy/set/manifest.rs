@@ -18,16 +18,16 @@ use crate::policy::document::Action;
 /// The file's name in a directory of policies.
 pub(super) const FILE: &str = "policies.yaml";
 
-/// How many entries a set may have: each is matched against each request, and asked when the set is loaded.
+/// How many entries a set may have: each is matched against every request, and evaluated when the set is loaded.
 const MODULES: usize = 256;
 
 /// Why `policies.yaml` cannot be used.
 #[derive(Debug, Error)]
 pub enum ManifestError {
-    /// It is no YAML, or not of the expected shape.
+    /// It is not YAML, or does not have the expected fields.
     #[error("policies.yaml: {0}")]
     Yaml(String),
-    /// It binds nothing.
+    /// It has no modules.
     #[error("policies.yaml: a set without modules would deny everything")]
     Empty,
     /// It has too many entries.
@@ -37,10 +37,10 @@ pub enum ManifestError {
     TooMany {
         /// How many it has.
         found: usize,
-        /// The name of the first beyond the limit.
+        /// The name of the first one beyond the limit.
         name: String,
     },
-    /// Values are out of bounds; all of them are told.
+    /// Values are invalid; all of them are listed.
     #[error("policies.yaml: {}", .0.join("; "))]
     Invalid(Vec<String>),
 }
@@ -112,7 +112,7 @@ struct RawBudget {
     output_bytes: Option<u64>,
 }
 
-/// Reads and checks the whole file; what is wrong in several modules is told at once.
+/// Parses and checks the whole file. All invalid values of all modules are reported together.
 pub(super) fn parse(yaml: &str) -> Result<Vec<Entry>, ManifestError> {
     let raw: RawManifest = serde_saphyr::from_str(yaml).map_err(|error| ManifestError::Yaml(error.to_string()))?;
     if raw.modules.is_empty() {
@@ -133,7 +133,7 @@ pub(super) fn parse(yaml: &str) -> Result<Vec<Entry>, ManifestError> {
     if problems.is_empty() { Ok(entries) } else { Err(ManifestError::Invalid(problems)) }
 }
 
-/// The entry, to be used only if no problem was added.
+/// The entry, which is usable only if no problem was added.
 fn check(raw: RawModule, problems: &mut Vec<String>) -> Entry {
     let mut problem = |field: &str, text: String| problems.push(format!("module {:?}: {field} {text}", raw.name));
     if !dns::is_label(&raw.name) {
@@ -176,7 +176,7 @@ fn check_data(
             None
         }
         (Some(file), Some(sha256)) => {
-            // Files of this kind that no entry names are refused, so one that is forgotten is never silently missing.
+            // A .json file that no entry names makes the set unusable, so a forgotten one is never silently ignored.
             if !is_plain_file_name(&file) || !is_data_file(&file) {
                 problem("data", format!("must be the name of a .json file in the directory, not {file:?}"));
             }
@@ -231,7 +231,7 @@ fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budg
     Budget { deadline, memory_bytes, output_bytes }
 }
 
-/// Whether a file of this name holds data.
+/// Whether a file of this name is a data file.
 pub(super) fn is_data_file(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }

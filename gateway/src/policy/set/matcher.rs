@@ -1,4 +1,4 @@
-//! Which questions a module is asked.
+//! Which questions each module decides.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub(super) struct Matcher {
     pub(super) actions: Option<Vec<Action>>,
     /// `None` is all of them.
     pub(super) namespaces: Option<Vec<NamespacePattern>>,
-    /// Labels that the namespace must have: the platform team's, never the Deployment's own, which its owner may edit.
+    /// Labels that the namespace must have: the platform team sets these, but a Deployment's owner may edit its labels.
     pub(super) namespace_labels: BTreeMap<String, String>,
 }
 
@@ -23,7 +23,7 @@ pub(in crate::policy) enum Matching {
     Yes,
     /// It does not.
     No,
-    /// That depends on the namespace's labels, and they are not known. To take it for "no" would lift the module's rules.
+    /// It depends on the namespace's labels, which are not known. To treat this as "no" would bypass the module.
     Unknown,
 }
 
@@ -32,7 +32,7 @@ impl Matcher {
         let namespace = &input.target.namespace;
         let action = self.actions.as_ref().is_none_or(|actions| actions.contains(&input.action));
         if input.action == Action::Describe {
-            // It is about no namespace, so only modules that are bound to none decide about it.
+            // It concerns no namespace, so only modules that are not bound to namespaces decide about it.
             let unbound = self.namespaces.is_none() && self.namespace_labels.is_empty();
             return if action && unbound { Matching::Yes } else { Matching::No };
         }
@@ -48,7 +48,7 @@ impl Matcher {
         if labelled { Matching::Yes } else { Matching::No }
     }
 
-    /// A namespace whose name matches.
+    /// The name of a namespace that matches by name.
     pub(super) fn example_namespace(&self) -> String {
         match self.namespaces.as_ref().and_then(|patterns| patterns.first()) {
             None => "default".to_owned(),
@@ -58,7 +58,7 @@ impl Matcher {
     }
 }
 
-/// A namespace's name, or the beginning of one followed by `*`.
+/// The name of a namespace, or a prefix followed by `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NamespacePattern {
     Exact(String),
@@ -66,10 +66,10 @@ pub(super) enum NamespacePattern {
 }
 
 impl NamespacePattern {
-    /// `*`, `team-*` or `team-a`.
+    /// Parses `*`, `team-*` or `team-a`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('*') {
-            // Any beginning of a label is a label once something is put after it; [`Matcher::example_namespace`] relies on it.
+            // A prefix of a label is itself a label once `x` follows it; `Matcher::example_namespace` relies on that.
             Some(prefix) if dns::is_label(&format!("{prefix}x")) => Some(Self::Prefix(prefix.to_owned())),
             None if dns::is_label(text) => Some(Self::Exact(text.to_owned())),
             _ => None,

@@ -1,5 +1,5 @@
-//! The questions that each module is asked before its set may serve: one for each action that it decides about. A module
-//! that gives no verdict on these would turn every request into a 503.
+//! The questions that each module is asked before its set is used: one for each action that it decides about. A module
+//! that gives no verdict on them would turn every request into a 503.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::policy::document::{API_VERSION, Action, Client, Current, Input, Reque
 use crate::replicas::{Autoscaler, Rollout};
 use crate::workload::WorkloadKind;
 
-/// The client that asks; `.invalid` is nobody's (RFC 2606).
+/// The client that asks. Nobody can own a name in `.invalid` (RFC 2606).
 const CLIENT: &str = "uri:spiffe://probe.invalid/check-policies";
 /// Its trust domain.
 const TRUST_DOMAIN: &str = "probe.invalid";
 
-/// The label by which Kubernetes names each namespace.
+/// The label with which Kubernetes marks each namespace with its name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Asks `module` each question that `matcher` lets through, as of now. A refusal is as good an answer as any.
+/// Asks `module` each question that `matcher` matches, as of now. A refusal is a verdict too.
 pub(super) fn ask(module: &rego::Module, matcher: &Matcher) -> Result<(), ModuleError> {
     let now = Timestamp::now();
     for action in Action::ALL {
         let question = question(action, matcher);
-        // A module is not asked where it does not match, nor where that is not known.
+        // The gateway never asks a module about a question that it does not match, or may not match.
         if matcher.matches(&question) != Matching::Yes {
             continue;
         }
@@ -35,8 +35,8 @@ pub(super) fn ask(module: &rego::Module, matcher: &Matcher) -> Result<(), Module
     Ok(())
 }
 
-/// What a gateway would ask: about a Deployment that exists, in a namespace that `matcher` matches; to describe the
-/// policies is to ask about none.
+/// What a gateway would ask: about an existing Deployment in a namespace that `matcher` matches, or, to describe the
+/// policies, about none.
 fn question(action: Action, matcher: &Matcher) -> Input {
     let describes = action == Action::Describe;
     Input {
@@ -148,7 +148,7 @@ mod tests {
         }
         let mut found = Vec::new();
         nulls("", &serde_json::to_value(question(Action::Set, &matcher(&[], &[]))).unwrap(), &mut found);
-        // No request has one yet.
+        // No request has a duration yet.
         assert_eq!(found, [".request.durationSeconds"]);
     }
 }

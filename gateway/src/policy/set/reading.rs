@@ -1,4 +1,4 @@
-//! Reads the files of a set, within the limits of a set.
+//! Reads the files of a set, within its limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,21 +11,21 @@ use super::{MODULE_BYTES, ModuleError, SetDigest, add, data, read};
 use crate::hex;
 use crate::policy::rego;
 
-/// An entry whose files are good so far.
+/// An entry whose files are read and have the right digests; the module is not compiled yet.
 pub(super) struct Checked {
     pub(super) entry: Entry,
     /// The document that its module sees as `data`.
     pub(super) data: Vec<u8>,
 }
 
-/// What is read of a set.
+/// What has been read of a set so far.
 pub(super) struct Reading<'a> {
     directory: &'a Path,
     whole: Context,
     bytes: u64,
     cost: u64,
     modules: BTreeMap<String, ModuleFile>,
-    /// The SHA-256 of the modules whose cost is counted.
+    /// The SHA-256 of each module whose cost has been counted.
     counted: BTreeSet<String>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Reading<'a> {
         Ok(Checked { entry, data })
     }
 
-    /// The digest of a module's file, which is read once.
+    /// The digest of a module's file. Each file is read once.
     fn module(&mut self, file: &str) -> Result<String, ModuleError> {
         if let Some(ModuleFile { sha256, wasm }) = self.modules.get(file) {
             add(&mut self.whole, wasm);
@@ -67,17 +67,17 @@ impl<'a> Reading<'a> {
         Ok(sha256)
     }
 
-    /// The bytes of a module that was read.
+    /// The bytes of a module file that was read.
     pub(super) fn wasm(&self, file: &str) -> &[u8] {
         self.modules.get(file).map_or(&[], |module| &module.wasm)
     }
 
-    /// The digest of all that was read.
+    /// The digest of everything that was read.
     pub(super) fn digest(self) -> SetDigest {
         SetDigest(hex::encode(self.whole.finish()))
     }
 
-    /// Counts what it would cost to compile the module of `entry`, once.
+    /// Adds the cost of compiling the module of `entry`, unless it is counted already.
     fn count_cost(&mut self, entry: &Entry) -> Result<(), ModuleError> {
         if let Some(ModuleFile { sha256, wasm }) = self.modules.get(&entry.file)
             && self.counted.insert(sha256.clone())

@@ -1,4 +1,4 @@
-//! Directories of policies that cannot be used, each with its reason.
+//! Which directories of policies load, and the reasons why others do not.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -90,7 +90,7 @@ fn files_without_end_are_not_read_to_it() {
     assert!(refusal(&directory).ends_with("a.wasm is longer than 33554432 bytes"));
 }
 
-/// What a module sees as `data`: it answers with that, which is no verdict and so is told.
+/// What a module sees as `data`: this one answers with it, and the error quotes the answer since it is no verdict.
 fn data_of(more: &str, files: &[(&str, &str)]) -> String {
     let directory = TempDir::new().unwrap();
     for (name, text) in files {
@@ -155,7 +155,7 @@ fn a_data_file_that_no_module_names_is_refused_with_the_way_to_name_it() {
 
 #[test]
 fn a_module_is_asked_what_its_match_lets_through_and_nothing_else() {
-    // Undefined for all but get.
+    // Its verdict is undefined for all actions but get.
     let at = r#"{"apiVersion":"scalegate.dev/v1","client":"#.len();
     let only_get = |more: &str| {
         let body = format!(
@@ -207,7 +207,7 @@ fn a_set_that_costs_too_much_is_refused_before_anything_is_compiled() {
     let directory = TempDir::new().unwrap();
     let idle = wat::parse_str(format!("(module {})", "(func)".repeat(38_000))).unwrap();
     let modules = (0..20_u8).map(|number| {
-        // A section without meaning makes it another module.
+        // A custom section makes it a different module.
         let wasm = [&*idle, &[0, 2, 1, number]].concat();
         Written { name: format!("idle-{number}").leak(), wasm, more: String::new() }
     });

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::workload::WorkloadRef;
@@ -215,7 +216,7 @@ fn a_relist_of_autoscalers_indexes_them_anew() {
         workload: api.clone(),
         autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
     };
-    let listed = BTreeMap::from([(object("demo", "new"), scaling)]);
+    let listed = BTreeMap::from([(object("demo", "new"), Arc::new(scaling))]);
     replicas.0.replace::<AutoscalerKind>(&Scope::cluster(), listed, &BTreeSet::new());
     assert!(replicas.observe(&web).autoscalers.is_empty());
     assert_eq!(replicas.observe(&api).autoscalers.len(), 1);
@@ -224,11 +225,24 @@ fn a_relist_of_autoscalers_indexes_them_anew() {
 #[test]
 fn a_relist_of_a_namespace_forgets_what_is_gone_there_and_nothing_else() {
     let replicas = cluster();
-    let listed = BTreeMap::from([(object("a", "new"), deployment("a", "new", 1))]);
+    let listed = BTreeMap::from([(object("a", "new"), Arc::new(deployment("a", "new", 1)))]);
     let undecodable = BTreeSet::from([object("a", "two"), object("b", "one")]);
     replicas.0.replace::<DeploymentKind>(&Scope::namespace("a"), listed, &undecodable);
     let all = ["a/new", "a/two", "a-b/one", "b/four", "b/one", "b/three", "b/two"];
     assert_eq!(pages(&replicas, None, &Selector::default(), 100), [all.to_vec()]);
+}
+
+#[test]
+fn a_relist_keeps_the_objects_that_did_not_change() {
+    let replicas = cluster();
+    let kept = |names: [&str; 2]| names.map(|one| replicas.observe(&name("a", one)).workload.unwrap());
+    let [one, two] = kept(["one", "two"]);
+    let items = vec![(object("a", "one"), Workload::clone(&one)), (object("a", "two"), deployment("a", "two", 2))];
+    let listed = replicas.0.known::<DeploymentKind>(items).into_iter().collect();
+    replicas.0.replace::<DeploymentKind>(&Scope::namespace("a"), listed, &BTreeSet::new());
+    let [one_again, other_two] = kept(["one", "two"]);
+    assert!(Arc::ptr_eq(&one, &one_again), "an equal object is the one that was there");
+    assert_eq!((two.replicas, other_two.replicas), (1, 2));
 }
 
 #[test]
@@ -239,7 +253,7 @@ fn a_relist_of_a_namespaces_autoscalers_indexes_that_namespace_anew() {
         workload: here.clone(),
         autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
     };
-    let listed = BTreeMap::from([(object("a", "new"), scaling)]);
+    let listed = BTreeMap::from([(object("a", "new"), Arc::new(scaling))]);
     replicas.0.replace::<AutoscalerKind>(&Scope::namespace("a"), listed, &BTreeSet::new());
     let count = |name| replicas.observe(name).autoscalers.len();
     assert_eq!((count(&here), count(&gone), count(&elsewhere)), (1, 0, 1));

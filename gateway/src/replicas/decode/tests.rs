@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use crate::workload::WorkloadRef;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -46,8 +46,12 @@ fn allowed() -> AllowedAnnotations {
     AllowedAnnotations::new(vec!["scalegate.dev/*".into(), "exact".into()])
 }
 
+fn read(object: Value, annotations: &AllowedAnnotations) -> Result<Workload, DecodeError> {
+    Ok(deployment(serde_json::from_value(object)?, annotations)?)
+}
+
 fn decoded(object: Value) -> Workload {
-    deployment(object, &allowed()).unwrap()
+    read(object, &allowed()).unwrap()
 }
 
 #[test]
@@ -114,22 +118,48 @@ fn a_deployment_of_another_shape_is_an_error() {
         ("/metadata/uid", json!(null)),
         ("/spec/selector", json!({"matchExpressions": [{"key": "a", "operator": "Near"}]})),
     ] {
-        assert!(deployment(with(pointer, value), &allowed()).is_err(), "{pointer}");
+        assert!(read(with(pointer, value), &allowed()).is_err(), "{pointer}");
     }
 }
 
 #[test]
 fn only_autoscalers_of_deployments_are_kept() {
     let hpa = |version: &str, kind: &str| {
-        autoscaler(json!({
+        let object = json!({
             "metadata": {"namespace": "demo", "name": "h", "uid": "u", "resourceVersion": "1"},
             "spec": {"scaleTargetRef": {"apiVersion": version, "kind": kind, "name": "web"}, "maxReplicas": 7}
-        }))
-        .unwrap()
+        });
+        autoscaler(serde_json::from_value(object).unwrap())
     };
     let scaling = hpa("apps/v1", "Deployment").unwrap();
     assert_eq!(scaling.workload, WorkloadRef::deployment("demo", "web"));
     assert_eq!((scaling.autoscaler.min, scaling.autoscaler.max), (1, 7));
     assert_eq!(hpa("apps/v1", "StatefulSet"), None);
     assert_eq!(hpa("argoproj.io/v1alpha1", "Deployment"), None);
+}
+
+#[test]
+fn a_target_keeps_of_its_metadata_what_names_it() {
+    let object = |deletion: Value| {
+        json!({
+            "metadata": {
+                "namespace": "demo", "name": "web", "uid": "u1", "resourceVersion": "41", "generation": 3,
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "d1"}],
+                "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}}],
+                "deletionTimestamp": deletion
+            },
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                "replicas": 4
+            }
+        })
+    };
+    let read = |object| target(serde_json::from_value(object).unwrap());
+    let metadata = read(object(json!(null))).unwrap().metadata;
+    assert_eq!((metadata.name.as_deref(), metadata.generation), (Some("web"), Some(3)));
+    assert_eq!((metadata.uid.as_deref(), metadata.resource_version.as_deref()), (Some("u1"), Some("41")));
+    assert_eq!(metadata.owner_references.unwrap()[0].uid, "d1");
+    assert_eq!((metadata.annotations, metadata.managed_fields), (None, None));
+    assert_eq!(read(object(json!("2026-01-02T03:04:05Z"))), None, "one that is being deleted");
 }
