@@ -192,9 +192,9 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Waits for lines, or for a request to reopen the file; `None` once the queue is closed and empty.
+    /// Waits for lines, or for a request to reopen the file; `None` once the queue is closed and nothing more can come.
     pub(super) fn next(&self) -> Option<Batch> {
-        let waiting = |state: &mut State| state.is_empty() && !state.closed && !state.reopen;
+        let waiting = |state: &mut State| state.is_empty() && !state.is_over() && !state.reopen;
         let mut state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
         if state.is_empty() && !state.reopen {
             return None;
@@ -233,6 +233,11 @@ impl Queue {
 impl State {
     fn is_empty(&self) -> bool {
         self.urgent.is_empty() && self.lines.is_empty()
+    }
+
+    /// Returns whether no line can come any more. One with a reservation still can after the queue was closed.
+    fn is_over(&self) -> bool {
+        self.closed && self.reserved == 0
     }
 
     fn leave(&mut self, batch: &Batch, error: Option<String>) {
@@ -299,6 +304,12 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.queue.lock().reserved -= self.bytes;
+        let mut state = self.queue.lock();
+        state.reserved -= self.bytes;
+        let over = state.is_over();
+        drop(state);
+        if over {
+            self.queue.wake.notify_one();
+        }
     }
 }

@@ -147,3 +147,20 @@ async fn a_line_with_a_receipt_overtakes_the_others() {
     assert!(place < 1 << 20, "it came after {place} bytes");
     assert!(writer.close(MINUTE));
 }
+
+#[test]
+fn a_line_with_a_reservation_is_written_after_the_queue_was_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lines");
+    let (lines, writer, _) = start(&file, 10_000);
+    let (pushed, abandoned) = (lines.reserve(100).unwrap(), lines.reserve(100).unwrap());
+    let closing = thread::spawn(move || writer.close(MINUTE));
+    while lines.push(b"refused once it is closed".to_vec()).is_ok() {
+        thread::yield_now();
+    }
+    pushed.push(b"outcome".to_vec());
+    drop(abandoned);
+    assert!(closing.join().unwrap());
+    assert!(fs::read_to_string(&file).unwrap().ends_with("outcome\n"));
+    assert_eq!(lines.queued_bytes(), 0);
+}

@@ -29,7 +29,7 @@ const LOOPS: usize = 500;
 /// How often each way of attack was used, by its result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Used {
-    /// Requests for decisions that loop, answered with anything but 429.
+    /// Requests for decisions that loop, answered with 503.
     pub(crate) looped: u64,
     /// Requests beyond the client's limit, which were answered with 429.
     pub(crate) too_many: u64,
@@ -39,11 +39,11 @@ pub(crate) struct Used {
     pub(crate) connected: u64,
     /// Requests whose bodies never came.
     pub(crate) unfinished: u64,
-    /// Waits for a version that never comes, answered with anything but 429.
+    /// Waits for a version that never comes, answered with 503.
     pub(crate) waits: u64,
-    /// Lists answered with anything but 429, and lists whose answers were never read.
+    /// Lists answered with 200, and lists whose answers were never read.
     pub(crate) lists: u64,
-    /// Changes answered with anything but 429.
+    /// Accepted changes.
     pub(crate) changes: u64,
     /// Requests that were reset.
     pub(crate) resets: u64,
@@ -155,8 +155,13 @@ impl Attacker {
         suite::replicas(&self.namespace, "theirs")
     }
 
-    /// Sends a hundred requests at once on one connection, twenty times. `ok` counts answers other than 429.
-    async fn hundred(&self, method: Method, path: &str, body: &str, ok: &AtomicU64) -> Result<()> {
+    /// Sends a hundred requests at once on one connection, twenty times. `counter` counts the answers with `expected`.
+    async fn hundred(
+        &self,
+        (method, path, body): (Method, &str, &str),
+        expected: u16,
+        counter: &AtomicU64,
+    ) -> Result<()> {
         let connection = self.client.http2().await?;
         for _ in 0..20 {
             let requests = (0..100).map(|_| {
@@ -168,9 +173,10 @@ impl Attacker {
                         if body.is_empty() { &[] } else { &[("content-type", "application/json")] };
                     let answer = connection.request(method, path, headers, body).await?;
                     match answer.status {
-                        429 => self.counters.too_many.fetch_add(1, Relaxed),
-                        _ => ok.fetch_add(1, Relaxed),
-                    };
+                        429 => drop(self.counters.too_many.fetch_add(1, Relaxed)),
+                        status if status == expected => drop(counter.fetch_add(1, Relaxed)),
+                        _ => {}
+                    }
                     anyhow::Ok(())
                 }
             });
@@ -183,20 +189,22 @@ impl Attacker {
 
     async fn looping(self) -> Result<()> {
         let body = json!({"replicas": 3, "reason": "x".repeat(LOOPS)}).to_string();
-        self.hundred(Method::PUT, &format!("{}?dryRun=true", self.path()), &body, &self.counters.looped).await
+        let path = format!("{}?dryRun=true", self.path());
+        self.hundred((Method::PUT, &path, &body), 503, &self.counters.looped).await
     }
 
     async fn waiting(self) -> Result<()> {
         let path = format!("{}?atLeastVersion=none:00000000-0000-0000-0000-000000000000", self.path());
-        self.hundred(Method::GET, &path, "", &self.counters.waits).await
+        self.hundred((Method::GET, &path, ""), 503, &self.counters.waits).await
     }
 
     async fn lists(self) -> Result<()> {
-        self.hundred(Method::GET, "/v1/deployments?limit=500", "", &self.counters.lists).await
+        self.hundred((Method::GET, "/v1/deployments?limit=500", ""), 200, &self.counters.lists).await
     }
 
     async fn writes(self) -> Result<()> {
-        self.hundred(Method::PUT, &self.path(), &json!({"replicas": 1}).to_string(), &self.counters.changes).await
+        let body = json!({"replicas": 1}).to_string();
+        self.hundred((Method::PUT, &self.path(), &body), 202, &self.counters.changes).await
     }
 
     /// Requests whose bodies never come.
