@@ -117,7 +117,7 @@ proto-baseline: ## write anew what `make lint` compares the proto with, at a rel
 
 .PHONY: schema
 schema: ## generate the JSON Schemas of policies and of audit records from the Rust types
-	$(CARGO) run --locked --quiet --bin scalegate -- policy-schema > policies/schema.json
+	$(CARGO) run --locked --quiet --bin scalegate -- policy schema > policies/schema.json
 	$(CARGO) run --locked --quiet --bin scalegate -- audit-schema > schemas/decision.json
 
 .PHONY: image

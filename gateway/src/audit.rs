@@ -18,12 +18,12 @@ mod tests;
 
 pub use metrics::AuditMetrics;
 pub use outcome::{Outcome, PendingOutcome, UNKNOWN};
-pub use record::{DecisionRecord, ListRecord, ModuleRecord, Origin, SCHEMA, Subject, schema};
+pub use record::{DecisionRecord, ListRecord, ModuleRecord, NamedInput, Origin, SCHEMA, Subject, schema};
 pub use redact::{RedactKey, RedactKeyError, RedactedField, Redaction};
 pub use status::AuditStatus;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -210,6 +210,11 @@ impl Inner {
             hidden = redaction.decision(line, &mut input);
             redacted = Some(input.to_string());
         });
+        let named = record.named.filter(|_| redacted.is_none());
+        if let Some(NamedInput { sha256, record }) = named.and_then(OnceLock::get) {
+            let text = record::with_field(line, "inputSha256", sha256).into();
+            return DecisionLine { text, input: Some(record.clone()), hidden };
+        }
         let input = redacted.as_deref().unwrap_or(record.input);
         let input = escaped_json(input);
         let repeats = record.action == "get" && record.outcome == "allowed";
@@ -228,8 +233,13 @@ impl Inner {
             record::with_field(line, "input", &input).into()
         };
         let known = (repeats && input.len() <= MAX_INPUT).then(|| self.known().record(digest.as_ref(), whole));
-        let text = record::with_field(line, "inputSha256", &format!("\"{name}\""));
-        DecisionLine { text: text.into(), input: known, hidden }
+        let sha256 = format!("\"{name}\"");
+        let text = record::with_field(line, "inputSha256", &sha256).into();
+        if let (Some(named), Some(record)) = (named, &known) {
+            // Whoever is first has the same.
+            let _ = named.set(NamedInput { sha256, record: record.clone() });
+        }
+        DecisionLine { text, input: known, hidden }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, KnownInputs> {

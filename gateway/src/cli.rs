@@ -1,9 +1,10 @@
 //! The command line.
 
-mod check;
 mod client;
 mod dev_certs;
+mod input;
 mod output;
+mod policy;
 mod records;
 mod serve;
 
@@ -14,7 +15,6 @@ use thiserror::Error;
 
 use crate::audit;
 use crate::config::{Args, ConfigErrors};
-use crate::policy::document;
 use crate::resource;
 
 use client::Order;
@@ -75,14 +75,13 @@ enum Command {
         #[command(flatten)]
         connect: client::Connect,
     },
-    /// Load a directory of policies as the gateway would, and say what is wrong with it, or decide a question by it
-    CheckPolicies(check::CheckArgs),
+    /// Check, try and measure a directory of policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Mint development certificates into two Secrets of a cluster, and keep them fresh
     DevCerts(dev_certs::DevCertsArgs),
     /// Print the `CustomResourceDefinition` of `ReplicaTarget`
     Crd,
-    /// Print the JSON Schema of what policies read and answer
-    PolicySchema,
     /// Print the JSON Schema of the audit records
     AuditSchema,
 }
@@ -155,10 +154,9 @@ impl Cli {
                 ask(&connect, Order::Set { target, replicas, reason, dry_run })
             }
             Command::Release { target, connect } => ask(&connect, Order::Release(target)),
-            Command::CheckPolicies(args) => check::check_policies(&args),
+            Command::Policy(command) => policy::run(&command),
             Command::DevCerts(args) => Ok(dev_certs::dev_certs(&args)?),
             Command::Crd => print(&resource::crd_yaml().map_err(anyhow::Error::from)?),
-            Command::PolicySchema => print(&document::schema()),
             Command::AuditSchema => print(&audit::schema()),
         }
     }

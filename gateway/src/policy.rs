@@ -3,17 +3,19 @@
 //! A request becomes a [`document::Input`]; each module of the live [`PolicySet`] that matches it is asked, and all
 //! must allow it. Whatever keeps a module from answering is a no, told apart from a refusal: [`Denied::Unavailable`].
 //!
-//! Component guests, a cache of verdicts and shadow modules have their place beside `rego`, in `evaluator` and in `set`.
+//! Component guests and shadow modules have their place beside `rego` and in `set`.
 
 mod action;
 mod bounds;
 mod budget;
+mod cache;
 pub mod document;
 mod engine;
 mod evaluator;
 mod input;
 mod list;
 mod live;
+mod measure;
 mod metrics;
 mod permit;
 mod records;
@@ -34,6 +36,7 @@ pub use budget::Budget;
 pub use engine::{Engine, EngineError};
 pub use list::{ListQuery, Listing};
 pub use live::{ModuleStatus, Monitor, PolicyStatus};
+pub use measure::{ModuleCost, measure};
 pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, PendingChange, Permit};
 pub use rego::{EvalError, LoadError};
@@ -49,7 +52,7 @@ use std::sync::{Arc, Mutex};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use self::evaluator::{Allowed, Evaluator};
+use self::evaluator::{Allowed, Asked, Evaluator};
 use crate::audit::{Audit, Origin};
 use crate::clients::Admission;
 use crate::identity::ClientIdentity;
@@ -111,8 +114,10 @@ impl Policy {
     pub async fn decide<A: Decidable>(&self, caller: &Caller, action: A) -> Result<Permit<A>, Denied> {
         let turn = caller.admission.account().turn().await;
         let observation = self.replicas.observe(action.target());
-        let document = input::document(caller.client.client(), &action, &observation);
-        let Allowed { decision, tags, pending } = self.evaluator.decide(caller, turn, document, A::EFFECT).await?;
+        let input = || input::document(caller.client.client(), &action, &observation);
+        let facts = (A::KIND == document::Action::Get && A::EFFECT == Effect::Read).then_some(&observation);
+        let asked = Asked { input, facts, effect: A::EFFECT };
+        let Allowed { decision, tags, pending } = self.evaluator.decide(caller, turn, asked).await?;
         let client = caller.client.clone();
         Ok(Permit { action, client, observation, decision, tags, pending: Mutex::new(pending) })
     }
@@ -159,7 +164,8 @@ impl Policy {
     /// As [`Policy::decide`].
     pub async fn describe(&self, caller: &Caller) -> Result<PolicyStatus, Denied> {
         let turn = caller.admission.account().turn().await;
-        self.evaluator.decide(caller, turn, input::describing(caller.client.client()), Effect::Read).await?;
+        let input = || input::describing(caller.client.client());
+        self.evaluator.decide(caller, turn, Asked { input, facts: None, effect: Effect::Read }).await?;
         Ok(self.evaluator.live().status())
     }
 }

@@ -132,7 +132,7 @@ fn a_module_of_any_bytes_gives_a_verdict_or_is_told_why_not() -> Result<()> {
     let mut rounds = Rounds::new(200)?;
     while rounds.another() {
         let bytes = rounds.turned(&wasm);
-        match Module::load(&engine, &bytes, budget, settings.clone()) {
+        match Module::load(&engine, &bytes, budget, &settings) {
             Err(error) => {
                 refused += 1;
                 assert!(!error.to_string().is_empty());

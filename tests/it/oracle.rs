@@ -25,7 +25,7 @@ async fn by_opa_wasm(module: &wasmtime::Module, data: &Value, input: &Value) -> 
 
 fn by_the_gateway(engine: &Engine, wasm: &[u8], data: &Value, input: &Value) -> Result<Value> {
     let patient = Budget { deadline: std::time::Duration::from_secs(1), ..Budget::default() };
-    let module = Module::load(engine, wasm, patient, serde_json::to_vec(data)?)?;
+    let module = Module::load(engine, wasm, patient, &serde_json::to_vec(data)?)?;
     let verdict = module.evaluate(&serde_json::to_vec(input)?, Timestamp::now())?.verdict;
     Ok(serde_json::json!({ "allow": verdict.allow, "reasons": verdict.reasons, "tags": verdict.tags }))
 }

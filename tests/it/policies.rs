@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use scalegate_tests::client::Client;
 use scalegate_tests::fixtures::deployment;
-use scalegate_tests::gateway::Gateway;
+use scalegate_tests::gateway::{Gateway, read_records};
 use scalegate_tests::policies::{Deciding, copy, copy_deciding};
 use scalegate_tests::poll;
 use scalegate_tests::suite;
@@ -217,4 +218,70 @@ async fn a_gateway_without_a_fit_set_does_not_start() -> Result<()> {
     let error = suite.start(&options).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
     assert!(error.contains("policies.yaml"), "{error}");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_answer_to_a_read_is_given_again_until_something_changes_and_each_time_recorded() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let namespace = suite.namespace("again").await?;
+    deployment(&namespace, "web").replicas(2).create(&suite.kube().await?).await?;
+    let (policies, file) = (suite.directory("kept-policies")?, suite.directory("kept-audit")?.join("audit.jsonl"));
+    copy("normal", &policies)?;
+    let mut options = suite.options("kept");
+    options.policies.clone_from(&policies);
+    options.audit.clone_from(&file);
+    let gateway = suite.start(&options).await?;
+    let (operator, viewer) = (gateway.client("operator")?, gateway.client("viewer")?);
+    suite::wait_ready(&operator, &namespace, "web", 2).await?;
+    let path = suite::replicas(&namespace, "web");
+    let read = async |client: &Client| -> Result<Value> {
+        let answer = client.get(&path).await?;
+        anyhow::ensure!(answer.status == 200, "{}", answer.json());
+        let request = answer.header("x-request-id").to_owned();
+        poll::eventually("the record", async || {
+            Ok(read_records(&file).into_iter().find(|record| record["requestId"] == request.as_str()))
+        })
+        .await
+    };
+    // The Deployment's status may change once more.
+    let read_again = async || {
+        poll::eventually("an answer that was given before", async || {
+            let record = read(&viewer).await?;
+            Ok((record["cached"] == json!(true)).then_some(record))
+        })
+        .await
+    };
+    let has_input = |record: &Value| {
+        read_records(&file).iter().any(|it| it["kind"] == "input" && it["sha256"] == record["inputSha256"])
+    };
+
+    let first = read(&viewer).await?;
+    assert_eq!(first["cached"], Value::Null, "{first}");
+    let again = read_again().await?;
+    assert!(gateway.metric("scalegate_repeated_decisions_total ").await? >= 1.0);
+    for (field, same) in [("policySet", true), ("modules", true), ("outcome", true), ("decisionId", false)] {
+        assert_eq!(first[field] == again[field], same, "{field}: {first} {again}");
+    }
+    assert!(has_input(&again), "{again}");
+    // The same file without its beginning, as after a rotation that copies and truncates.
+    std::fs::OpenOptions::new().write(true).open(&file)?.set_len(0)?;
+    let kept = read_again().await?;
+    assert!(has_input(&kept), "{kept}");
+
+    let set = operator.put(&path, &json!({"replicas": 3})).await?;
+    assert_eq!(set.status, 202, "{}", set.json());
+    suite::wait_ready(&operator, &namespace, "web", 3).await?;
+    let changed = read(&viewer).await?;
+    assert_eq!(changed["cached"], Value::Null, "{changed}");
+    assert_ne!(changed["inputSha256"], kept["inputSha256"]);
+
+    read_again().await?;
+    copy("freeze", &policies)?;
+    let swapped = poll::eventually("the other policies", async || {
+        let record = read(&viewer).await?;
+        Ok((record["policySet"] != first["policySet"]).then_some(record))
+    })
+    .await?;
+    assert_eq!(swapped["cached"], Value::Null, "{swapped}");
+    gateway.terminate().await
 }

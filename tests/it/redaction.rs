@@ -32,7 +32,7 @@ async fn redacted_values_are_hashes_in_every_record_and_the_decision_cannot_be_m
         hashes.push((record["input"]["request"]["reason"].clone(), record["peer"].clone()));
 
         let mut again = Command::new(binary("scalegate")?);
-        again.arg("check-policies").arg(&options.policies).args(["--decision", decision, "--records"]).arg(&file);
+        again.args(["policy", "eval"]).arg(&options.policies).args(["--decision", decision, "--records"]).arg(&file);
         let output = again.output()?;
         let text = String::from_utf8(output.stderr)?;
         assert_eq!(output.status.code(), Some(1));
@@ -75,7 +75,7 @@ async fn records_are_decided_again_after_their_file_was_truncated_in_place() -> 
     assert!(record["inputSha256"].is_string(), "{record}");
     let decision = record["decisionId"].as_str().context("a decision")?;
     let mut again = Command::new(binary("scalegate")?);
-    again.arg("check-policies").arg(&options.policies).args(["--decision", decision, "--records"]).arg(&file);
+    again.args(["policy", "eval"]).arg(&options.policies).args(["--decision", decision, "--records"]).arg(&file);
     let output = again.output()?;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     gateway.terminate().await

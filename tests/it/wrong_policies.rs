@@ -1,5 +1,5 @@
 //! Sets of policies that cannot answer: none of them replaces one that can, and each is told what is wrong with it, by
-//! `check-policies` and by a gateway alike.
+//! `policy check` and by a gateway alike.
 
 mod table;
 
@@ -23,14 +23,14 @@ fn told(text: &str, name: &str, wrong: &Wrong) -> bool {
 }
 
 #[test]
-fn check_policies_names_the_module_the_question_and_what_came_instead_of_a_verdict() -> Result<()> {
+fn policy_check_names_the_module_the_question_and_what_came_instead_of_a_verdict() -> Result<()> {
     let all = wrong();
     assert!(all.len() >= 20);
     for (name, wrong) in all {
         let directory = tempfile::tempdir()?;
         let (manifest, files) = wrong.files(&name)?;
         write_set(directory.path(), &manifest, &files)?;
-        let output = Command::new(binary("scalegate")?).arg("check-policies").arg(directory.path()).output()?;
+        let output = Command::new(binary("scalegate")?).args(["policy", "check"]).arg(directory.path()).output()?;
         let text = String::from_utf8(output.stderr)?;
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}: {text}", wrong.what);
         assert!(told(&text, &name, &wrong), "{}: {text}", wrong.what);
@@ -44,7 +44,7 @@ fn an_answer_of_another_shape_is_shown_to_its_author() -> Result<()> {
     let wrong = Wrong::rules("", r#"verdict := {"allow": true}"#, "");
     let (manifest, files) = wrong.files("mine")?;
     write_set(directory.path(), &manifest, &files)?;
-    let output = Command::new(binary("scalegate")?).arg("check-policies").arg(directory.path()).output()?;
+    let output = Command::new(binary("scalegate")?).args(["policy", "check"]).arg(directory.path()).output()?;
     let text = String::from_utf8(output.stderr)?;
     assert!(text.contains("module \"mine\" answered get with: {\"allow\":true}"), "{text}");
     Ok(())

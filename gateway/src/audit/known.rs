@@ -10,8 +10,9 @@ use crate::lines::Preface;
 const MOST_BYTES: usize = 4 << 20;
 /// The memory that a kept record takes beside its text, in bytes.
 const OVERHEAD: usize = 200;
-/// How often all inputs are forgotten, and so written again: the latest files have every input that they name.
-const WHOLE_AGAIN: Duration = Duration::from_mins(10);
+/// How often all inputs are forgotten, and so written again: the latest files have every input that they name. A kept
+/// answer may go on naming one for as long again.
+const WHOLE_AGAIN: Duration = Duration::from_mins(5);
 
 #[derive(Debug)]
 pub(super) struct KnownInputs {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, schema_for};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::RedactedField;
+use crate::lines::Preface;
 use crate::text::escaped_json;
 
 /// The value of `schema` in every record.
@@ -59,6 +61,7 @@ pub struct Subject {
 /// One decision.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "readers of the records see each by its name")]
 pub struct DecisionRecord<'a> {
     /// The decision.
     #[serde(flatten)]
@@ -99,6 +102,10 @@ pub struct DecisionRecord<'a> {
     pub policy_set: &'a str,
     /// How long the evaluation took.
     pub elapsed_micros: u64,
+    /// Whether the answer is one that was given before, about objects that did not change since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub cached: bool,
     /// Whether an allowed decision is followed by a change.
     #[serde(skip)]
     pub changes: bool,
@@ -107,6 +114,18 @@ pub struct DecisionRecord<'a> {
     /// What the modules read, JSON. Written as field `input`, or as its digest, `inputSha256`.
     #[serde(skip)]
     pub input: &'a str,
+    /// Where the name of the input is kept for the next record with it.
+    #[serde(skip)]
+    pub named: Option<&'a OnceLock<NamedInput>>,
+}
+
+/// An input that records name by its digest.
+#[derive(Debug)]
+pub struct NamedInput {
+    /// The digest as a JSON string.
+    pub(super) sha256: String,
+    /// Its record.
+    pub(super) record: Arc<Preface>,
 }
 
 /// What one module said.

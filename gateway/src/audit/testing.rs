@@ -97,9 +97,11 @@ pub(crate) fn read(input: &str) -> DecisionRecord<'_> {
         asked_time: false,
         policy_set: "0190",
         elapsed_micros: 42,
+        cached: false,
         changes: false,
         input_version: "scalegate.dev/v1",
         input,
+        named: None,
     }
 }
 

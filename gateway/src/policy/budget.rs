@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::engine::TICK;
 
+/// The most linear memory that a budget may allow.
+pub(super) const MOST_MEMORY_BYTES: usize = 256 << 20;
+
 /// The limits of one evaluation. Whoever exceeds one has given no verdict, and the next evaluation starts anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {

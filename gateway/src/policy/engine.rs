@@ -6,18 +6,32 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use thiserror::Error;
-use wasmtime::{Cache, CacheConfig};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::budget::MOST_MEMORY_BYTES;
 
 /// The priority of threads that compile: the lowest.
 const COMPILING: i32 = 19;
 
 /// How long an epoch lasts: the resolution of deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// After how many ticks without an evaluation the clock stops until the next one.
+const QUIET: u32 = 1000;
+
+/// How many evaluations may be under way: more than threads and slots for them.
+const EVALUATIONS: u32 = 64;
+
+/// How much of a memory or table is reset by writing over it. The system takes the rest, and gives it again page by page.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// How many elements a module's table may have: more than any compiled policy's function table.
+pub(super) const TABLE_ELEMENTS: usize = 10_000;
 
 /// The engine could not be started.
 #[derive(Debug, Error)]
@@ -42,7 +56,7 @@ pub enum EngineError {
 #[derive(Debug, Clone)]
 pub struct Engine {
     wasm: wasmtime::Engine,
-    _epochs: Arc<EpochThread>,
+    epochs: Arc<EpochThread>,
 }
 
 impl Engine {
@@ -65,7 +79,7 @@ impl Engine {
     }
 
     fn start(compiled: Option<Cache>) -> Result<Self, EngineError> {
-        let mut config = wasmtime::Config::new();
+        let mut config = Config::new();
         config.epoch_interruption(true);
         // Verdicts are functions of their input, on every machine.
         config.cranelift_nan_canonicalization(true);
@@ -75,13 +89,18 @@ impl Engine {
         // A trap is told by its cause; collecting frames costs time in every one.
         config.wasm_backtrace_max_frames(None);
         config.cache(compiled);
-        let wasm = wasmtime::Engine::new(&config).map_err(|error| EngineError::Engine(error.to_string()))?;
+        let wasm = pooling(&mut config)?;
         let epochs = Arc::new(EpochThread::start(wasm.clone()).map_err(EngineError::EpochThread)?);
-        Ok(Self { wasm, _epochs: epochs })
+        Ok(Self { wasm, epochs })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
+    }
+
+    /// Begins an evaluation: deadlines are kept while there is one.
+    pub(super) fn running(&self) -> Running {
+        self.epochs.running()
     }
 
     /// Compiles a module on one thread, of the lowest priority: requests come first.
@@ -92,6 +111,21 @@ impl Engine {
         };
         thread::scope(|scope| scope.spawn(compile).join()).unwrap_or_else(|panic| resume_unwind(panic))
     }
+}
+
+/// An engine that keeps the memories and tables of ended evaluations for the next ones. Where address space is limited, it
+/// makes them anew each time.
+fn pooling(config: &mut Config) -> Result<wasmtime::Engine, EngineError> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(2 * EVALUATIONS).total_memories(EVALUATIONS).total_tables(EVALUATIONS);
+    pool.max_memory_size(MOST_MEMORY_BYTES).table_elements(TABLE_ELEMENTS);
+    pool.linear_memory_keep_resident(KEPT_BYTES).table_keep_resident(KEPT_BYTES).pagemap_scan(Enabled::Auto);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    wasmtime::Engine::new(config).or_else(|error| {
+        tracing::warn!(%error, "evaluations take more time: there is no room for a pool of instances");
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        wasmtime::Engine::new(config).map_err(|error| EngineError::Engine(error.to_string()))
+    })
 }
 
 /// The directory that only this program writes to. The cache removes whatever it does not know in it.
@@ -120,29 +154,80 @@ pub(super) fn yield_to_requests(nice: i32) {
     }
 }
 
-/// The thread that increments the epoch. Dropping it ends and joins the thread.
+/// The thread that increments the epoch, while evaluations run and for [`QUIET`] ticks after. Dropping it ends and joins
+/// the thread.
 #[derive(Debug)]
 struct EpochThread {
-    stop: Option<Sender<()>>,
+    clock: Arc<Clock>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread looks at.
+#[derive(Debug, Default)]
+struct Clock {
+    /// How many evaluations run.
+    running: AtomicUsize,
+    parked: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// A running evaluation. Its deadline is kept until this is dropped.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Clock>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Clock {
+    fn run(&self, engine: &wasmtime::Engine) {
+        let mut quiet = 0;
+        while !self.stopped.load(SeqCst) {
+            thread::park_timeout(TICK);
+            engine.increment_epoch();
+            quiet = if self.running.load(SeqCst) > 0 { 0 } else { quiet + 1 };
+            if quiet >= QUIET {
+                self.parked.store(true, SeqCst);
+                // Who begins to run from here on sees that it is parked.
+                while self.running.load(SeqCst) == 0 && !self.stopped.load(SeqCst) {
+                    thread::park();
+                }
+                self.parked.store(false, SeqCst);
+                quiet = 0;
+            }
+        }
+    }
 }
 
 impl EpochThread {
     fn start(engine: wasmtime::Engine) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let tick = move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
-            }
-        };
-        let thread = thread::Builder::new().name("policy-clock".to_owned()).spawn(tick)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        let clock = Arc::<Clock>::default();
+        let shared = clock.clone();
+        let thread = thread::Builder::new().name("policy-clock".to_owned()).spawn(move || shared.run(&engine))?;
+        Ok(Self { clock, thread: Some(thread) })
+    }
+
+    fn running(&self) -> Running {
+        self.clock.running.fetch_add(1, SeqCst);
+        if self.clock.parked.load(SeqCst) {
+            self.wake();
+        }
+        Running(self.clock.clone())
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
 impl Drop for EpochThread {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.clock.stopped.store(true, SeqCst);
+        self.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -203,6 +288,25 @@ mod tests {
             error.starts_with("policies.compiledDirectory: ") && error.contains("compiled cannot be used"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_clock_stops_when_nothing_runs_and_goes_on_with_the_next_evaluation() {
+        let engine = Engine::new().unwrap();
+        let clock = engine.epochs.clock.clone();
+        let becomes = |parked: bool| {
+            while clock.parked.load(SeqCst) != parked {
+                thread::sleep(TICK);
+            }
+        };
+        becomes(true);
+        for _ in 0..100 {
+            let running = engine.running();
+            becomes(false);
+            assert!(!clock.parked.load(SeqCst));
+            drop(running);
+        }
+        becomes(true);
     }
 
     #[cfg(target_os = "linux")]

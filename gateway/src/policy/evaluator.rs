@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use super::Caller;
 use super::action::Effect;
-use super::document::Input;
+use super::cache::AnswerCache;
+use super::document::{Client, Input};
 use super::engine::yield_to_requests;
 use super::input::Tags;
 use super::live::Live;
@@ -17,9 +18,10 @@ use super::permit::{DecisionId, Denied, PendingChange};
 use super::records::{self, Context};
 use super::set::{Matching, PolicySet};
 use super::turns::{Busy, Turns};
-use super::verdict::{Conclusion, Outcome, Question, evaluate};
+use super::verdict::{Answer, Conclusion, Outcome, Question, evaluate};
 use crate::audit::{Audit, Unrecorded};
 use crate::clients::{Account, DecisionTurn, Exceeded};
+use crate::replicas::Observation;
 
 /// A decision with at most this deadline, the sum of its modules', runs on the request's thread; slower ones would block
 /// it.
@@ -46,6 +48,7 @@ pub(super) struct Evaluator {
     metrics: PolicyMetrics,
     audit: Audit,
     turns: Turns,
+    cache: Arc<AnswerCache>,
 }
 
 /// What the policies allow.
@@ -92,15 +95,30 @@ impl From<Unanswered> for Outcome {
 
 /// A question that was answered.
 pub(super) struct Decided {
-    pub(super) question: Question,
-    pub(super) conclusion: Conclusion,
+    pub(super) answer: Arc<Answer>,
     pub(super) elapsed: Duration,
+    /// Whether the answer was given before.
+    pub(super) cached: bool,
 }
 
 impl Decided {
     fn without_verdicts(question: Question, outcome: Outcome) -> Self {
-        Self { question, conclusion: Conclusion::without_verdicts(outcome), elapsed: Duration::ZERO }
+        let answer = Answer::new(question, Conclusion::without_verdicts(outcome));
+        Self { answer, elapsed: Duration::ZERO, cached: false }
     }
+
+    pub(super) fn outcome(&self) -> &Outcome {
+        &self.answer.conclusion.outcome
+    }
+}
+
+/// What is asked, and what the answer depends on.
+pub(super) struct Asked<'a, I> {
+    /// Makes the document.
+    pub(super) input: I,
+    /// What the document of a read is made of, whose answer may be one that was given before.
+    pub(super) facts: Option<&'a Observation>,
+    pub(super) effect: Effect,
 }
 
 /// Records a decision whose request is gone before its verdict, while the question is there.
@@ -120,7 +138,7 @@ impl Drop for Abandonment<'_> {
 
 impl Evaluator {
     pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics, audit: Audit) -> Self {
-        Self { live, metrics, audit, turns: Turns::new() }
+        Self { live, metrics, audit, turns: Turns::new(), cache: Arc::default() }
     }
 
     #[cfg(test)]
@@ -141,26 +159,30 @@ impl Evaluator {
         &self,
         caller: &Caller,
         turn: DecisionTurn<'_>,
-        input: Input,
-        effect: Effect,
+        asked: Asked<'_, impl FnOnce() -> Input>,
     ) -> Result<Allowed, Denied> {
-        let account = caller.admission.account();
+        let Asked { input, facts, effect } = asked;
+        let (account, client) = (caller.admission.account(), caller.client.client());
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
-        let question = Question::new(input).map_err(|error| unavailable(decision, error.to_string()))?;
         let context = Context { decision, origin: caller.origin, effect, now, set: set.digest() };
         let busy = |question, exceeded| Decided::without_verdicts(question, Unanswered::Changes(exceeded).into());
-        let mut decided = if effect == Effect::Change && !account.may_change() {
-            busy(question, Exceeded::Client)
+        let mut decided = if let Some(known) = facts.and_then(|facts| self.known(&set, client, facts)) {
+            known
         } else {
-            self.answer(account, &set, question, context).await
+            let question = Question::new(input()).map_err(|error| unavailable(decision, error.to_string()))?;
+            if effect == Effect::Change && !account.may_change() {
+                busy(question, Exceeded::Client)
+            } else {
+                self.answer(account, &set, question, context).await
+            }
         };
         let mut place = None;
-        if let (Outcome::Allowed(_), Effect::Change) = (&decided.conclusion.outcome, effect) {
+        if let (Outcome::Allowed(_), Effect::Change) = (decided.outcome(), effect) {
             // Only now, so that clients who may change nothing take no places.
             match account.change() {
                 Ok(taken) => place = Some(taken),
-                Err(exceeded) => decided = busy(decided.question, exceeded),
+                Err(exceeded) => decided = busy(decided.answer.question.clone(), exceeded),
             }
         }
         // Others of the client need not wait for its record.
@@ -174,12 +196,33 @@ impl Evaluator {
         } else {
             self.audit.decided(&record);
         }
-        match decided.conclusion.outcome {
-            Outcome::Allowed(tags) => Ok(Allowed { decision, tags, pending }),
-            Outcome::Refused(reasons) => Err(Denied::Refused { decision, reasons }),
-            Outcome::Busy(_) => Err(Denied::Busy { decision }),
-            Outcome::Unavailable(cause) => Err(unavailable(decision, cause)),
+        if let (Some(facts), false) = (facts, decided.cached) {
+            self.keep(&set, caller, facts, &decided);
         }
+        match decided.outcome() {
+            Outcome::Allowed(tags) => Ok(Allowed { decision, tags: tags.clone(), pending }),
+            Outcome::Refused(reasons) => Err(Denied::Refused { decision, reasons: reasons.clone() }),
+            Outcome::Busy(_) => Err(Denied::Busy { decision }),
+            Outcome::Unavailable(cause) => Err(unavailable(decision, cause.clone())),
+        }
+    }
+
+    /// The answer that was given before to whether `client` may see what is in `observation`.
+    pub(super) fn known(
+        &self,
+        set: &Arc<PolicySet>,
+        client: &Arc<Client>,
+        observation: &Observation,
+    ) -> Option<Decided> {
+        let answer = self.cache.find(set, client, observation)?;
+        self.metrics.repeated(answer.question.input.action.name(), answer.conclusion.outcome.name());
+        Some(Decided { answer, elapsed: Duration::ZERO, cached: true })
+    }
+
+    /// Keeps an answer about what is in `observation`.
+    pub(super) fn keep(&self, set: &Arc<PolicySet>, caller: &Caller, observation: &Observation, decided: &Decided) {
+        let account = caller.admission.account().name();
+        self.cache.keep(set, caller.client.client(), account, observation, &decided.answer);
     }
 
     async fn answer(
@@ -223,7 +266,7 @@ impl Evaluator {
             let mut decided = Vec::with_capacity(questions.len());
             for question in questions {
                 decided.push(this.evaluate(&set, question, now));
-                let failed = decided.last().is_some_and(|it| matches!(it.conclusion.outcome, Outcome::Unavailable(_)));
+                let failed = decided.last().is_some_and(|it| matches!(it.outcome(), Outcome::Unavailable(_)));
                 if failed || start.elapsed() > SLICE {
                     break;
                 }
@@ -238,7 +281,7 @@ impl Evaluator {
         let conclusion = evaluate(set, &question, now);
         let elapsed = start.elapsed();
         self.metrics.decided(question.input.action.name(), conclusion.outcome.name(), elapsed);
-        Decided { question, conclusion, elapsed }
+        Decided { answer: Answer::new(question, conclusion), elapsed, cached: false }
     }
 }
 

@@ -110,16 +110,31 @@ impl Evaluator {
             scanned += part.scanned;
             // A scan that finds nothing awaits nothing, and would keep its thread from other requests.
             tokio::task::yield_now().await;
+            let client = caller.client.client();
             let turn = caller.admission.account().turn().await;
-            let questions = part.items.iter().map(|observation| question(caller.client.client(), observation));
+            let known: Vec<_> = part.items.iter().map(|observation| self.known(set, client, observation)).collect();
+            let unknown = part.items.iter().zip(&known).filter(|(_, known)| known.is_none());
+            let questions = unknown.map(|(observation, _)| question(client, observation));
             let questions =
                 questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
             drop(turn);
-            let decided = self.pooled(caller.admission.account(), set, questions, now).await?;
-            // A turn that ended early leaves the rest of its page to the next one.
-            let last = decided.len().checked_sub(1).filter(|last| last + 1 < part.items.len());
-            let next = last.map_or(part.next, |last| Some(part.items[last].name.clone()));
-            picked.add(part.items, decided);
+            let mut asked = self.pooled(caller.admission.account(), set, questions, now).await?.into_iter();
+            let mut next = part.next;
+            let mut last = None;
+            for (observation, known) in part.items.into_iter().zip(known) {
+                let decided = known.or_else(|| {
+                    let decided = asked.next()?;
+                    self.keep(set, caller, &observation, &decided);
+                    Some(decided)
+                });
+                // A turn that ended early leaves the rest of its page to the next one.
+                let Some(decided) = decided else {
+                    next = last;
+                    break;
+                };
+                last = Some(observation.name.clone());
+                picked.add(observation, &decided);
+            }
             picked.next = next;
             if picked.next.is_none() {
                 break;
@@ -193,16 +208,14 @@ impl Picked {
         self.evaluated < EVALUATIONS && self.undecided < UNDECIDED
     }
 
-    fn add(&mut self, observations: Vec<Observation>, decided: Vec<Decided>) {
-        for (observation, decided) in observations.into_iter().zip(decided) {
-            self.evaluated += 1;
-            match decided.conclusion.outcome {
-                Outcome::Allowed(tags) => self.items.push((observation, tags)),
-                Outcome::Refused(_) => {}
-                Outcome::Busy(cause) | Outcome::Unavailable(cause) => {
-                    self.undecided += 1;
-                    self.cause.get_or_insert(cause);
-                }
+    fn add(&mut self, observation: Observation, decided: &Decided) {
+        self.evaluated += 1;
+        match decided.outcome() {
+            Outcome::Allowed(tags) => self.items.push((observation, tags.clone())),
+            Outcome::Refused(_) => {}
+            Outcome::Busy(cause) | Outcome::Unavailable(cause) => {
+                self.undecided += 1;
+                self.cause.get_or_insert_with(|| cause.clone());
             }
         }
     }

@@ -22,6 +22,7 @@ type Label = (&'static str, &'static str);
 #[derive(Debug, Clone)]
 pub struct PolicyMetrics {
     decisions: Family<[Label; 2], Counter>,
+    repeated: Counter,
     duration: Histogram,
     reloads: Family<[Label; 1], Counter>,
     set_info: Family<[(&'static str, String); 1], Gauge>,
@@ -34,6 +35,7 @@ impl PolicyMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let this = Self {
             decisions: Family::default(),
+            repeated: Counter::default(),
             duration: Histogram::new(BUCKETS),
             reloads: Family::default(),
             set_info: Family::default(),
@@ -45,6 +47,8 @@ impl PolicyMetrics {
             "Decisions by action and outcome, each item of a list included",
             this.decisions.clone(),
         );
+        let help = "Decisions among these whose answer was given before, about objects that did not change since";
+        registry.register("repeated_decisions", help, this.repeated.clone());
         let help = "How long the evaluation of a decision took";
         registry.register_with_unit("decision_duration", help, Unit::Seconds, this.duration.clone());
         registry.register("policy_reloads", "Attempts to load the policies, by outcome", this.reloads.clone());
@@ -59,6 +63,12 @@ impl PolicyMetrics {
     pub(super) fn decided(&self, action: &'static str, outcome: &'static str, elapsed: Duration) {
         self.decisions.get_or_create(&[("action", action), ("outcome", outcome)]).inc();
         self.duration.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a decision whose answer was given before.
+    pub(super) fn repeated(&self, action: &'static str, outcome: &'static str) {
+        self.decisions.get_or_create(&[("action", action), ("outcome", outcome)]).inc();
+        self.repeated.inc();
     }
 
     pub(super) fn loaded(&self, digest: &SetDigest) {

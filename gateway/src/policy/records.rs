@@ -9,7 +9,7 @@ use super::document::API_VERSION;
 use super::evaluator::Decided;
 use super::permit::DecisionId;
 use super::set::SetDigest;
-use super::verdict::Outcome;
+use super::verdict::{Answer, Outcome};
 use crate::audit::{DecisionRecord, Origin, Subject};
 
 /// What a record tells of a decision beside the decision itself.
@@ -24,7 +24,8 @@ pub(super) struct Context<'a> {
 
 /// The record of `decided`.
 pub(super) fn decision<'a>(context: Context<'a>, decided: &'a Decided) -> DecisionRecord<'a> {
-    let (input, conclusion) = (&decided.question.input, &decided.conclusion);
+    let Answer { question, conclusion, input: named } = decided.answer.as_ref();
+    let input = &question.input;
     let (reasons, cause): (&[String], _) = match &conclusion.outcome {
         Outcome::Allowed(_) => (&[], None),
         Outcome::Refused(reasons) => (reasons, None),
@@ -50,7 +51,9 @@ pub(super) fn decision<'a>(context: Context<'a>, decided: &'a Decided) -> Decisi
         policy_set: context.set.as_str(),
         elapsed_micros: micros(decided.elapsed),
         input_version: API_VERSION,
-        input: &decided.question.json,
+        input: &question.json,
+        named: Some(named),
+        cached: decided.cached,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rego policies, compiled by `opa build -t wasm`, over OPA's WebAssembly ABI 1.2.
 //!
 //! Every evaluation gets a store, an instance and a memory of its own, so a module keeps nothing from one request to
-//! the next. See <https://www.openpolicyagent.org/docs/wasm> for the ABI.
+//! the next. The memory begins as a copy of one that has read the module's data. See <https://www.openpolicyagent.org/docs/wasm> for the ABI.
 
 mod abi;
 mod answer;
@@ -11,6 +11,8 @@ mod complexity;
 mod deadline;
 mod host;
 mod quote;
+mod snapshot;
+mod split;
 mod sprintf;
 mod term;
 #[cfg(test)]
@@ -33,12 +35,17 @@ use self::builtins::Builtin;
 pub(super) use self::code::Code;
 pub use self::complexity::ComplexityError;
 pub(super) use self::complexity::cost;
+pub(super) use self::deadline::worked;
+use self::snapshot::Snapshot;
 use super::budget::Budget;
 use super::document::Verdict;
 use super::engine::Engine;
 
 /// The rule that a module answers with.
 const ENTRYPOINT: &str = "scalegate/verdict";
+
+/// How long a module may take to read its data, once.
+const READ_DATA: Duration = Duration::from_secs(1);
 
 /// How often a module may run out of time before it is refused at load.
 const ATTEMPTS: u32 = 3;
@@ -55,6 +62,23 @@ pub enum LoadError {
     /// It cannot even be asked what it is.
     #[error("it does not start: {0}")]
     Start(#[source] EvalError),
+    /// It has a memory that the host cannot prepare.
+    #[error("it brings a memory instead of importing env.memory; build it with `opa build -t wasm`")]
+    Memory,
+    /// Its memory begins with what only an instance can compute.
+    #[error("it has data at a computed address; build it with `opa build -t wasm`")]
+    Data,
+    /// Its memory begins with too much.
+    #[error("with its data, its memory begins with {bytes} bytes: {most} at most")]
+    Snapshot {
+        /// How much.
+        bytes: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// It cannot read its data.
+    #[error("it does not read its data and settings: {0}")]
+    ReadData(#[source] EvalError),
     /// It is of another version of the ABI.
     #[error("it is of version {major}.{minor} of OPA's ABI, not of 1.2 or a later 1.x; build it with a newer opa")]
     Version {
@@ -128,6 +152,8 @@ pub struct Evaluation {
     pub verdict: Verdict,
     /// Whether it asked for the time. If not, the verdict is a function of the input alone.
     pub asked_time: bool,
+    /// The linear memory that it ended with, in bytes.
+    pub memory_bytes: usize,
 }
 
 /// A compiled and checked module with its data.
@@ -136,7 +162,7 @@ pub struct Module {
     builtins: Arc<BTreeMap<i32, Builtin>>,
     entrypoint: i32,
     budget: Budget,
-    data: Vec<u8>,
+    snapshot: Snapshot,
 }
 
 impl Module {
@@ -144,13 +170,13 @@ impl Module {
     /// that it will see as `data`.
     ///
     /// Compiling takes some hundred milliseconds: call it off the request path.
-    pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+    pub fn load(engine: &Engine, wasm: &[u8], budget: Budget, data: &[u8]) -> Result<Self, LoadError> {
         cost(wasm)?;
         Self::of(&Code::compile(engine, wasm)?, budget, data)
     }
 
     /// As [`Module::load`], of code that was compiled before.
-    pub(super) fn of(code: &Code, budget: Budget, data: Vec<u8>) -> Result<Self, LoadError> {
+    pub(super) fn of(code: &Code, budget: Budget, data: &[u8]) -> Result<Self, LoadError> {
         let answers = introduce(code, budget).map_err(LoadError::Start)?;
         let (major, minor) = answers.version;
         if major != 1 || minor < 2 {
@@ -158,7 +184,8 @@ impl Module {
         }
         let builtins = Arc::new(resolve(answers.builtins)?);
         let entrypoint = choose(answers.entrypoints)?;
-        Ok(Self { code: code.clone(), builtins, entrypoint, budget, data })
+        let snapshot = prepare(code, budget, data)?;
+        Ok(Self { code: code.clone(), builtins, entrypoint, budget, snapshot })
     }
 
     /// Asks the module about `input`, a JSON document, as of `now`.
@@ -175,10 +202,20 @@ impl Module {
     }
 
     fn ask(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
-        let mut guest = Guest::start(&self.code, self.builtins.clone(), self.budget, now)?;
-        let data = guest.parse(&self.data)?;
-        let results = guest.evaluate(self.entrypoint, data, input)?;
-        Ok(Evaluation { verdict: answer::verdict(&results)?, asked_time: guest.asked_time() })
+        let mut guest = Guest::resume(&self.code, &self.snapshot, self.builtins.clone(), self.budget, now)?;
+        let results = guest.evaluate(self.entrypoint, self.snapshot.data, input)?;
+        let memory_bytes = guest.memory().len();
+        Ok(Evaluation { verdict: answer::verdict(&results)?, asked_time: guest.asked_time(), memory_bytes })
+    }
+
+    /// How many bytes of memory each evaluation begins with, without pages of zeros.
+    pub(super) fn initial_bytes(&self) -> usize {
+        self.snapshot.bytes
+    }
+
+    /// What an evaluation may use.
+    pub(super) fn budget(&self) -> Budget {
+        self.budget
     }
 }
 
@@ -203,6 +240,14 @@ fn introduce(code: &Code, budget: Budget) -> Result<Introduction, EvalError> {
         let version = guest.version()?;
         Ok(Introduction { version, builtins: guest.builtins()?, entrypoints: guest.entrypoints()? })
     })
+}
+
+/// Starts an instance and lets it read `data`, for which it has more time than a decision has.
+fn prepare(code: &Code, budget: Budget, data: &[u8]) -> Result<Snapshot, LoadError> {
+    let budget = Budget { deadline: budget.deadline.max(READ_DATA), ..budget };
+    let mut guest = Guest::start(code, Arc::default(), budget, Timestamp::UNIX_EPOCH).map_err(LoadError::Start)?;
+    let data = guest.parse(data).map_err(LoadError::ReadData)?;
+    Snapshot::of(code, &mut guest, data)
 }
 
 /// Repeats `attempt` while it runs out of time, up to [`ATTEMPTS`] times.

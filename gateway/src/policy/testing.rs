@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 
 use super::Caller;
+use super::action::Effect;
 use super::document::{API_VERSION, Action, Client, Current, Input, Request, Target};
+use super::evaluator::Asked;
 use super::metrics::PolicyMetrics;
 use super::rego::testing::Fake;
 use super::shared::Shared;
@@ -41,6 +43,11 @@ pub(super) fn client() -> Client {
 pub(super) fn caller() -> Caller {
     let client = client_of("scalegate.test", "ci");
     Caller { admission: admission(&client), client: Arc::new(client), origin: origin() }
+}
+
+/// A question whose answer is not kept.
+pub(super) fn asked(input: Input, effect: Effect) -> Asked<'static, impl FnOnce() -> Input> {
+    Asked { input: move || input, facts: None, effect }
 }
 
 /// The turn of a client that asks little.

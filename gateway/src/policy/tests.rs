@@ -12,7 +12,7 @@ use super::document::{Action, Input, Verdict};
 use super::evaluator::{Allowed, Evaluator};
 use super::rego::testing::{Fake, LOOP};
 use super::reload::PolicyReloader;
-use super::testing::{Written, caller, input, labelled, metrics, module, turn, write};
+use super::testing::{Written, asked, caller, input, labelled, metrics, module, turn, write};
 use super::{Budget, Denied, Effect, Engine, rego};
 use crate::audit::WhenFull;
 use crate::audit::testing::{Recorded, audit};
@@ -36,7 +36,7 @@ fn refusing(name: &'static str, reason: &str) -> Written {
 
 /// What comes of a set request in namespace `demo`: `allowed`, the reasons, or why there was no verdict.
 async fn outcome(modules: &[Written]) -> String {
-    match evaluator(modules).decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Read).await {
+    match evaluator(modules).decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Read)).await {
         Ok(_) => "allowed".to_owned(),
         Err(Denied::Refused { reasons, .. }) => reasons.join("|"),
         Err(Denied::Busy { .. }) => "busy".to_owned(),
@@ -96,10 +96,15 @@ async fn what_is_allowed_for_a_time_is_not_allowed_for_ever() {
     let limited = || giving("a", r#"{"allow":true,"reasons":[],"maxSeconds":3600}"#);
     let shorter = giving("b", r#"{"allow":true,"reasons":[],"maxSeconds":60}"#);
     assert_eq!(outcome(&[limited(), shorter]).await, "it is allowed for 60 seconds at most");
-    assert!(evaluator(&[limited()]).decide(&caller(), turn(), input(Action::Get, "demo"), Effect::Read).await.is_ok());
+    assert!(
+        evaluator(&[limited()])
+            .decide(&caller(), turn(), asked(input(Action::Get, "demo"), Effect::Read))
+            .await
+            .is_ok()
+    );
     let mut question = input(Action::Set, "demo");
     question.request.as_mut().unwrap().duration_seconds = Some(3600);
-    assert!(evaluator(&[limited()]).decide(&caller(), turn(), question, Effect::Read).await.is_ok());
+    assert!(evaluator(&[limited()]).decide(&caller(), turn(), asked(question, Effect::Read)).await.is_ok());
 }
 
 #[tokio::test]
@@ -107,7 +112,7 @@ async fn tags_of_all_modules_are_kept() {
     let tagged = |name, tags: &str| giving(name, &format!(r#"{{"allow":true,"reasons":[],"tags":{tags}}}"#));
     let evaluator = evaluator(&[tagged("a", r#"{"role":"ci"}"#), tagged("b", r#"{"role":"x","team":"web"}"#)]);
     let Allowed { tags, .. } =
-        evaluator.decide(&caller(), turn(), input(Action::Get, "demo"), Effect::Read).await.unwrap();
+        evaluator.decide(&caller(), turn(), asked(input(Action::Get, "demo"), Effect::Read)).await.unwrap();
     assert_eq!(tags, labelled(&[("role", "ci"), ("team", "web")]));
 }
 
@@ -115,7 +120,7 @@ async fn tags_of_all_modules_are_kept() {
 async fn more_decisions_than_the_pool_has_places_for_wait_their_turn() {
     let evaluator = evaluator(&[giving("a", YES)]);
     let caller = caller();
-    let decisions = (0..50).map(|_| evaluator.decide(&caller, turn(), input(Action::Get, "demo"), Effect::Read));
+    let decisions = (0..50).map(|_| evaluator.decide(&caller, turn(), asked(input(Action::Get, "demo"), Effect::Read)));
     assert!(futures::future::join_all(decisions).await.iter().all(Result::is_ok));
 }
 

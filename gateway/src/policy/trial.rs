@@ -53,6 +53,9 @@ pub enum TrialError {
     /// The gateway would not send these fields, so modules would not see them.
     #[error("no such field: {}", .0.join(", "))]
     Unknown(Vec<String>),
+    /// No module of the set matches it.
+    #[error("no module covers it: see the match of each in policies.yaml")]
+    Unmatched,
     /// A module could not be asked, for which a gateway would answer 503.
     #[error("no verdict: {0}")]
     Unavailable(String),
@@ -80,7 +83,7 @@ pub fn try_out(set: &PolicySet, document: &str, now: Timestamp) -> Result<Trial,
     Ok(Trial { allow, reasons, modules: modules.collect(), tags, asked_time })
 }
 
-fn question(document: &str) -> Result<Question, TrialError> {
+pub(super) fn question(document: &str) -> Result<Question, TrialError> {
     let given: Value = serde_json::from_str(document)?;
     if let Some(version) = given.get("apiVersion").and_then(Value::as_str).filter(|version| *version != API_VERSION) {
         return Err(TrialError::Version(version.to_owned()));

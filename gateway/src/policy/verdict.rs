@@ -1,12 +1,14 @@
 //! What the modules of a set say together about one question.
 
+use std::sync::{Arc, OnceLock};
+
 use jiff::Timestamp;
 
 use super::bounds;
 use super::document::{self, Input, Verdict};
 use super::input::Tags;
 use super::set::{BoundModule, Matching, PolicySet};
-use crate::audit::ModuleRecord;
+use crate::audit::{ModuleRecord, NamedInput};
 
 /// A question, and the very bytes that modules read.
 #[derive(Debug, Clone)]
@@ -22,7 +24,28 @@ impl Question {
     }
 }
 
-/// The answer to one question.
+/// A question with its answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) question: Question,
+    pub(super) conclusion: Conclusion,
+    /// How records name the question's document, once one has.
+    pub(super) input: OnceLock<NamedInput>,
+}
+
+impl Answer {
+    pub(super) fn new(question: Question, conclusion: Conclusion) -> Arc<Self> {
+        Arc::new(Self { question, conclusion, input: OnceLock::new() })
+    }
+
+    /// Returns whether the same question has the same answer at any time.
+    pub(super) fn is_lasting(&self) -> bool {
+        let Conclusion { outcome, asked_time, .. } = &self.conclusion;
+        !asked_time && matches!(outcome, Outcome::Allowed(_) | Outcome::Refused(_))
+    }
+}
+
+/// What comes of one question.
 #[derive(Debug)]
 pub(super) struct Conclusion {
     pub(super) outcome: Outcome,

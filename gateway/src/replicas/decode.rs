@@ -76,7 +76,7 @@ pub(super) struct Metadata {
     owner_references: Vec<OwnerReference>,
     deletion_timestamp: Option<Time>,
     #[serde(default)]
-    managed_fields: Vec<Manager>,
+    managed_fields: Vec<ManagedEntry>,
 }
 
 impl Metadata {
@@ -88,7 +88,7 @@ impl Metadata {
 /// Of an entry of `managedFields`, which says what a manager set.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Manager {
+struct ManagedEntry {
     manager: Option<String>,
     time: Option<Time>,
     #[serde(default)]
@@ -251,8 +251,8 @@ fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) ->
 }
 
 /// The manager that last set `spec.replicas`; several may own it, when they applied the same count.
-fn replicas_manager(entries: &[Manager]) -> Option<String> {
-    let owns = |entry: &&Manager| entry.fields_v1.spec.replicas.is_some();
+fn replicas_manager(entries: &[ManagedEntry]) -> Option<String> {
+    let owns = |entry: &&ManagedEntry| entry.fields_v1.spec.replicas.is_some();
     let last = entries.iter().filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     last.manager.clone()
 }

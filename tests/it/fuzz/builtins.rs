@@ -29,7 +29,7 @@ const CASES: &str = r#"verdict := {"allow": false, "reasons": [text |
 fn sprintf_writes_what_opa_writes() -> Result<()> {
     let module = compiled(CASES, VERDICT)?;
     let budget = Budget { deadline: Duration::from_secs(1), memory_bytes: 256 << 20, output_bytes: 1 << 20 };
-    let module = Module::load(&Engine::new()?, &module, budget, b"{}".to_vec())?;
+    let module = Module::load(&Engine::new()?, &module, budget, b"{}")?;
     let directory = tempfile::tempdir()?;
     let (policy, file) = (directory.path().join("policy.rego"), directory.path().join("input.json"));
     std::fs::write(&policy, format!("package scalegate\n\n{CASES}\n"))?;
@@ -140,7 +140,7 @@ const VALUES: [&str; 30] = [
 fn a_builtin_answers_whatever_it_is_asked() -> Result<()> {
     let module = compiled(BUILTINS, VERDICT)?;
     let budget = Budget { deadline: Duration::from_secs(1), memory_bytes: 64 << 20, output_bytes: 1 << 20 };
-    let module = Module::load(&Engine::new()?, &module, budget, b"{}".to_vec())?;
+    let module = Module::load(&Engine::new()?, &module, budget, b"{}")?;
     let (mut answered, mut failed) = (0, 0);
     let mut rounds = Rounds::new(2_000)?;
     while rounds.another() {

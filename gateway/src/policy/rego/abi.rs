@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use wasmtime::{
-    AsContext, AsContextMut, Instance, Memory, Store, Trap, TypedFunc, UpdateDeadline, WasmParams, WasmResults,
+    AsContext, AsContextMut, Extern, Instance, Memory, ModuleExport, Store, Trap, TypedFunc, UpdateDeadline, Val,
+    WasmParams, WasmResults,
 };
 
 use super::EvalError;
 use super::builtins::Builtin;
 use super::code::Code;
 use super::host::Host;
+use super::snapshot::Snapshot;
+use super::split::START;
 use crate::policy::budget::Budget;
 
 /// `opa_eval`'s argument for a result set as JSON.
@@ -21,7 +24,7 @@ const AS_JSON: i32 = 0;
 type OpaEval = TypedFunc<(i32, i32, i32, i32, i32, i32, i32), i32>;
 
 /// An address in the guest's memory.
-type Address = i32;
+pub(super) type Address = i32;
 
 /// A running instance.
 pub(super) struct Guest {
@@ -42,30 +45,98 @@ pub(super) struct Exports {
     eval: OpaEval,
 }
 
+/// Where a module's exports are.
+pub(super) struct ExportIndices {
+    memory: ModuleExport,
+    malloc: ModuleExport,
+    heap_ptr_get: ModuleExport,
+    value_parse: ModuleExport,
+    value_dump: ModuleExport,
+    json_dump: ModuleExport,
+    eval: ModuleExport,
+}
+
+impl ExportIndices {
+    /// An error is the name of an export that is missing.
+    pub(super) fn of(module: &wasmtime::Module) -> Result<Self, &'static str> {
+        let index = |name: &'static str| module.get_export_index(name).ok_or(name);
+        Ok(Self {
+            memory: index("memory")?,
+            malloc: index("opa_malloc")?,
+            heap_ptr_get: index("opa_heap_ptr_get")?,
+            value_parse: index("opa_value_parse")?,
+            value_dump: index("opa_value_dump")?,
+            json_dump: index("opa_json_dump")?,
+            eval: index("opa_eval")?,
+        })
+    }
+}
+
 impl Guest {
-    /// Makes an instance and runs its `start`. The budget's time begins here.
+    /// Makes an instance and runs its start function. The budget's time begins here.
     pub(super) fn start(
         code: &Code,
         builtins: Arc<BTreeMap<i32, Builtin>>,
         budget: Budget,
         now: Timestamp,
     ) -> Result<Self, EvalError> {
-        let mut store = Store::new(code.wasm().engine(), Host::new(budget, now, builtins));
-        store.limiter(|host| host);
-        store.set_epoch_deadline(budget.epochs());
-        // Epochs pass also while the thread waits for a processor.
-        store.epoch_deadline_callback(|store| {
-            store.data().deadline.check()?;
-            Ok(UpdateDeadline::Continue(1))
-        });
-        let instance = code
-            .imports()
-            .within(&mut store)
-            .and_then(|imports| Instance::new(&mut store, code.wasm(), &imports))
-            .map_err(cause)?;
-        let exports = Exports::of(&instance, &mut store)?;
+        let mut store = store(code, builtins, budget, now);
+        if let Some(memory_type) = &code.imports().memory {
+            let memory = Memory::new(&mut store, memory_type.clone()).map_err(cause)?;
+            for (address, bytes) in code.data() {
+                let start = usize::try_from(*address).unwrap_or(usize::MAX);
+                let outside = |_| EvalError::Trap("its data lies outside of its memory".to_owned());
+                memory.write(&mut store, start, bytes).map_err(outside)?;
+            }
+            store.data_mut().memory = Some(memory);
+        }
+        let instance = instance(code, &mut store)?;
+        if let Some(start) = code.start().and_then(|start| instance.get_module_export(&mut store, start)) {
+            let start = start.into_func().and_then(|start| start.typed::<(), ()>(&store).ok());
+            call(&start.ok_or_else(|| missing(START))?, &mut store, ())?;
+        }
+        Self::of(code, store, instance)
+    }
+
+    /// Makes an instance that begins with `snapshot`. The budget's time begins here.
+    pub(super) fn resume(
+        code: &Code,
+        snapshot: &Snapshot,
+        builtins: Arc<BTreeMap<i32, Builtin>>,
+        budget: Budget,
+        now: Timestamp,
+    ) -> Result<Self, EvalError> {
+        let mut store = store(code, builtins, budget, now);
+        let memory = Instance::new(&mut store, &snapshot.memory, &[]).map_err(cause)?;
+        store.data_mut().memory = memory.get_memory(&mut store, "memory");
+        let instance = instance(code, &mut store)?;
+        for (export, value) in &snapshot.globals {
+            let global = instance.get_module_export(&mut store, export).and_then(Extern::into_global);
+            global.ok_or_else(|| missing("a global"))?.set(&mut store, *value).map_err(cause)?;
+        }
+        Self::of(code, store, instance)
+    }
+
+    fn of(code: &Code, mut store: Store<Host>, instance: Instance) -> Result<Self, EvalError> {
+        let exports = Exports::of(code.exports()?, &instance, &mut store)?;
         store.data_mut().exports = Some(exports.clone());
         Ok(Self { store, instance, exports })
+    }
+
+    /// The values of its mutable globals.
+    pub(super) fn globals(&mut self, code: &Code) -> Vec<(ModuleExport, Val)> {
+        let mut values = Vec::new();
+        for export in code.globals() {
+            if let Some(Extern::Global(global)) = self.instance.get_module_export(&mut self.store, export) {
+                values.push((*export, global.get(&mut self.store)));
+            }
+        }
+        values
+    }
+
+    /// The content of its memory.
+    pub(super) fn memory(&self) -> &[u8] {
+        self.exports.memory.data(&self.store)
     }
 
     /// The major and minor version of the ABI.
@@ -121,15 +192,16 @@ impl Guest {
 }
 
 impl Exports {
-    fn of(instance: &Instance, store: &mut Store<Host>) -> Result<Self, EvalError> {
+    fn of(indices: &ExportIndices, instance: &Instance, store: &mut Store<Host>) -> Result<Self, EvalError> {
+        let memory = instance.get_module_export(&mut *store, &indices.memory).and_then(Extern::into_memory);
         Ok(Self {
-            memory: instance.get_memory(&mut *store, "memory").ok_or_else(|| missing("memory"))?,
-            malloc: function(instance, store, "opa_malloc")?,
-            heap_ptr_get: function(instance, store, "opa_heap_ptr_get")?,
-            value_parse: function(instance, store, "opa_value_parse")?,
-            value_dump: function(instance, store, "opa_value_dump")?,
-            json_dump: function(instance, store, "opa_json_dump")?,
-            eval: function(instance, store, "opa_eval")?,
+            memory: memory.ok_or_else(|| missing("memory"))?,
+            malloc: exported(instance, store, &indices.malloc, "opa_malloc")?,
+            heap_ptr_get: exported(instance, store, &indices.heap_ptr_get, "opa_heap_ptr_get")?,
+            value_parse: exported(instance, store, &indices.value_parse, "opa_value_parse")?,
+            value_dump: exported(instance, store, &indices.value_dump, "opa_value_dump")?,
+            json_dump: exported(instance, store, &indices.json_dump, "opa_json_dump")?,
+            eval: exported(instance, store, &indices.eval, "opa_eval")?,
         })
     }
 
@@ -213,7 +285,36 @@ fn function<P: WasmParams, R: WasmResults>(
     instance.get_typed_func(store, name).map_err(|_| missing(name))
 }
 
-fn missing(export: &str) -> EvalError {
+fn exported<P: WasmParams, R: WasmResults>(
+    instance: &Instance,
+    store: &mut Store<Host>,
+    index: &ModuleExport,
+    name: &str,
+) -> Result<TypedFunc<P, R>, EvalError> {
+    let function = instance.get_module_export(&mut *store, index).and_then(Extern::into_func);
+    function.and_then(|function| function.typed(&*store).ok()).ok_or_else(|| missing(name))
+}
+
+/// A store within `budget`, whose time begins now.
+fn store(code: &Code, builtins: Arc<BTreeMap<i32, Builtin>>, budget: Budget, now: Timestamp) -> Store<Host> {
+    let mut store = Store::new(code.wasm().engine(), Host::new(budget, now, builtins, code.engine().running()));
+    store.limiter(|host| host);
+    store.set_epoch_deadline(budget.epochs());
+    // Epochs pass also while the thread waits for a processor.
+    store.epoch_deadline_callback(|store| {
+        store.data().deadline.check()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    store
+}
+
+/// An instance of the code, with the memory that the store has.
+fn instance(code: &Code, store: &mut Store<Host>) -> Result<Instance, EvalError> {
+    let imports = code.imports().within(store).map_err(cause)?;
+    Instance::new(store, code.wasm(), &imports).map_err(cause)
+}
+
+pub(super) fn missing(export: &str) -> EvalError {
     EvalError::Abi(format!("it exports no {export} of the right type"))
 }
 

@@ -39,7 +39,7 @@ impl Deadline {
 }
 
 /// How long this thread has used a processor.
-fn worked() -> Duration {
+pub(in crate::policy) fn worked() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use wasmtime::error::Context;
 use wasmtime::{Caller, Extern, ExternType, Linker, Memory, MemoryType, ResourceLimiter, Store};
 
 use super::abi::{self, Exports};
@@ -11,13 +12,10 @@ use super::builtins::{self, Builtin};
 use super::deadline::Deadline;
 use super::{EvalError, LoadError};
 use crate::policy::budget::Budget;
-use crate::policy::engine::Engine;
+use crate::policy::engine::{Engine, Running, TABLE_ELEMENTS};
 
 /// How many bytes of a module's words of farewell are kept.
 const MESSAGE_BYTES: usize = 512;
-
-/// More than any compiled policy's function table.
-const TABLE_ELEMENTS: usize = 10_000;
 
 /// The state of one evaluation.
 pub(super) struct Host {
@@ -27,15 +25,17 @@ pub(super) struct Host {
     pub(super) now: Timestamp,
     pub(super) asked_time: bool,
     pub(super) builtins: Arc<BTreeMap<i32, Builtin>>,
-    memory: Option<Memory>,
+    pub(super) memory: Option<Memory>,
     /// Set once the instance exists: its `start` runs without.
     pub(super) exports: Option<Exports>,
+    /// The clock goes on for as long as it is there.
+    _running: Running,
 }
 
 impl Host {
-    pub(super) fn new(budget: Budget, now: Timestamp, builtins: Arc<BTreeMap<i32, Builtin>>) -> Self {
+    pub(super) fn new(budget: Budget, now: Timestamp, builtins: Arc<BTreeMap<i32, Builtin>>, running: Running) -> Self {
         let deadline = Deadline::after(budget.deadline);
-        Self { budget, deadline, now, asked_time: false, builtins, memory: None, exports: None }
+        Self { budget, deadline, now, asked_time: false, builtins, memory: None, exports: None, _running: running }
     }
 }
 
@@ -55,8 +55,9 @@ impl ResourceLimiter for Host {
         Ok(true)
     }
 
+    /// The code, and the memory that it begins with.
     fn instances(&self) -> usize {
-        1
+        2
     }
 
     fn tables(&self) -> usize {
@@ -68,43 +69,45 @@ impl ResourceLimiter for Host {
     }
 }
 
-/// What a module imports, in its order. The memory is made anew in each store, so there is no `InstancePre`.
+/// What a module imports, in its order.
 pub(super) struct Imports {
     linker: Linker<Host>,
     wanted: Vec<Import>,
+    /// The type of the memory; `None` for a module without one.
+    pub(super) memory: Option<MemoryType>,
 }
 
 enum Import {
     Function(String),
-    Memory(MemoryType),
+    Memory,
 }
 
 impl Imports {
     pub(super) fn of(engine: &Engine, module: &wasmtime::Module) -> Result<Self, LoadError> {
         let linker = linker(engine).map_err(|error| LoadError::Compile(error.to_string()))?;
-        let mut wanted = Vec::new();
+        let (mut wanted, mut memory) = (Vec::new(), None);
         for import in module.imports() {
             let full_name = || LoadError::Import(format!("{}.{}", import.module(), import.name()));
             wanted.push(match (import.module(), import.name(), import.ty()) {
-                ("env", "memory", ExternType::Memory(memory)) => Import::Memory(memory),
+                ("env", "memory", ExternType::Memory(wanted)) => {
+                    memory = Some(wanted);
+                    Import::Memory
+                }
                 ("env", name, ExternType::Func(_)) if FUNCTIONS.contains(&name) => Import::Function(name.to_owned()),
                 _ => return Err(full_name()),
             });
         }
-        Ok(Self { linker, wanted })
+        Ok(Self { linker, wanted, memory })
     }
 
-    /// The imports within `store`, with a fresh memory.
+    /// The imports within `store`, with its memory.
     pub(super) fn within(&self, store: &mut Store<Host>) -> wasmtime::Result<Vec<Extern>> {
+        let memory = store.data().memory;
         self.wanted
             .iter()
             .map(|import| match import {
                 Import::Function(name) => self.linker.get(&mut *store, "env", name),
-                Import::Memory(memory_type) => {
-                    let memory = Memory::new(&mut *store, memory_type.clone())?;
-                    store.data_mut().memory = Some(memory);
-                    Ok(memory.into())
-                }
+                Import::Memory => memory.map(Extern::from).context("it has no memory"),
             })
             .collect()
     }

@@ -21,7 +21,7 @@ fn short() -> Budget {
 }
 
 fn load(fake: &Fake, budget: Budget) -> Result<Module, LoadError> {
-    Module::load(&Engine::new().unwrap(), &fake.wasm(), budget, b"{}".to_vec())
+    Module::load(&Engine::new().unwrap(), &fake.wasm(), budget, b"{}")
 }
 
 fn evaluate(fake: &Fake) -> Result<Evaluation, EvalError> {
@@ -48,7 +48,7 @@ fn refused_at_load(fake: &Fake) -> String {
 #[test]
 fn a_verdict_is_read_with_all_its_fields() {
     let fake = Fake::giving(r#"{"allow":false,"reasons":["no"],"maxSeconds":60,"tags":{"role":"ci"}}"#);
-    let Evaluation { verdict, asked_time } = evaluate(&fake).unwrap();
+    let Evaluation { verdict, asked_time, .. } = evaluate(&fake).unwrap();
     let tags = BTreeMap::from([("role".to_owned(), "ci".to_owned())]);
     assert_eq!(verdict, Verdict { allow: false, reasons: vec!["no".to_owned()], max_seconds: Some(60), tags });
     assert!(!asked_time);
@@ -127,10 +127,9 @@ fn a_module_that_loops_meets_its_deadline() {
 fn time_in_which_the_module_does_not_run_is_not_its_own() {
     let module = load(&Fake::default(), short()).unwrap();
     let builtins = module.builtins.clone();
-    let mut guest = Guest::start(&module.code, builtins, short(), Timestamp::UNIX_EPOCH).unwrap();
+    let mut guest = Guest::resume(&module.code, &module.snapshot, builtins, short(), Timestamp::UNIX_EPOCH).unwrap();
     thread::sleep(10 * short().deadline);
-    let data = guest.parse(b"{}").unwrap();
-    assert!(guest.evaluate(module.entrypoint, data, b"{}").is_ok());
+    assert!(guest.evaluate(module.entrypoint, module.snapshot.data, b"{}").is_ok());
 }
 
 #[test]
@@ -217,7 +216,7 @@ fn an_unknown_builtin_is_named_at_load() {
 fn what_is_no_opa_module_is_refused_at_load() {
     let engine = Engine::new().unwrap();
     let whole = Fake::default().wasm();
-    let refused = |bytes: &[u8]| Module::load(&engine, bytes, Budget::default(), Vec::new()).unwrap_err().to_string();
+    let refused = |bytes: &[u8]| Module::load(&engine, bytes, Budget::default(), b"").unwrap_err().to_string();
     assert!(refused(&whole[..whole.len() / 2]).starts_with("it does not compile: "));
     assert!(refused(b"").starts_with("it does not compile: "));
     assert!(refused(&wat::parse_str("(module)").unwrap()).contains("breaks OPA's ABI: it exports no memory"));
@@ -312,10 +311,47 @@ fn one_evaluation_leaves_nothing_to_the_next() {
 }
 
 #[test]
+fn an_evaluation_begins_with_what_start_and_data_left_in_memory_and_globals() {
+    let fake = Fake {
+        imports: "(global $mark (mut i32) (i32.const 1))".to_owned(),
+        start: "(global.set $mark (i32.const 7)) (i32.store (i32.const 100) (i32.const 8))".to_owned(),
+        // The answer is at RESULT if both are as `start` left them; then it changes both.
+        ..Fake::evaluating(format!(
+            "(if (i32.ne (i32.add (global.get $mark) (i32.load (i32.const 100))) (i32.const 15)) (then unreachable))
+             (global.set $mark (i32.const 0)) (i32.store (i32.const 100) (i32.const 0)) (i32.const {RESULT})"
+        ))
+    };
+    let module = load(&fake, patient()).unwrap();
+    for _ in 0..3 {
+        assert!(module.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());
+    }
+}
+
+#[test]
+fn what_the_host_cannot_prepare_is_refused_at_load() {
+    let refused = |imports: &str| refused_at_load(&Fake { imports: imports.to_owned(), ..Fake::default() });
+    let computed = refused("(global $at i32 (i32.const 9000)) (data (global.get $at) \"x\")");
+    assert!(computed.starts_with("it has data at a computed address"), "{computed}");
+    let outside = refused("(data (i32.const 131072) \"x\")");
+    assert_eq!(outside, "it does not start: it trapped: its data lies outside of its memory");
+    let wasm = wat::parse_str("(module (memory (export \"memory\") 1))").unwrap();
+    let own = Module::load(&Engine::new().unwrap(), &wasm, Budget::default(), b"").unwrap_err().to_string();
+    assert!(own.starts_with("it brings a memory instead of importing env.memory"), "{own}");
+}
+
+#[test]
+fn data_that_the_module_has_no_room_for_is_refused() {
+    let budget = Budget { memory_bytes: 1 << 20, ..patient() };
+    let data = vec![b' '; 2 << 20];
+    let error = Module::load(&Engine::new().unwrap(), &Fake::default().wasm(), budget, &data).unwrap_err().to_string();
+    assert!(error.starts_with("it does not read its data and settings: it breaks OPA's ABI"), "{error}");
+}
+
+#[test]
 fn a_module_that_failed_harms_no_other() {
     let engine = Engine::new().unwrap();
-    let good = Module::load(&engine, &Fake::default().wasm(), patient(), b"{}".to_vec()).unwrap();
-    let bad = Module::load(&engine, &Fake::evaluating(LOOP).wasm(), short(), b"{}".to_vec()).unwrap();
+    let good = Module::load(&engine, &Fake::default().wasm(), patient(), b"{}").unwrap();
+    let bad = Module::load(&engine, &Fake::evaluating(LOOP).wasm(), short(), b"{}").unwrap();
     thread::scope(|scope| {
         let failing = scope.spawn(|| bad.evaluate(b"{}", Timestamp::UNIX_EPOCH).map(drop));
         assert!(good.evaluate(b"{}", Timestamp::UNIX_EPOCH).is_ok());

@@ -143,6 +143,12 @@ pub enum SetLimit {
         self.most()
     )]
     Code,
+    /// The bytes of memory that evaluations begin with.
+    #[error(
+        "with it, the memory that the modules of the set begin with has more than {} bytes: make their settings and data smaller, or divide the namespaces among gateways",
+        self.most()
+    )]
+    Memory,
 }
 
 impl SetLimit {
@@ -152,7 +158,7 @@ impl SetLimit {
             Self::Bytes => 64 << 20,
             // About fifty modules as OPA compiles them.
             Self::Cost => 40_000_000,
-            Self::Code => 256 << 20,
+            Self::Code | Self::Memory => 256 << 20,
         }
     }
 

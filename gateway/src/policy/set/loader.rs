@@ -53,11 +53,12 @@ impl Loader {
             checked.extend(sorted_out(reading.read(entry), name, file, &mut problems)?);
         }
         let mut modules = Vec::new();
+        let mut memory = 0;
         let before = take(&mut self.tried);
         for Checked { entry, data } in checked {
             let (name, file) = (entry.name.clone(), entry.file.clone());
             let code = self.code(&entry, reading.wasm(&file), &before);
-            let module = code.and_then(|code| bind(&code, entry, data));
+            let module = code.and_then(|code| bind(&code, entry, &data, &mut memory));
             modules.extend(sorted_out(module, name, file, &mut problems)?);
         }
         if !problems.is_empty() {
@@ -102,8 +103,11 @@ fn sorted_out<T>(
     if whole { Err(SetError::Modules(take(problems))) } else { Ok(None) }
 }
 
-fn bind(code: &Code, entry: Entry, data: Vec<u8>) -> Result<BoundModule, ModuleError> {
+/// The module of `entry`, which gives verdicts. `memory` is how much the set's modules begin with.
+fn bind(code: &Code, entry: Entry, data: &[u8], memory: &mut u64) -> Result<BoundModule, ModuleError> {
     let module = Module::of(code, entry.budget, data)?;
+    *memory += module.initial_bytes() as u64;
+    SetLimit::Memory.check(*memory)?;
     probe::ask(&module, &entry.matcher)?;
     let deadline = entry.budget.deadline;
     Ok(BoundModule { name: entry.name, sha256: entry.sha256, deadline, module, matcher: entry.matcher })

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::matcher::{Matcher, NamespacePattern};
 use crate::dns;
-use crate::policy::budget::Budget;
+use crate::policy::budget::{Budget, MOST_MEMORY_BYTES};
 use crate::policy::document::Action;
 
 /// The file's name in a directory of policies.
@@ -226,7 +226,7 @@ fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budg
             }
         },
     };
-    let memory_bytes = bytes("budget.memoryBytes", raw.memory_bytes, default.memory_bytes, 1 << 20, 256 << 20);
+    let memory_bytes = bytes("budget.memoryBytes", raw.memory_bytes, default.memory_bytes, 1 << 20, MOST_MEMORY_BYTES);
     let output_bytes = bytes("budget.outputBytes", raw.output_bytes, default.output_bytes, 1, 1 << 20);
     Budget { deadline, memory_bytes, output_bytes }
 }

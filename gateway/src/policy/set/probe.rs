@@ -12,7 +12,7 @@ use crate::replicas::{Autoscaler, Rollout};
 use crate::workload::WorkloadKind;
 
 /// The client that asks. Nobody can own a name in `.invalid` (RFC 2606).
-const CLIENT: &str = "uri:spiffe://probe.invalid/check-policies";
+const CLIENT: &str = "uri:spiffe://probe.invalid/policy-check";
 /// Its trust domain.
 const TRUST_DOMAIN: &str = "probe.invalid";
 

@@ -28,7 +28,7 @@ fn the_example_policy_gives_the_verdicts_that_opa_gives() {
     let wasm = example_policy();
     let examples = workspace("policies/rego/examples");
     let budget = Budget { deadline: Duration::from_secs(1), ..Budget::default() };
-    let load = |settings: &Path| rego::Module::load(&engine, &wasm, budget, fs::read(settings).unwrap()).unwrap();
+    let load = |settings: &Path| rego::Module::load(&engine, &wasm, budget, &fs::read(settings).unwrap()).unwrap();
     let mut modules: BTreeMap<PathBuf, rego::Module> = BTreeMap::new();
     let mut compared = 0;
     for entry in fs::read_dir(&examples).unwrap() {
@@ -53,7 +53,7 @@ async fn the_development_policies_decide_about_the_gateways_own_document() {
         let started = PolicyReloader::start(Engine::new().unwrap(), &directory, metrics());
         let (_, live) = started.unwrap_or_else(|error| panic!("run `make policies` first: {error}"));
         let decided = Evaluator::new(live, metrics(), audit())
-            .decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Read)
+            .decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Read))
             .await;
         match (decided, expected) {
             (Ok(Allowed { tags, .. }), None) => assert_eq!(tags, labelled(&[("role", "ci")])),

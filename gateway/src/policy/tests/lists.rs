@@ -181,6 +181,6 @@ async fn a_part_of_a_list_ends_after_32_items_without_a_verdict() {
 async fn what_exceeds_what_is_kept_of_an_object_is_decided_by_nobody() {
     let evaluator = evaluator(&[giving("a", YES)]);
     let question = Input { undecidable: Some("too large"), ..input(Action::Get, "demo") };
-    let denied = evaluator.decide(&caller(), turn(), question, Effect::Read).await.unwrap_err();
+    let denied = evaluator.decide(&caller(), turn(), asked(question, Effect::Read)).await.unwrap_err();
     assert!(matches!(&denied, Denied::Unavailable { cause, .. } if cause == "too large"), "{denied}");
 }

@@ -10,7 +10,8 @@ use crate::policy::evaluator::ABANDONED;
 #[tokio::test]
 async fn a_decision_is_one_record_with_all_that_is_needed_to_make_it_again() {
     let (evaluator, recorded) = recorded(&[refusing("a", "no")]);
-    let denied = evaluator.decide(&caller(), turn(), input(Action::Set, "demo"), Effect::DryRun).await.unwrap_err();
+    let denied =
+        evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::DryRun)).await.unwrap_err();
     let digest = evaluator.live().status().digest;
     drop(evaluator);
     let records = recorded.records();
@@ -32,7 +33,7 @@ async fn a_decision_is_one_record_with_all_that_is_needed_to_make_it_again() {
 async fn tags_are_on_record_by_module_of_a_refusal_too() {
     let tags = r#"{"allow":true,"reasons":[],"tags":{"ticket":"OPS-7"}}"#;
     let (evaluator, recorded) = recorded(&[giving("a", tags), refusing("b", "no")]);
-    evaluator.decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+    evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Change)).await.unwrap_err();
     drop(evaluator);
     let record = &recorded.records()[0];
     assert_eq!(record["modules"][0], json!({"module": "a", "allow": true, "tags": {"ticket": "OPS-7"}}));
@@ -46,7 +47,8 @@ async fn a_module_that_says_much_makes_no_long_record() {
     let verdict = format!(r#"{{"allow":false,"reasons":[{}],"tags":{{{}}}}}"#, reasons.join(","), tags.join(","));
     assert!(verdict.len() > 50_000);
     let (evaluator, recorded) = recorded(&[giving("a", &verdict)]);
-    let denied = evaluator.decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+    let denied =
+        evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Change)).await.unwrap_err();
     drop(evaluator);
     let line = recorded.text();
     let record: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -63,10 +65,11 @@ async fn an_allowed_change_that_cannot_be_recorded_is_denied_and_a_read_is_not()
     let evaluator = evaluator(&[giving("a", YES)]);
     let recorded = Recorded::with(1000, WhenFull::Refuse);
     let evaluator = evaluator.with_audit(recorded.audit.clone());
-    let denied = evaluator.decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+    let denied =
+        evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Change)).await.unwrap_err();
     assert!(matches!(denied, Denied::Unrecorded { .. }), "{denied}");
     for effect in [Effect::Read, Effect::DryRun] {
-        evaluator.decide(&caller(), turn(), input(Action::Get, "demo"), effect).await.unwrap();
+        evaluator.decide(&caller(), turn(), asked(input(Action::Get, "demo"), effect)).await.unwrap();
     }
 }
 
@@ -78,7 +81,7 @@ fn endless() -> Written {
 async fn a_decision_whose_request_is_gone_is_on_record() {
     let (evaluator, recorded) = recorded(&[endless()]);
     assert!(
-        Box::pin(evaluator.decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Change))
+        Box::pin(evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Change)))
             .now_or_never()
             .is_none()
     );
@@ -94,7 +97,8 @@ async fn a_decision_that_panics_is_unavailable_and_on_record_inline_and_pooled()
         let panicking =
             Written { more: format!(", budget: {{deadline: {deadline}}}"), ..module("a", &Fake::panicking()) };
         let (evaluator, recorded) = recorded(&[panicking]);
-        let denied = evaluator.decide(&caller(), turn(), input(Action::Set, "demo"), Effect::Change).await.unwrap_err();
+        let denied =
+            evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Change)).await.unwrap_err();
         drop(evaluator);
         let Denied::Unavailable { decision, cause } = denied else { panic!("{deadline}: {denied}") };
         assert!(cause.starts_with("policy a: the gateway panicked while evaluating it"), "{deadline}: {cause}");

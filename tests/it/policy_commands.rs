@@ -1,4 +1,4 @@
-//! `scalegate check-policies`: what authors of policies see before a gateway does.
+//! `scalegate policy`: what authors of policies see before a gateway does.
 
 use std::process::{Command, Output};
 
@@ -10,14 +10,17 @@ use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 
-fn check(variant: &str, arguments: &[&str]) -> Result<Output> {
+fn policy(command: &str, variant: &str, arguments: &[&str]) -> Result<Output> {
     let policies = repository().join("target/policies").join(variant);
-    Ok(Command::new(binary("scalegate")?).arg("check-policies").arg(policies).args(arguments).output()?)
+    Ok(Command::new(binary("scalegate")?).args(["policy", command]).arg(policies).args(arguments).output()?)
+}
+
+fn example(name: &str) -> String {
+    repository().join(format!("policies/rego/examples/{name}.input.json")).display().to_string()
 }
 
 fn decide(variant: &str, example: &str) -> Result<(Option<i32>, Value)> {
-    let input = repository().join(format!("policies/rego/examples/{example}.input.json"));
-    let output = check(variant, &["--input", &input.display().to_string()])?;
+    let output = policy("eval", variant, &["--input", &self::example(example)])?;
     let said = serde_json::from_slice(&output.stdout);
     Ok((output.status.code(), said.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?))
 }
@@ -49,7 +52,7 @@ fn a_question_that_no_gateway_asks_has_no_answer() -> Result<()> {
     let file = directory.path().join("input.json");
     let ask = |document: &str| -> Result<(Option<i32>, String)> {
         std::fs::write(&file, document)?;
-        let output = check("normal", &["--input", &file.display().to_string()])?;
+        let output = policy("eval", "normal", &["--input", &file.display().to_string()])?;
         assert!(output.stdout.is_empty());
         Ok((output.status.code(), String::from_utf8(output.stderr)?))
     };
@@ -62,10 +65,10 @@ fn a_question_that_no_gateway_asks_has_no_answer() -> Result<()> {
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(told), "{document}: {text}");
     }
-    let absent = check("normal", &["--input", "/nowhere/input.json"])?;
+    let absent = policy("eval", "normal", &["--input", "/nowhere/input.json"])?;
     assert_eq!(absent.status.code(), Some(1));
     assert_eq!(
-        check("normal", &["--at", "2026-11-22T12:00:00Z"])?.status.code(),
+        policy("eval", "normal", &["--at", "2026-11-22T12:00:00Z"])?.status.code(),
         Some(2),
         "an instant for no question"
     );
@@ -83,7 +86,7 @@ async fn a_logged_decision_can_be_made_again() -> Result<()> {
     let id = refused["decisionId"].as_str().context("a decision")?;
     suite.record("decision", id).await?;
     let records = suite.gateway_log_path().display().to_string();
-    let again = |id: &str| check("normal", &["--decision", id, "--records", &records]);
+    let again = |id: &str| policy("eval", "normal", &["--decision", id, "--records", &records]);
     let output = again(id)?;
     let said: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!((output.status.code(), &said["reasons"]), (Some(3), &refused["reasons"]));
@@ -105,5 +108,29 @@ async fn a_logged_decision_can_be_made_again() -> Result<()> {
     let complaint = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert_eq!(unknown.status.code(), Some(1));
     assert!(complaint.contains("no record of decision 01a217c3-969b-7292-bc39-95649164695f"), "{complaint}");
+    Ok(())
+}
+
+#[test]
+fn what_a_decision_costs_is_measured_beside_its_budget() -> Result<()> {
+    let (seconds, input) = (["--seconds", "1"], example("operator-sets"));
+    let arguments = [&["--input", input.as_str()], seconds.as_slice()].concat();
+    let output = policy("bench", "normal", &[arguments.as_slice(), &["--json"]].concat())?;
+    let costs: Value = serde_json::from_slice(&output.stdout)?;
+    let cost = &costs[0];
+    assert_eq!((cost["module"].as_str(), costs.as_array().map(Vec::len)), (Some("scalegate"), Some(1)));
+    let number = |field: &str| cost[field].as_f64().with_context(|| format!("{field}: {cost}"));
+    assert!(number("p50Micros")? > 0.0 && number("p50Micros")? <= number("p99Micros")?, "{cost}");
+    assert!(number("evaluations")? >= 1.0 && number("cpuMicros")? > 0.0, "{cost}");
+    assert_eq!((number("deadlineMicros")?, number("mostMemoryBytes")?), (5000.0, 16_777_216.0));
+    assert!(number("memoryBytes")? >= 65_536.0, "{cost}");
+
+    let table = String::from_utf8(policy("bench", "normal", &arguments)?.stdout)?;
+    assert!(table.starts_with("MODULE") && table.contains("\nscalegate "), "{table}");
+
+    let output = policy("bench", "freeze", &["--input", "/nowhere/input.json"])?;
+    assert_eq!(output.status.code(), Some(1));
+    let output = policy("bench", "normal", &["--input", &input, "--seconds", "0"])?;
+    assert_eq!(output.status.code(), Some(2), "no time to measure in");
     Ok(())
 }

@@ -1,0 +1,45 @@
+//! `scalegate policy`: what authors of policies need, without a gateway.
+
+mod bench;
+mod eval;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::Failure;
+use crate::policy::{Engine, PolicySet, document};
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Load a directory of policies as the gateway would, and say what is wrong with it
+    Check {
+        /// The directory with policies.yaml
+        directory: PathBuf,
+    },
+    /// Decide a question by a directory of policies: exit code 0 if it is allowed, 3 if it is refused
+    Eval(eval::EvalArgs),
+    /// Measure what it costs each module to decide a question
+    Bench(bench::BenchArgs),
+    /// Print the JSON Schema of what policies read and answer
+    Schema,
+}
+
+pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Check { directory } => {
+            let digest = load(directory)?.digest().clone();
+            super::print(&format!("{}: a good set of policies, digest {digest}\n", directory.display()))
+        }
+        PolicyCommand::Eval(args) => eval::eval(args),
+        PolicyCommand::Bench(args) => Ok(bench::bench(args)?),
+        PolicyCommand::Schema => super::print(&document::schema()),
+    }
+}
+
+/// Loads a set. The error says everything that is wrong with it.
+fn load(directory: &Path) -> Result<PolicySet> {
+    Ok(PolicySet::load(&Engine::new()?, directory)?)
+}

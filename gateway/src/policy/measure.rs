@@ -1,0 +1,84 @@
+//! What deciding a question costs, for authors of policies.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::rego::worked;
+use super::set::{Matching, PolicySet};
+use super::trial::{self, TrialError};
+
+/// How many evaluations are not measured: the first ones read the module's code and memory for the first time.
+const WARM_UP: usize = 20;
+
+/// The most evaluations of a module that are measured.
+const MOST: usize = 200_000;
+
+/// What one module costs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleCost {
+    /// Its name in `policies.yaml`.
+    pub module: String,
+    /// How many evaluations were measured.
+    pub evaluations: usize,
+    /// The median time of an evaluation, in microseconds.
+    pub p50_micros: f64,
+    /// The time that 99 of 100 evaluations do not exceed, in microseconds.
+    pub p99_micros: f64,
+    /// The processor time of an evaluation, in microseconds: what counts against the deadline.
+    pub cpu_micros: f64,
+    /// Its `budget.deadline`, in microseconds.
+    pub deadline_micros: f64,
+    /// The linear memory with which an evaluation ends, in bytes.
+    pub memory_bytes: usize,
+    /// Its `budget.memoryBytes`.
+    pub most_memory_bytes: usize,
+}
+
+/// Asks each module of `set` that matches the question `document`, an [`Input`](super::document::Input) in JSON, again
+/// and again for as long as `time`.
+///
+/// # Errors
+///
+/// Where the document is not what a gateway would ask, no module matches it, or one cannot answer.
+pub fn measure(set: &PolicySet, document: &str, time: Duration) -> Result<Vec<ModuleCost>, TrialError> {
+    let question = trial::question(document)?;
+    let now = Timestamp::now();
+    let mut costs = Vec::new();
+    for module in set.modules().iter().filter(|module| module.matches(&question.input) == Matching::Yes) {
+        let evaluate = || {
+            let evaluation = module.module.evaluate(question.json.as_bytes(), now);
+            evaluation.map_err(|error| TrialError::Unavailable(format!("policy {}: {error}", module.name)))
+        };
+        for _ in 0..WARM_UP {
+            evaluate()?;
+        }
+        let (mut times, mut memory_bytes) = (Vec::new(), 0);
+        let (begun, before) = (Instant::now(), worked());
+        while begun.elapsed() < time && times.len() < MOST {
+            let start = Instant::now();
+            memory_bytes = evaluate()?.memory_bytes;
+            times.push(start.elapsed());
+        }
+        let cpu = worked().saturating_sub(before);
+        times.sort();
+        let budget = module.module.budget();
+        costs.push(ModuleCost {
+            module: module.name.clone(),
+            evaluations: times.len(),
+            p50_micros: micros(times[times.len() / 2]),
+            p99_micros: micros(times[times.len() * 99 / 100]),
+            cpu_micros: micros(cpu) / f64::from(u32::try_from(times.len()).unwrap_or(u32::MAX)),
+            deadline_micros: micros(budget.deadline),
+            memory_bytes,
+            most_memory_bytes: budget.memory_bytes,
+        });
+    }
+    if costs.is_empty() { Err(TrialError::Unmatched) } else { Ok(costs) }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
