@@ -1,29 +1,34 @@
 //! Answers to reads, for as long as nothing that they were made of has changed.
 //!
 //! A verdict that never asked for the time is a function of the policies and of the document, and the document is a
-//! function of the objects that it was made of. These are compared by identity: nothing is hashed or copied, and an
-//! entry keeps its objects alive, so that no other can come to lie where they lay. The client alone is compared by
-//! value, since each connection has one of its own.
+//! function of the objects that it was made of. These are compared by identity: nothing is hashed or copied. An entry
+//! keeps the places of its objects, so that no other can come to lie there, but not their content. The client alone is
+//! compared by value, since each connection has one of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::mem::take;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::mem::{replace, take};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::document::Client;
-use super::set::PolicySet;
-use super::verdict::Answer;
-use crate::replicas::Observation;
+use super::document::{Client, Input};
+use super::verdict::{Answer, Conclusion, Outcome};
+use crate::audit::ModuleRecord;
+use crate::replicas::{Autoscaler, Observation, Workload};
+use crate::resource::ReplicaTarget;
+use crate::workload::WorkloadRef;
 
 /// The bytes of all entries.
 const BYTES: usize = 32 << 20;
-/// What an entry takes beside its texts, and what its objects take that are no longer anybody else's, in bytes.
-const OVERHEAD: usize = 2 << 10;
+/// What an entry takes beside its texts, in bytes.
+const OVERHEAD: usize = 3 << 10;
+/// What a text takes in a map beside its bytes.
+const OF_TEXT: usize = 64;
 /// How long an answer may be given again. After that the input of its record is written again.
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// The answers. Those that were not used since half of the room was filled make room.
+/// The answers of one set of policies. Those that were not used since half of the room was filled, or for a while, make
+/// room.
 #[derive(Debug, Default)]
 pub(super) struct AnswerCache {
     hasher: RandomState,
@@ -32,14 +37,14 @@ pub(super) struct AnswerCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By which the answers were given.
-    set: Option<Arc<PolicySet>>,
     young: Generation,
     old: Generation,
 }
 
 #[derive(Debug, Default)]
 struct Generation {
+    /// When its first entry was added.
+    began: Option<Instant>,
     entries: HashMap<u64, Entry>,
     bytes: usize,
     /// How many bytes each client's entries have.
@@ -50,48 +55,106 @@ struct Generation {
 struct Entry {
     client: Arc<Client>,
     account: Arc<str>,
-    observation: Observation,
+    facts: Facts,
     answer: Arc<Answer>,
     made: Instant,
     bytes: usize,
+}
+
+/// Which objects a document was made of.
+#[derive(Debug)]
+struct Facts {
+    name: WorkloadRef,
+    workload: Option<Weak<Workload>>,
+    target: Option<Weak<ReplicaTarget>>,
+    autoscalers: Vec<Weak<Autoscaler>>,
+    namespace_labels: Option<Weak<BTreeMap<String, String>>>,
+}
+
+impl Facts {
+    fn of(observation: &Observation) -> Self {
+        // The age is no part of a document.
+        let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
+        Self {
+            name: name.clone(),
+            workload: workload.as_ref().map(Arc::downgrade),
+            target: target.as_ref().map(Arc::downgrade),
+            autoscalers: autoscalers.iter().map(Arc::downgrade).collect(),
+            namespace_labels: namespace_labels.as_ref().map(Arc::downgrade),
+        }
+    }
+
+    /// Returns whether `observation` is of the very same objects.
+    fn are_those_of(&self, observation: &Observation) -> bool {
+        let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
+        same(self.workload.as_ref(), workload.as_ref())
+            && same(self.target.as_ref(), target.as_ref())
+            && same(self.namespace_labels.as_ref(), namespace_labels.as_ref())
+            && self.autoscalers.len() == autoscalers.len()
+            && self.autoscalers.iter().zip(autoscalers).all(|(kept, now)| same(Some(kept), Some(now)))
+            && self.name == *name
+    }
+}
+
+/// Returns whether both are the very same object, or nothing. A `Weak` keeps the place of an object that is gone.
+fn same<T>(kept: Option<&Weak<T>>, now: Option<&Arc<T>>) -> bool {
+    match (kept, now) {
+        (Some(kept), Some(now)) => std::ptr::eq(kept.as_ptr(), Arc::as_ptr(now)),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 impl Entry {
     /// Returns whether its answer is one for `client` about `observation`.
     fn answers(&self, client: &Arc<Client>, observation: &Observation) -> bool {
         (Arc::ptr_eq(&self.client, client) || self.client == *client)
-            && self.observation.is_of_same_objects(observation)
+            && self.facts.are_those_of(observation)
             && self.made.elapsed() < LONGEST
     }
 }
 
+/// What an answer takes, with the labels and annotations that it shares with the cache.
+fn bytes(answer: &Answer) -> usize {
+    let of_map = |map: &BTreeMap<String, String>| {
+        map.iter().map(|(key, value)| key.len() + value.len() + OF_TEXT).sum::<usize>()
+    };
+    let of_texts = |texts: &[String]| texts.iter().map(|text| text.len() + OF_TEXT).sum::<usize>();
+    let Input { target, .. } = &answer.question.input;
+    let maps = [Some(&*target.labels), Some(&*target.annotations), target.namespace_labels.as_deref()];
+    let Conclusion { outcome, verdicts, .. } = &answer.conclusion;
+    let outcome = match outcome {
+        Outcome::Allowed(tags) => of_map(tags),
+        Outcome::Refused(texts) => of_texts(texts),
+        Outcome::Busy(text) | Outcome::Unavailable(text) => text.len(),
+    };
+    let of_module = |it: &ModuleRecord| it.module.len() + of_texts(&it.reasons) + of_map(&it.tags) + 2 * OF_TEXT;
+    OVERHEAD
+        + answer.question.json.len()
+        + maps.into_iter().flatten().map(of_map).sum::<usize>()
+        + outcome
+        + verdicts.iter().map(of_module).sum::<usize>()
+}
+
 impl AnswerCache {
-    /// The answer of `set` to whether `client` may see what is in `observation`.
-    pub(super) fn find(
-        &self,
-        set: &Arc<PolicySet>,
-        client: &Arc<Client>,
-        observation: &Observation,
-    ) -> Option<Arc<Answer>> {
+    /// The answer to whether `client` may see what is in `observation`.
+    pub(super) fn find(&self, client: &Arc<Client>, observation: &Observation) -> Option<Arc<Answer>> {
         let key = self.key(client, observation);
         let mut inner = self.lock();
-        if !inner.set.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, set)) {
-            *inner = Inner { set: Some(set.clone()), ..Inner::default() };
-            return None;
-        }
         if let Some(entry) = inner.young.entries.get(&key) {
             return entry.answers(client, observation).then(|| entry.answer.clone());
         }
         let entry = inner.old.remove(key)?;
         let answer = entry.answers(client, observation).then(|| entry.answer.clone())?;
-        inner.add(key, entry);
+        let displaced = inner.add(key, entry);
+        // Freeing thousands of entries takes a while: not under the lock.
+        drop((inner, displaced));
         Some(answer)
     }
 
-    /// Keeps an answer of `set`, unless it asked for the time or is an error, or its client has its share already.
+    /// Keeps an answer, unless it asked for the time or is an error, or its client has its share already.
     pub(super) fn keep(
         &self,
-        set: &Arc<PolicySet>,
         client: &Arc<Client>,
         account: &Arc<str>,
         observation: &Observation,
@@ -103,16 +166,15 @@ impl AnswerCache {
         let entry = Entry {
             client: client.clone(),
             account: account.clone(),
-            observation: observation.clone(),
+            facts: Facts::of(observation),
             answer: answer.clone(),
             made: Instant::now(),
-            bytes: OVERHEAD + 2 * answer.question.json.len(),
+            bytes: bytes(answer),
         };
         let key = self.key(client, observation);
         let mut inner = self.lock();
-        if inner.set.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, set)) {
-            inner.add(key, entry);
-        }
+        let displaced = inner.add(key, entry);
+        drop((inner, displaced));
     }
 
     /// Names what is asked. Two questions of one key displace each other.
@@ -126,34 +188,33 @@ impl AnswerCache {
         // A panic while the lock was held loses entries at most.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    #[cfg(test)]
-    fn count(&self) -> usize {
-        let inner = self.lock();
-        inner.young.entries.len() + inner.old.entries.len()
-    }
 }
 
 impl Inner {
-    fn add(&mut self, key: u64, entry: Entry) {
+    /// Adds an entry. Returns those that made room for it.
+    fn add(&mut self, key: u64, entry: Entry) -> Generation {
         self.young.remove(key);
         self.old.remove(key);
-        if self.young.bytes + entry.bytes > BYTES / 2 {
-            self.old = take(&mut self.young);
+        let mut displaced = Generation::default();
+        let is_aged = self.young.began.is_some_and(|began| began.elapsed() > LONGEST);
+        if is_aged || self.young.bytes + entry.bytes > BYTES / 2 {
+            displaced = replace(&mut self.old, take(&mut self.young));
         }
         self.young.add(key, entry);
+        displaced
     }
 }
 
 impl Generation {
     /// Adds an entry, unless its client would have more than a quarter of the room.
     fn add(&mut self, key: u64, entry: Entry) {
-        let of_client = self.of_client.entry(entry.account.clone()).or_default();
-        if *of_client + entry.bytes > BYTES / 2 / 4 {
+        let of_client = self.of_client.get(&entry.account).copied().unwrap_or_default() + entry.bytes;
+        if of_client > BYTES / 2 / 4 {
             return;
         }
-        *of_client += entry.bytes;
+        self.of_client.insert(entry.account.clone(), of_client);
         self.bytes += entry.bytes;
+        self.began.get_or_insert_with(Instant::now);
         self.entries.insert(key, entry);
     }
 

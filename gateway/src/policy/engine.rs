@@ -14,6 +14,7 @@ use thiserror::Error;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::budget::MOST_MEMORY_BYTES;
+use super::rego::MOST_INITIAL_BYTES;
 
 /// The priority of threads that compile: the lowest.
 const COMPILING: i32 = 19;
@@ -25,7 +26,7 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 const QUIET: u32 = 1000;
 
 /// How many evaluations may be under way: more than threads and slots for them.
-const EVALUATIONS: u32 = 64;
+const EVALUATIONS: u32 = 32;
 
 /// How much of a memory or table is reset by writing over it. The system takes the rest, and gives it again page by page.
 const KEPT_BYTES: usize = 1 << 20;
@@ -88,6 +89,8 @@ impl Engine {
         config.wasm_memory64(false).wasm_multi_memory(false);
         // A trap is told by its cause; collecting frames costs time in every one.
         config.wasm_backtrace_max_frames(None);
+        // Whatever an evaluation may begin with is mapped, not copied.
+        config.memory_guaranteed_dense_image_size(MOST_INITIAL_BYTES as u64 + 1);
         config.cache(compiled);
         let wasm = pooling(&mut config)?;
         let epochs = Arc::new(EpochThread::start(wasm.clone()).map_err(EngineError::EpochThread)?);

@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use super::Caller;
 use super::action::Effect;
-use super::cache::AnswerCache;
 use super::document::{Client, Input};
 use super::engine::yield_to_requests;
 use super::input::Tags;
@@ -48,7 +47,6 @@ pub(super) struct Evaluator {
     metrics: PolicyMetrics,
     audit: Audit,
     turns: Turns,
-    cache: Arc<AnswerCache>,
 }
 
 /// What the policies allow.
@@ -138,7 +136,7 @@ impl Drop for Abandonment<'_> {
 
 impl Evaluator {
     pub(super) fn new(live: Arc<Live>, metrics: PolicyMetrics, audit: Audit) -> Self {
-        Self { live, metrics, audit, turns: Turns::new(), cache: Arc::default() }
+        Self { live, metrics, audit, turns: Turns::new() }
     }
 
     #[cfg(test)]
@@ -197,7 +195,7 @@ impl Evaluator {
             self.audit.decided(&record);
         }
         if let (Some(facts), false) = (facts, decided.cached) {
-            self.keep(&set, caller, facts, &decided);
+            Self::keep(&set, caller, facts, &decided);
         }
         match decided.outcome() {
             Outcome::Allowed(tags) => Ok(Allowed { decision, tags: tags.clone(), pending }),
@@ -208,21 +206,16 @@ impl Evaluator {
     }
 
     /// The answer that was given before to whether `client` may see what is in `observation`.
-    pub(super) fn known(
-        &self,
-        set: &Arc<PolicySet>,
-        client: &Arc<Client>,
-        observation: &Observation,
-    ) -> Option<Decided> {
-        let answer = self.cache.find(set, client, observation)?;
+    pub(super) fn known(&self, set: &PolicySet, client: &Arc<Client>, observation: &Observation) -> Option<Decided> {
+        let answer = set.answers().find(client, observation)?;
         self.metrics.repeated(answer.question.input.action.name(), answer.conclusion.outcome.name());
         Some(Decided { answer, elapsed: Duration::ZERO, cached: true })
     }
 
     /// Keeps an answer about what is in `observation`.
-    pub(super) fn keep(&self, set: &Arc<PolicySet>, caller: &Caller, observation: &Observation, decided: &Decided) {
+    pub(super) fn keep(set: &PolicySet, caller: &Caller, observation: &Observation, decided: &Decided) {
         let account = caller.admission.account().name();
-        self.cache.keep(set, caller.client.client(), account, observation, &decided.answer);
+        set.answers().keep(caller.client.client(), account, observation, &decided.answer);
     }
 
     async fn answer(

@@ -124,7 +124,7 @@ impl Evaluator {
             for (observation, known) in part.items.into_iter().zip(known) {
                 let decided = known.or_else(|| {
                     let decided = asked.next()?;
-                    self.keep(set, caller, &observation, &decided);
+                    Self::keep(set, caller, &observation, &decided);
                     Some(decided)
                 });
                 // A turn that ended early leaves the rest of its page to the next one.

@@ -72,14 +72,11 @@ impl Live {
         self.set.load_full()
     }
 
-    /// Whether `set` is another than the one before. The same one keeps its time.
-    pub(super) fn replace(&self, set: PolicySet) -> bool {
+    /// Lets `set` serve. Returns the one before, if it is another; the same one keeps its time.
+    pub(super) fn replace(&self, set: PolicySet) -> Option<Arc<PolicySet>> {
         self.failure.clear();
         let other = self.set.load().digest() != set.digest();
-        if other {
-            self.set.store(Arc::new(set));
-        }
-        other
+        other.then(|| self.set.swap(Arc::new(set)))
     }
 
     /// Whether `message` is another than the one before.

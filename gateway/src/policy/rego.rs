@@ -36,6 +36,7 @@ pub(super) use self::code::Code;
 pub use self::complexity::ComplexityError;
 pub(super) use self::complexity::cost;
 pub(super) use self::deadline::worked;
+pub(super) use self::snapshot::MOST as MOST_INITIAL_BYTES;
 use self::snapshot::Snapshot;
 use super::budget::Budget;
 use super::document::Verdict;
@@ -68,6 +69,9 @@ pub enum LoadError {
     /// Its memory begins with what only an instance can compute.
     #[error("it has data at a computed address; build it with `opa build -t wasm`")]
     Data,
+    /// It has mutable globals that the host cannot keep.
+    #[error("it has mutable globals of references, or more than 64 of numbers; build it with `opa build -t wasm`")]
+    Globals,
     /// Its memory begins with too much.
     #[error("with its data, its memory begins with {bytes} bytes: {most} at most")]
     Snapshot {
@@ -208,7 +212,7 @@ impl Module {
         Ok(Evaluation { verdict: answer::verdict(&results)?, asked_time: guest.asked_time(), memory_bytes })
     }
 
-    /// How many bytes of memory each evaluation begins with, without pages of zeros.
+    /// How many bytes of memory each evaluation begins with.
     pub(super) fn initial_bytes(&self) -> usize {
         self.snapshot.bytes
     }

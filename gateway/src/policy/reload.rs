@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -14,6 +15,10 @@ use super::live::Live;
 use super::metrics::PolicyMetrics;
 use super::set::{self, Loader, PolicySet, SetError};
 use crate::files::{Fingerprint, Follower, Outlook, Source};
+
+/// How often a replaced set is looked at before it is left to the last request that uses it, and the pause between.
+const LOOKS: u32 = 50;
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Keeps the live set up with its directory.
 #[derive(Debug)]
@@ -70,12 +75,25 @@ impl Source for Directory {
     }
 }
 
+/// Frees a set that was replaced, on this thread: its code and its answers take a while, and the requests that still use
+/// it are soon done.
+fn release(before: Arc<PolicySet>) {
+    for _ in 0..LOOKS {
+        if Arc::strong_count(&before) == 1 {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+    drop(before);
+}
+
 impl Directory {
     fn succeeded(&self, set: PolicySet) {
         self.metrics.loaded(set.digest());
         let digest = set.digest().clone();
-        if self.live.replace(set) {
+        if let Some(before) = self.live.replace(set) {
             tracing::info!(%digest, compiled = self.loader.compiled(), "new policies serve");
+            release(before);
         } else {
             tracing::info!(%digest, "the policies are good and as before");
         }

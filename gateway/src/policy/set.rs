@@ -26,6 +26,7 @@ pub(super) use self::loader::Loader;
 use self::manifest::Entry;
 pub use self::manifest::ManifestError;
 pub(super) use self::matcher::Matching;
+use super::cache::AnswerCache;
 use super::document::Input;
 use super::engine::Engine;
 use super::rego;
@@ -60,6 +61,7 @@ pub struct PolicySet {
     digest: SetDigest,
     loaded: Timestamp,
     modules: Vec<BoundModule>,
+    answers: AnswerCache,
 }
 
 /// A module, bound to what it decides about.
@@ -87,6 +89,11 @@ impl PolicySet {
     /// When it was loaded.
     pub fn loaded(&self) -> Timestamp {
         self.loaded
+    }
+
+    /// The answers that it gave and may give again.
+    pub(super) fn answers(&self) -> &AnswerCache {
+        &self.answers
     }
 
     pub(super) fn modules(&self) -> &[BoundModule] {

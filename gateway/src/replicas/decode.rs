@@ -91,17 +91,16 @@ impl Metadata {
 struct ManagedEntry {
     manager: Option<String>,
     time: Option<Time>,
-    #[serde(default)]
-    fields_v1: ManagedFields,
+    fields_v1: Option<ManagedFields>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct ManagedFields {
-    #[serde(rename = "f:spec", default)]
-    spec: ManagedSpec,
+    #[serde(rename = "f:spec")]
+    spec: Option<ManagedSpec>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct ManagedSpec {
     #[serde(rename = "f:replicas")]
     replicas: Option<IgnoredAny>,
@@ -252,7 +251,10 @@ fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) ->
 
 /// The manager that last set `spec.replicas`; several may own it, when they applied the same count.
 fn replicas_manager(entries: &[ManagedEntry]) -> Option<String> {
-    let owns = |entry: &&ManagedEntry| entry.fields_v1.spec.replicas.is_some();
+    let owns = |entry: &&ManagedEntry| {
+        let spec = entry.fields_v1.as_ref().and_then(|fields| fields.spec.as_ref());
+        spec.is_some_and(|spec| spec.replicas.is_some())
+    };
     let last = entries.iter().filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     last.manager.clone()
 }

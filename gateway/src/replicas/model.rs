@@ -97,27 +97,7 @@ pub struct Observation {
     pub age: Duration,
 }
 
-/// Returns whether both are the very same object, or nothing.
-fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
 impl Observation {
-    /// Returns whether `other` is of the very same objects of the cache, so that nothing but the age differs.
-    pub fn is_of_same_objects(&self, other: &Self) -> bool {
-        let Self { name, workload, target, autoscalers, namespace_labels, age: _ } = self;
-        same(workload.as_ref(), other.workload.as_ref())
-            && same(target.as_ref(), other.target.as_ref())
-            && same(namespace_labels.as_ref(), other.namespace_labels.as_ref())
-            && autoscalers.len() == other.autoscalers.len()
-            && autoscalers.iter().zip(&other.autoscalers).all(|(one, other)| Arc::ptr_eq(one, other))
-            && *name == other.name
-    }
-
     /// The version that a client may name in `If-Match`; `None` where there is no workload.
     pub fn version(&self) -> Option<Version> {
         let workload = self.workload.as_ref()?;

@@ -2,28 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::*;
 use crate::policy::action::Get;
-use crate::policy::engine::Engine;
 use crate::policy::input;
-use crate::policy::rego::testing::Fake;
-use crate::policy::testing::{client, labelled, module, write};
+use crate::policy::testing::{client, labelled};
 use crate::policy::verdict::{Conclusion, Outcome, Question};
 use crate::replicas::fixtures::{Object, deployment, target};
-use crate::replicas::{Autoscaler, Replicas, Rollout, Workload};
-use crate::workload::WorkloadRef;
-
-fn set() -> Arc<PolicySet> {
-    let directory = TempDir::new().unwrap();
-    write(directory.path(), &[module("yes", &Fake::default())]);
-    Arc::new(PolicySet::load(&Engine::new().unwrap(), directory.path()).unwrap())
-}
+use crate::replicas::{Replicas, Rollout};
 
 fn web() -> WorkloadRef {
     WorkloadRef::deployment("demo", "web")
@@ -41,19 +31,16 @@ fn answer(client: &Arc<Client>, observation: &Observation, outcome: Outcome, ask
 /// A cache, and what is asked of it.
 struct Asking {
     cache: AnswerCache,
-    set: Arc<PolicySet>,
     replicas: Replicas,
 }
 
 impl Asking {
     fn new(objects: impl IntoIterator<Item = Object>) -> Self {
-        let asking = Self { cache: AnswerCache::default(), set: set(), replicas: Replicas::from_objects(objects) };
-        asking.find(&Arc::new(client()), &web());
-        asking
+        Self { cache: AnswerCache::default(), replicas: Replicas::from_objects(objects) }
     }
 
     fn find(&self, client: &Arc<Client>, name: &WorkloadRef) -> Option<Arc<Answer>> {
-        self.cache.find(&self.set, client, &self.replicas.observe(name))
+        self.cache.find(client, &self.replicas.observe(name))
     }
 
     fn keep(&self, client: &Arc<Client>, name: &WorkloadRef) {
@@ -63,7 +50,7 @@ impl Asking {
     fn keep_that(&self, client: &Arc<Client>, name: &WorkloadRef, outcome: Outcome, asked_time: bool) {
         let observation = self.replicas.observe(name);
         let answer = answer(client, &observation, outcome, asked_time);
-        self.cache.keep(&self.set, client, &client.id.as_str().into(), &observation, &answer);
+        self.cache.keep(client, &client.id.as_str().into(), &observation, &answer);
     }
 }
 
@@ -214,18 +201,24 @@ fn errors_and_answers_that_asked_for_the_time_are_not_kept() {
 }
 
 #[test]
-fn another_set_of_policies_empties_the_cache() {
+fn an_entry_keeps_none_of_the_objects_alive() {
     let someone = Arc::new(client());
-    let mut asking = Asking::new([Object::Deployment(workload())]);
+    let asking = Asking::new([Object::Deployment(workload())]);
+    let object = Arc::downgrade(&asking.replicas.observe(&web()).workload.unwrap());
     asking.keep(&someone, &web());
-    let before = std::mem::replace(&mut asking.set, set());
-    assert!(asking.find(&someone, &web()).is_none());
-    assert_eq!(asking.cache.count(), 0);
-    // What the set before answered comes too late.
+    asking.replicas.delete_deployment(&web());
+    assert!(object.upgrade().is_none(), "only its place is kept");
+    asking.replicas.put(Object::Deployment(workload()));
+    assert!(asking.find(&someone, &web()).is_none(), "an equal one is another one");
+}
+
+#[test]
+fn long_texts_of_modules_count() {
+    let someone = Arc::new(client());
+    let asking = Asking::new([Object::Deployment(workload())]);
     let observation = asking.replicas.observe(&web());
-    let late = answer(&someone, &observation, Outcome::Allowed(BTreeMap::new()), false);
-    asking.cache.keep(&before, &someone, &"late".into(), &observation, &late);
-    assert!(asking.find(&someone, &web()).is_none());
+    let of = |reasons: Vec<String>| bytes(&answer(&someone, &observation, Outcome::Refused(reasons), false));
+    assert!(of(vec!["x".repeat(5_000)]) > of(Vec::new()) + 5_000);
 }
 
 #[test]
@@ -237,17 +230,17 @@ fn the_room_is_bounded_and_a_client_has_its_part_of_it() {
     let clients: Vec<_> = (0..12)
         .map(|number| Arc::new(Client { id: format!("uri:spiffe://scalegate.test/{number}"), ..client() }))
         .collect();
-    let bytes = |generation: &Generation| generation.entries.values().map(|entry| entry.bytes).sum::<usize>();
+    let sum = |generation: &Generation| generation.entries.values().map(|entry| entry.bytes).sum::<usize>();
     for someone in &clients {
         for name in &names {
             asking.keep(someone, name);
         }
         let inner = asking.cache.lock();
         for generation in [&inner.young, &inner.old] {
-            assert_eq!(generation.bytes, bytes(generation));
+            assert_eq!(generation.bytes, sum(generation));
             assert_eq!(generation.of_client.values().sum::<usize>(), generation.bytes);
             assert!(generation.bytes <= BYTES / 2, "{} bytes", generation.bytes);
-            assert!(generation.of_client.values().all(|bytes| *bytes <= BYTES / 2 / 4));
+            assert!(generation.of_client.values().all(|of_client| *of_client <= BYTES / 2 / 4));
         }
     }
     // The first client's answers were not used since: the others have filled all of the room.

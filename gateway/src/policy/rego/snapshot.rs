@@ -1,5 +1,7 @@
 //! The memory of an instance that has started and read its data: each evaluation begins with a copy of it.
 
+use std::ops::Range;
+
 use wasm_encoder::{ConstExpr, DataSection, ExportKind, ExportSection, MemorySection, MemoryType};
 use wasmtime::{ModuleExport, Val};
 
@@ -7,11 +9,12 @@ use super::LoadError;
 use super::abi::{Address, Guest};
 use super::code::Code;
 
-/// The unit in which memory is looked at. Pages of zeros are left out.
+/// The unit in which memory is looked at. Pages of zeros before and behind the others are left out.
 const PAGE: usize = 4 << 10;
 
-/// The most bytes that an evaluation may begin with.
-const MOST: usize = 32 << 20;
+/// The most bytes that an evaluation may begin with. The engine keeps them twice: in the module, and as the image that it
+/// maps.
+pub(in crate::policy) const MOST: usize = 32 << 20;
 
 /// What an evaluation begins with.
 pub(super) struct Snapshot {
@@ -29,36 +32,39 @@ impl Snapshot {
     /// `guest` as it is, with its data at `data`.
     pub(super) fn of(code: &Code, guest: &mut Guest, data: Address) -> Result<Self, LoadError> {
         let globals = guest.globals(code);
-        let (module, bytes) = memory_module(guest.memory());
+        let content = guest.memory();
+        let kept = kept(content);
+        let bytes = kept.len();
         if bytes > MOST {
             return Err(LoadError::Snapshot { bytes, most: MOST });
         }
+        let maximum = code.imports().memory.as_ref().and_then(wasmtime::MemoryType::maximum);
+        let module = memory_module(content, kept, maximum);
         let memory = code.engine().compile(&module).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         Ok(Self { memory, globals, data, bytes })
     }
 }
 
-/// A module whose memory begins with `content`, and how many bytes of it are not in pages of zeros.
-fn memory_module(content: &[u8]) -> (Vec<u8>, usize) {
+/// Where the pages begin and end that are not zeros.
+fn kept(content: &[u8]) -> Range<usize> {
+    let is_used = |page: &[u8]| page.iter().any(|byte| *byte != 0);
+    let first = content.chunks(PAGE).position(is_used).unwrap_or_default();
+    let end =
+        content.len().div_ceil(PAGE) - content.rchunks(PAGE).position(is_used).unwrap_or(content.len().div_ceil(PAGE));
+    first * PAGE..(end * PAGE).max(first * PAGE)
+}
+
+/// A module whose memory begins with `content`, of which `kept` is not zeros.
+fn memory_module(content: &[u8], kept: Range<usize>, maximum: Option<u64>) -> Vec<u8> {
     let (mut memories, mut exports, mut data) = (MemorySection::new(), ExportSection::new(), DataSection::new());
     let minimum = (content.len() / (64 << 10)) as u64;
-    memories.memory(MemoryType { minimum, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType { minimum, maximum, memory64: false, shared: false, page_size_log2: None });
     exports.export("memory", ExportKind::Memory, 0);
-    let used = |page: &&[u8]| page.iter().any(|byte| *byte != 0);
-    let pages: Vec<_> = content.chunks(PAGE).collect();
-    let (mut first, mut bytes) = (0, 0);
-    for run in pages.chunk_by(|one, next| used(one) == used(next)) {
-        if run.first().is_some_and(used) {
-            let range = first * PAGE..content.len().min((first + run.len()) * PAGE);
-            let offset = i32::from_le_bytes((u32::try_from(range.start).unwrap_or(u32::MAX)).to_le_bytes());
-            bytes += range.len();
-            data.active(0, &ConstExpr::i32_const(offset), content[range].iter().copied());
-        }
-        first += run.len();
-    }
+    let offset = u32::try_from(kept.start).unwrap_or(u32::MAX).cast_signed();
+    data.active(0, &ConstExpr::i32_const(offset), content[kept].iter().copied());
     let mut module = wasm_encoder::Module::new();
     module.section(&memories).section(&exports).section(&data);
-    (module.finish(), bytes)
+    module.finish()
 }
 
 #[cfg(test)]
@@ -70,25 +76,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_module_has_the_very_memory_without_its_pages_of_zeros() {
+    fn the_module_has_the_very_memory_without_the_zeros_around_it() {
         let mut content = vec![0; 3 << 16];
-        content[5] = 1;
-        content[2 * PAGE - 1] = 2;
+        content[3 * PAGE + 5] = 1;
         content[10 * PAGE] = 3;
-        *content.last_mut().unwrap() = 4;
-        let (module, bytes) = memory_module(&content);
-        assert_eq!(bytes, 4 * PAGE);
-        assert!(module.len() < 5 * PAGE);
+        assert_eq!(kept(&content), 3 * PAGE..11 * PAGE);
+        let module = memory_module(&content, kept(&content), Some(7));
+        assert!(module.len() < 9 * PAGE);
 
         let engine = wasmtime::Engine::default();
         let mut store = Store::new(&engine, ());
         let module = wasmtime::Module::new(&engine, module).unwrap();
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
-        assert!(instance.get_memory(&mut store, "memory").unwrap().data(&store) == content);
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        assert!(memory.data(&store) == content);
+        assert_eq!(memory.ty(&store).maximum(), Some(7));
     }
 
     #[test]
-    fn an_empty_memory_is_one_too() {
-        assert_eq!(memory_module(&[]).1, 0);
+    fn a_memory_of_zeros_keeps_nothing() {
+        assert!(kept(&[]).is_empty());
+        assert!(kept(&[0; 2 * PAGE]).is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Takes a module apart into its code and what its memory begins with. The code is compiled once; an evaluation begins
-//! with the memory of an instance that has started and read its data.
+//! with the memory and the globals of an instance that has started and read its data. What such an instance did to its
+//! table or to passive segments is not kept; OPA's do nothing to them.
 
 use wasm_encoder::{DataSection, ExportKind, ExportSection, RawSection};
 use wasmparser::{BinaryReaderError, Data, DataKind, Export, ExternalKind, Operator, Parser, Payload, TypeRef};
@@ -8,6 +9,9 @@ use super::LoadError;
 
 /// The export by which the host calls the start function.
 pub(super) const START: &str = "scalegate:start";
+
+/// How many mutable globals a module may have: each is set anew for each evaluation. OPA's have one.
+const MUTABLE_GLOBALS: usize = 64;
 
 /// A module in parts.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,8 +54,12 @@ impl Outline {
                 Payload::MemorySection(memories) if memories.count() > 0 => return Err(LoadError::Memory),
                 Payload::GlobalSection(globals) => {
                     for global in globals {
-                        if global?.ty.mutable {
+                        let global = global?.ty;
+                        if global.mutable {
                             outline.mutable.push(outline.globals);
+                            if global.content_type.is_reference_type() || outline.mutable.len() > MUTABLE_GLOBALS {
+                                return Err(LoadError::Globals);
+                            }
                         }
                         outline.globals += 1;
                     }

@@ -332,6 +332,12 @@ fn what_the_host_cannot_prepare_is_refused_at_load() {
     let refused = |imports: &str| refused_at_load(&Fake { imports: imports.to_owned(), ..Fake::default() });
     let computed = refused("(global $at i32 (i32.const 9000)) (data (global.get $at) \"x\")");
     assert!(computed.starts_with("it has data at a computed address"), "{computed}");
+    let numbers = "(global (mut i32) (i32.const 0))";
+    // The module has one already.
+    assert!(load(&Fake { imports: numbers.repeat(63), ..Fake::default() }, patient()).is_ok());
+    for globals in [numbers.repeat(64), "(global (mut funcref) (ref.null func))".to_owned()] {
+        assert!(refused(&globals).starts_with("it has mutable globals of references, or more than 64"));
+    }
     let outside = refused("(data (i32.const 131072) \"x\")");
     assert_eq!(outside, "it does not start: it trapped: its data lies outside of its memory");
     let wasm = wat::parse_str("(module (memory (export \"memory\") 1))").unwrap();

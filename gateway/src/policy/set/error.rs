@@ -158,7 +158,9 @@ impl SetLimit {
             Self::Bytes => 64 << 20,
             // About fifty modules as OPA compiles them.
             Self::Cost => 40_000_000,
-            Self::Code | Self::Memory => 256 << 20,
+            Self::Code => 256 << 20,
+            // The engine keeps it twice.
+            Self::Memory => 128 << 20,
         }
     }
 
@@ -189,7 +191,9 @@ impl ModuleError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Read(_) | Self::Digest { .. } | Self::DataDigest { .. } => true,
-            Self::Load(error) => matches!(error, LoadError::Start(EvalError::Deadline(_))),
+            Self::Load(error) => {
+                matches!(error, LoadError::Start(EvalError::Deadline(_)) | LoadError::ReadData(EvalError::Deadline(_)))
+            }
             Self::Probe { cause, .. } => matches!(cause, EvalError::Deadline(_)),
             Self::Data { .. } | Self::Set(_) => false,
         }

@@ -12,6 +12,7 @@ use super::reading::{Checked, Reading};
 use super::{
     BoundModule, MANIFEST_BYTES, ModuleError, ModuleProblem, PolicySet, SetError, probe, read, refuse_unnamed,
 };
+use crate::policy::cache::AnswerCache;
 use crate::policy::engine::Engine;
 use crate::policy::rego::{Code, Module};
 
@@ -65,7 +66,8 @@ impl Loader {
             return Err(SetError::Modules(problems));
         }
         self.good = take(&mut self.tried);
-        Ok(PolicySet { digest: reading.digest(), loaded: Timestamp::now(), modules })
+        let (digest, loaded) = (reading.digest(), Timestamp::now());
+        Ok(PolicySet { digest, loaded, modules, answers: AnswerCache::default() })
     }
 
     /// The compiled module of `entry`: compiled now, for another entry, for the last good set, or for a failed attempt
