@@ -1,9 +1,9 @@
-//! Answers to reads, for as long as nothing that they were made of has changed.
+//! Answers to reads, reused while nothing that they were made from has changed.
 //!
 //! A verdict that never asked for the time is a function of the policies and of the document, and the document is a
-//! function of the objects that it was made of. These are compared by identity: nothing is hashed or copied. An entry
-//! keeps the places of its objects, so that no other can come to lie there, but not their content. The client alone is
-//! compared by value, since each connection has one of its own.
+//! function of the objects that it was made from. Objects are compared by address, so nothing is hashed or copied. An
+//! entry holds weak references: they keep an address from being reused, and let the object's content be freed. Only the
+//! client is compared by value, since each connection has a copy.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -24,11 +24,11 @@ const BYTES: usize = 32 << 20;
 const OVERHEAD: usize = 3 << 10;
 /// What a text takes in a map beside its bytes.
 const OF_TEXT: usize = 64;
-/// How long an answer may be given again. After that the input of its record is written again.
+/// How long an answer is reused. After that, the input that its records name is written again.
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// The answers of one set of policies. Those that were not used since half of the room was filled, or for a while, make
-/// room.
+/// The answers of one set of policies, in two generations. When the young one has half of all bytes, or is
+/// [`LONGEST`] old, it becomes the old one, and the old one is dropped. An entry that is used becomes young again.
 #[derive(Debug, Default)]
 pub(super) struct AnswerCache {
     hasher: RandomState,
@@ -61,7 +61,7 @@ struct Entry {
     bytes: usize,
 }
 
-/// Which objects a document was made of.
+/// The objects that a document was made from.
 #[derive(Debug)]
 struct Facts {
     name: WorkloadRef,
@@ -96,7 +96,7 @@ impl Facts {
     }
 }
 
-/// Returns whether both are the very same object, or nothing. A `Weak` keeps the place of an object that is gone.
+/// Returns whether both are the same object, or both are absent.
 fn same<T>(kept: Option<&Weak<T>>, now: Option<&Arc<T>>) -> bool {
     match (kept, now) {
         (Some(kept), Some(now)) => std::ptr::eq(kept.as_ptr(), Arc::as_ptr(now)),
@@ -114,7 +114,7 @@ impl Entry {
     }
 }
 
-/// What an answer takes, with the labels and annotations that it shares with the cache.
+/// The memory that an answer takes, with the labels and annotations that it shares with the cache of objects.
 fn bytes(answer: &Answer) -> usize {
     let of_map = |map: &BTreeMap<String, String>| {
         map.iter().map(|(key, value)| key.len() + value.len() + OF_TEXT).sum::<usize>()
@@ -177,7 +177,7 @@ impl AnswerCache {
         drop((inner, displaced));
     }
 
-    /// Names what is asked. Two questions of one key displace each other.
+    /// The key of a question. Two questions with the same key displace each other.
     fn key(&self, client: &Client, observation: &Observation) -> u64 {
         let name = &observation.name;
         let workload = (name.kind.as_str(), &name.namespace, &name.name);
@@ -191,7 +191,7 @@ impl AnswerCache {
 }
 
 impl Inner {
-    /// Adds an entry. Returns those that made room for it.
+    /// Adds an entry. Returns the generation that was dropped for it.
     fn add(&mut self, key: u64, entry: Entry) -> Generation {
         self.young.remove(key);
         self.old.remove(key);

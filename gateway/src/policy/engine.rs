@@ -22,13 +22,13 @@ const COMPILING: i32 = 19;
 /// How long an epoch lasts: the resolution of deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// After how many ticks without an evaluation the clock stops until the next one.
+/// After how many ticks without an evaluation the clock parks until the next one.
 const QUIET: u32 = 1000;
 
-/// How many evaluations may be under way: more than threads and slots for them.
+/// How many evaluations may run at once: more than there are threads and slots.
 const EVALUATIONS: u32 = 32;
 
-/// How much of a memory or table is reset by writing over it. The system takes the rest, and gives it again page by page.
+/// How many bytes of a memory or table are reset by overwriting them. Pages beyond go back to the system.
 const KEPT_BYTES: usize = 1 << 20;
 
 /// How many elements a module's table may have: more than any compiled policy's function table.
@@ -101,7 +101,7 @@ impl Engine {
         &self.wasm
     }
 
-    /// Begins an evaluation: deadlines are kept while there is one.
+    /// Marks an evaluation as running, which keeps the clock going until the guard is dropped.
     pub(super) fn running(&self) -> Running {
         self.epochs.running()
     }
@@ -116,8 +116,8 @@ impl Engine {
     }
 }
 
-/// An engine that keeps the memories and tables of ended evaluations for the next ones. Where address space is limited, it
-/// makes them anew each time.
+/// An engine with a pool of memories and tables. Where address space is limited, it allocates them for each evaluation
+/// instead.
 fn pooling(config: &mut Config) -> Result<wasmtime::Engine, EngineError> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(2 * EVALUATIONS).total_memories(EVALUATIONS).total_tables(EVALUATIONS);
@@ -125,7 +125,7 @@ fn pooling(config: &mut Config) -> Result<wasmtime::Engine, EngineError> {
     pool.linear_memory_keep_resident(KEPT_BYTES).table_keep_resident(KEPT_BYTES).pagemap_scan(Enabled::Auto);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     wasmtime::Engine::new(config).or_else(|error| {
-        tracing::warn!(%error, "evaluations take more time: there is no room for a pool of instances");
+        tracing::warn!(%error, "no address space for a pool of instances: evaluations take longer");
         config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         wasmtime::Engine::new(config).map_err(|error| EngineError::Engine(error.to_string()))
     })
@@ -174,7 +174,7 @@ struct Clock {
     stopped: AtomicBool,
 }
 
-/// A running evaluation. Its deadline is kept until this is dropped.
+/// A running evaluation. The clock does not park while one exists.
 #[derive(Debug)]
 pub(super) struct Running(Arc<Clock>);
 
@@ -193,7 +193,7 @@ impl Clock {
             quiet = if self.running.load(SeqCst) > 0 { 0 } else { quiet + 1 };
             if quiet >= QUIET {
                 self.parked.store(true, SeqCst);
-                // Who begins to run from here on sees that it is parked.
+                // An evaluation that begins from here on sees `parked` and wakes this thread.
                 while self.running.load(SeqCst) == 0 && !self.stopped.load(SeqCst) {
                     thread::park();
                 }

@@ -9,7 +9,7 @@ use super::rego::worked;
 use super::set::{Matching, PolicySet};
 use super::trial::{self, TrialError};
 
-/// How many evaluations are not measured: the first ones read the module's code and memory for the first time.
+/// How many evaluations run before the measurement, to load the module's code and memory into the processor's caches.
 const WARM_UP: usize = 20;
 
 /// The most evaluations of a module that are measured.

@@ -16,7 +16,7 @@ use super::metrics::PolicyMetrics;
 use super::set::{self, Loader, PolicySet, SetError};
 use crate::files::{Fingerprint, Follower, Outlook, Source};
 
-/// How often a replaced set is looked at before it is left to the last request that uses it, and the pause between.
+/// How often to check whether requests still use a replaced set, and the pause between checks.
 const LOOKS: u32 = 50;
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -75,8 +75,7 @@ impl Source for Directory {
     }
 }
 
-/// Frees a set that was replaced, on this thread: its code and its answers take a while, and the requests that still use
-/// it are soon done.
+/// Drops a replaced set on this thread once no request uses it, since freeing its code and answers takes a while.
 fn release(before: Arc<PolicySet>) {
     for _ in 0..LOOKS {
         if Arc::strong_count(&before) == 1 {

@@ -1,4 +1,4 @@
-//! The memory of an instance that has started and read its data: each evaluation begins with a copy of it.
+//! The memory and the globals of an instance that has started and read its data. Each evaluation begins with a copy.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::code::Code;
 /// The unit in which memory is looked at. Pages of zeros before and behind the others are left out.
 const PAGE: usize = 4 << 10;
 
-/// The most bytes that an evaluation may begin with. The engine keeps them twice: in the module, and as the image that it
+/// The most bytes that an evaluation may begin with. The engine holds them twice: in the module, and as the image that it
 /// maps.
 pub(in crate::policy) const MOST: usize = 32 << 20;
 
@@ -45,7 +45,7 @@ impl Snapshot {
     }
 }
 
-/// Where the pages begin and end that are not zeros.
+/// The range from the first to the last page that is not all zeros.
 fn kept(content: &[u8]) -> Range<usize> {
     let is_used = |page: &[u8]| page.iter().any(|byte| *byte != 0);
     let first = content.chunks(PAGE).position(is_used).unwrap_or_default();
