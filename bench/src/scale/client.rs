@@ -42,7 +42,7 @@ pub(crate) struct Waiters(JoinSet<Result<()>>);
 impl Waiters {
     /// Sends requests for the last `count` targets.
     pub(crate) async fn start(subject: &Subject, count: usize) -> Result<Self> {
-        let client = subject.client()?;
+        let client = subject.client("viewer")?;
         let mut waiting = JoinSet::new();
         let targets: Vec<_> = subject.server.fleet().entries(Kind::Targets).iter().rev().take(count).collect();
         for targets in targets.chunks(STREAMS) {

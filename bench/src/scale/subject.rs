@@ -75,9 +75,9 @@ impl Subject {
         Ok(subject)
     }
 
-    /// A client that may see everything.
-    pub(crate) fn client(&self) -> Result<Client> {
-        self.gateway.client("viewer")
+    /// A client; `viewer` and `operator` may see everything.
+    pub(crate) fn client(&self, name: &str) -> Result<Client> {
+        self.gateway.client(name)
     }
 
     /// Starts a measurement of processor time.
