@@ -236,7 +236,7 @@ impl Inner {
         let sha256 = format!("\"{name}\"");
         let text = record::with_field(line, "inputSha256", &sha256).into();
         if let (Some(named), Some(record)) = (named, &known) {
-            // Whoever is first has the same.
+            // Another thread may have set it already, to the same value.
             let _ = named.set(NamedInput { sha256, record: record.clone() });
         }
         DecisionLine { text, input: known, hidden }

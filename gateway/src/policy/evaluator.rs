@@ -177,7 +177,7 @@ impl Evaluator {
         };
         let mut place = None;
         if let (Outcome::Allowed(_), Effect::Change) = (decided.outcome(), effect) {
-            // Only now, so that clients who may change nothing take no places.
+            // Only now, so that clients that may not change anything never occupy a place.
             match account.change() {
                 Ok(taken) => place = Some(taken),
                 Err(exceeded) => decided = busy(decided.answer.question.clone(), exceeded),

@@ -112,7 +112,7 @@ impl Guest {
         let instance = instance(code, &mut store)?;
         for (export, value) in &snapshot.globals {
             let global = instance.get_module_export(&mut store, export).and_then(Extern::into_global);
-            global.ok_or_else(|| missing("a global"))?.set(&mut store, *value).map_err(cause)?;
+            global.ok_or_else(|| missing("mutable global"))?.set(&mut store, *value).map_err(cause)?;
         }
         Self::of(code, store, instance)
     }

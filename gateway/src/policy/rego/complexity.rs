@@ -5,6 +5,8 @@ use thiserror::Error;
 use wasmparser::{BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations};
 use wasmparser::{FunctionBody, Operator, Parser, Payload, ValidPayload, Validator, ValidatorResources, WasmFeatures};
 
+use crate::policy::engine;
+
 /// The longest function, in bytes. OPA's own reach 4 KiB.
 const FUNCTION_BYTES: usize = 128 << 10;
 /// How deeply its blocks may be nested. OPA's own reach 33.
@@ -23,7 +25,7 @@ const ENTRY_BYTES: u64 = 4;
 /// What so many bytes that are only copied cost one, of data and of sections that mean nothing to the compiler.
 const COPIED_BYTES: u64 = 1 << 10;
 /// How many elements a table may begin with, as at run time: the compiler writes out each.
-const TABLE_ELEMENTS: u64 = 10_000;
+const TABLE_ELEMENTS: u64 = engine::TABLE_ELEMENTS as u64;
 /// What the whole module may cost: half a minute and 500 MB at the worst. OPA's runtime costs 700,000.
 const MODULE_COST: u64 = 2_500_000;
 

@@ -9,7 +9,7 @@ use super::LoadError;
 use super::abi::{Address, Guest};
 use super::code::Code;
 
-/// The unit in which memory is looked at. Pages of zeros before and behind the others are left out.
+/// The granularity at which leading and trailing zeros are left out.
 const PAGE: usize = 4 << 10;
 
 /// The most bytes that an evaluation may begin with. The engine holds them twice: in the module, and as the image that it
@@ -49,9 +49,8 @@ impl Snapshot {
 fn kept(content: &[u8]) -> Range<usize> {
     let is_used = |page: &[u8]| page.iter().any(|byte| *byte != 0);
     let first = content.chunks(PAGE).position(is_used).unwrap_or_default();
-    let end =
-        content.len().div_ceil(PAGE) - content.rchunks(PAGE).position(is_used).unwrap_or(content.len().div_ceil(PAGE));
-    first * PAGE..(end * PAGE).max(first * PAGE)
+    let end = content.chunks(PAGE).rposition(is_used).map_or(first, |last| last + 1);
+    first * PAGE..content.len().min(end * PAGE)
 }
 
 /// A module whose memory begins with `content`, of which `kept` is not zeros.
