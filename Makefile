@@ -47,10 +47,15 @@ hostile-test: controlplane policies ## measure one client's requests beside anot
 	    $(CARGO) test --locked --workspace --test it -- --nocapture hostile::
 
 .PHONY: bench
-bench: controlplane policies ## measure what a read costs beside nginx's static file (BENCH_ROUNDS=7, BENCH_SECONDS=5)
+bench: controlplane policies ## measure what requests cost beside nginx, kube-apiserver and OPA (BENCH_ROUNDS=7, BENCH_SECONDS=5)
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
 	$(RELEASE) --bin scalegate --bin guard --bin bench
-	target/release/bench read
+	target/release/bench compare
+
+.PHONY: bench-docs
+bench-docs: controlplane policies ## the same, and write docs/bench.md and docs/bench.svg
+	$(RELEASE) --bin scalegate --bin guard --bin bench
+	target/release/bench compare --write docs
 
 .PHONY: bench-scale
 bench-scale: policies ## measure how the gateway's work grows from 10,000 Deployments to 100,000 (BENCH_ROUNDS=3)

@@ -31,6 +31,27 @@ pub(crate) fn pin() -> Result<usize> {
     Ok(core)
 }
 
+/// Pins all threads of `process` to `core`.
+#[cfg(target_os = "linux")]
+pub(crate) fn pin_process(process: u32, core: usize) -> Result<()> {
+    use rustix::process::Pid;
+    use rustix::thread::{CpuSet, sched_setaffinity};
+
+    let mut only = CpuSet::new();
+    only.set(core);
+    for thread in fs::read_dir(format!("/proc/{process}/task")).context("list the threads")? {
+        let thread = thread?.file_name().to_string_lossy().parse::<i32>()?;
+        sched_setaffinity(Pid::from_raw(thread), &only).context("pin a thread to one core")?;
+    }
+    Ok(())
+}
+
+/// See the one for Linux.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn pin_process(_process: u32, _core: usize) -> Result<()> {
+    anyhow::bail!("threads are pinned to a core on Linux only")
+}
+
 /// See the one for Linux.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn pin() -> Result<usize> {

@@ -1,66 +1,20 @@
-//! One case: requests over a kept mTLS connection, each sent when the one before was answered.
+//! One case: requests one after the other, each sent when the one before was answered.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use scalegate_tests::client::{Answer, Client, Connection, Sent};
-use scalegate_tests::gateway::Gateway;
+use scalegate_tests::client::{self, Answer, Client, Connection, Sent};
 use scalegate_tests::load::percentile;
-use scalegate_tests::template::{Codec, Template};
+use scalegate_tests::template::Template;
 
-use crate::cluster::{NAME, NAMESPACE};
+use crate::case::{Case, Connections};
 use crate::machine;
-use crate::nginx::Nginx;
 
-/// The certificate of the client.
-const CLIENT: &str = "viewer";
-/// How many requests a new connection answers before it is measured.
+/// How many requests a kept connection answers before it is measured.
 const FIRST: u32 = 200;
-/// By how many bytes the gateway's bodies may differ: they say how old their facts are.
-const AGE_BYTES: usize = 9;
-
-/// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Case {
-    NginxHttp1,
-    NginxHttp2,
-    ReadHttp1,
-    ReadHttp2,
-    ReadGrpc,
-}
-
-impl Case {
-    /// In the order of the table. The two whose difference is of interest follow on each other.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NginxHttp1, Self::NginxHttp2, Self::ReadHttp1, Self::ReadHttp2, Self::ReadGrpc];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::NginxHttp1 => "nginx, static file, HTTP/1.1",
-            Self::NginxHttp2 => "nginx, static file, HTTP/2",
-            Self::ReadHttp1 => "gateway, authorised read, HTTP/1.1",
-            Self::ReadHttp2 => "gateway, authorised read, HTTP/2",
-            Self::ReadGrpc => "gateway, authorised read, gRPC",
-        }
-    }
-
-    pub(crate) fn is_nginx(self) -> bool {
-        matches!(self, Self::NginxHttp1 | Self::NginxHttp2)
-    }
-
-    fn codec(self) -> Codec {
-        if self == Self::ReadGrpc { Codec::Grpc } else { Codec::Json }
-    }
-
-    async fn connect(self, client: &Client) -> Result<Connection> {
-        match self {
-            Self::NginxHttp1 | Self::ReadHttp1 => client.http1().await,
-            Self::NginxHttp2 | Self::ReadHttp2 | Self::ReadGrpc => client.http2().await,
-        }
-    }
-}
 
 /// What one case took in one round.
 #[derive(Debug, Clone, Copy)]
@@ -75,49 +29,34 @@ pub(crate) struct Sample {
     pub(crate) p99: Duration,
 }
 
+/// How a server is reached.
+pub(crate) enum Reached {
+    /// With a client certificate.
+    Tls(Client),
+    /// Without TLS.
+    Plain(SocketAddr),
+}
+
 /// A server that is measured.
 pub(crate) struct Server {
-    /// A caller with a certificate.
-    pub(crate) client: Client,
-    processes: Vec<u32>,
-    request: Template,
-    /// By how many bytes two bodies may differ.
-    slack: usize,
+    /// How it is reached.
+    pub(crate) reached: Reached,
+    /// Its processes.
+    pub(crate) processes: Vec<u32>,
+    /// The body for a server that takes one.
+    pub(crate) question: String,
     /// A log that grows with each request.
-    log: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
 }
 
 impl Server {
-    /// The gateway.
-    pub(crate) fn gateway(gateway: &Gateway) -> Result<Self> {
-        Ok(Self {
-            client: gateway.client(CLIENT)?,
-            processes: vec![gateway.pid()],
-            request: Template::get(NAMESPACE, NAME),
-            slack: AGE_BYTES,
-            log: Some(gateway.log_path().to_owned()),
-        })
-    }
-
-    /// nginx, which is asked for the same path with the same certificate.
-    pub(crate) fn nginx(nginx: &Nginx, certs: &Path) -> Result<Self> {
-        Ok(Self {
-            client: Client::with_certificate(nginx.address, certs, CLIENT)?,
-            processes: nginx.processes()?,
-            request: Template::get(NAMESPACE, NAME),
-            slack: 0,
-            log: None,
-        })
-    }
-
-    /// What it answers over HTTP.
-    pub(crate) async fn body(&self) -> Result<Vec<u8>> {
-        let case = Case::ReadHttp1;
-        let answer = self.ask(case, &mut case.connect(&self.client).await?).await?;
+    /// What it answers.
+    pub(crate) async fn body(&self, case: Case) -> Result<Vec<u8>> {
+        let answer = self.ask(case, &case.request(&self.question), &mut self.connect(case).await?).await?;
         Ok(answer.body.to_vec())
     }
 
-    /// Asks it for as long as `time` over a new connection; an error if one answer is not as it should be.
+    /// Asks it for as long as `time`; an error if one answer is not as it should be.
     pub(crate) async fn measure(&self, case: Case, time: Duration) -> Result<Sample> {
         let sample = self.sample(case, time).await.with_context(|| case.name())?;
         if let Some(log) = &self.log {
@@ -127,19 +66,28 @@ impl Server {
     }
 
     async fn sample(&self, case: Case, time: Duration) -> Result<Sample> {
-        let mut connection = case.connect(&self.client).await?;
-        let size = self.ask(case, &mut connection).await?.body.len();
+        let request = case.request(&self.question);
+        let mut connection = self.connect(case).await?;
+        let size = self.ask(case, &request, &mut connection).await?.body.len();
+        // A handshake or a long list is the same from the first time on.
+        let first = Instant::now();
         for _ in 0..FIRST {
-            self.ask(case, &mut connection).await?;
+            if first.elapsed() > time / 4 {
+                break;
+            }
+            self.ask(case, &request, &mut connection).await?;
         }
         let mut times = Vec::new();
         let (used, start) = (machine::processor_time(&self.processes)?, Instant::now());
         while start.elapsed() < time {
             let began = Instant::now();
-            let answer = self.ask(case, &mut connection).await?;
+            if case.connections() == Connections::New {
+                connection = self.connect(case).await?;
+            }
+            let answer = self.ask(case, &request, &mut connection).await?;
             times.push(began.elapsed());
             let length = answer.body.len();
-            ensure!(length.abs_diff(size) <= self.slack, "a body has {length} bytes, the first had {size}");
+            ensure!(length.abs_diff(size) <= case.slack(), "a body has {length} bytes, the first had {size}");
         }
         let took = start.elapsed();
         let used = machine::processor_time(&self.processes)?.saturating_sub(used);
@@ -153,11 +101,19 @@ impl Server {
         })
     }
 
-    async fn ask(&self, case: Case, connection: &mut Connection) -> Result<Answer> {
-        let Sent::Answered(answer) = self.request.send(case.codec(), connection).await? else {
+    async fn connect(&self, case: Case) -> Result<Connection> {
+        match (&self.reached, case.connections()) {
+            (Reached::Tls(client), Connections::Http2) => client.http2().await,
+            (Reached::Tls(client), Connections::Http1 | Connections::New) => client.http1().await,
+            (Reached::Plain(address), _) => client::plain_http1(*address).await,
+        }
+    }
+
+    async fn ask(&self, case: Case, request: &Template, connection: &mut Connection) -> Result<Answer> {
+        let Sent::Answered(answer) = request.send(case.codec(), connection).await? else {
             bail!("the server closed the connection");
         };
-        if let Some(fault) = self.request.fault(case.codec(), &answer) {
+        if let Some(fault) = request.fault(case.codec(), &answer) {
             bail!("a wrong answer: {fault}");
         }
         Ok(*answer)

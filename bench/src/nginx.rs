@@ -3,23 +3,17 @@
 use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use scalegate_tests::poll;
 use scalegate_tests::ports::ReservedPort;
 use scalegate_tests::process::Process;
 use scalegate_tests::suite::replicas;
-use tokio::net::TcpStream;
 
 use crate::cluster::{NAME, NAMESPACE};
 use crate::machine;
 
-/// How long nginx may take until it accepts connections.
-const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Where Debian installs it, which the PATH of a user need not have.
 const SYSTEM_PROGRAMS: &str = "/usr/sbin";
 
@@ -62,19 +56,8 @@ impl Nginx {
         port.release();
         let process = Process::spawn("nginx", program, &arguments, &[], prefix).await?;
         let nginx = Self { process, address, version };
-        nginx.wait_ready().await?;
+        nginx.process.wait_for_port(address).await?;
         Ok(nginx)
-    }
-
-    async fn wait_ready(&self) -> Result<()> {
-        poll::until("nginx to accept connections", READY_WITHIN, async || {
-            self.process.check()?;
-            Ok(match TcpStream::connect(self.address).await {
-                Ok(_) => ControlFlow::Break(()),
-                Err(error) => ControlFlow::Continue(error.to_string()),
-            })
-        })
-        .await
     }
 
     /// The master and its worker.
@@ -125,6 +108,7 @@ http {{
         ssl_certificate_key \"{certs}/server-key.pem\";
         ssl_client_certificate \"{certs}/ca.pem\";
         ssl_verify_client on;
+        ssl_crl \"{certs}/crl.pem\";
         ssl_session_tickets off;
     }}
 }}

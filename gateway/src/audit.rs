@@ -36,7 +36,7 @@ use crate::lines::{Full, LineSettings, LineWriter, Lines, Output, Preface, Recei
 use crate::text::escaped_json;
 
 use self::known::KnownInputs;
-use self::record::{InputRecord, Record};
+use self::record::{InputRecord, Record, Template};
 use self::redact::Hidden;
 
 /// How long a change waits for its record to be written.
@@ -137,7 +137,7 @@ impl Audit {
     /// client's share of it, is dropped and counted.
     pub fn decided(&self, record: &DecisionRecord<'_>) {
         let DecisionLine { text, input, .. } = self.0.decision(record);
-        let pushed = self.0.lines.push_shared(text, &share(record.trust_domain, record.client_id), input);
+        let pushed = self.0.lines.push_shared(text, record.share, input);
         self.0.metrics.recorded("decision", pushed.is_ok());
     }
 
@@ -176,19 +176,20 @@ impl Audit {
     /// Records a list. Never waits.
     pub fn listed(&self, record: &ListRecord<'_>) {
         let line = self.0.line(&Record::List(record), redact::Redaction::list);
-        let share = share(record.trust_domain, record.client_id);
-        let pushed = self.0.lines.push_shared(line.into_bytes(), &share, None);
+        let pushed = self.0.lines.push_shared(line.into_bytes(), record.share, None);
         self.0.metrics.recorded("list", pushed.is_ok());
     }
 }
 
-/// The name of a client's share of the queue. Clients of two trust domains may have the same id.
-fn share(trust_domain: &str, client_id: &str) -> String {
-    format!("{trust_domain}\0{client_id}")
-}
-
 async fn written(receipt: Receipt) -> bool {
     timeout(PATIENCE, receipt.written()).await.is_ok_and(|written| written.is_ok())
+}
+
+/// The record of an answer whose repetition is on record already.
+fn repeated(record: &DecisionRecord<'_>) -> Option<DecisionLine> {
+    let named = record.named.filter(|_| record.cached)?.get()?;
+    let text = named.repeated.get()?.fill(record);
+    Some(DecisionLine { text, input: Some(named.record.clone()), hidden: Hidden::default() })
 }
 
 impl Inner {
@@ -203,6 +204,9 @@ impl Inner {
     /// The record of a decision, with its input. An allowed read names its input by digest, since most reads repeat
     /// one; so does a decision whose input is too long.
     fn decision(&self, record: &DecisionRecord<'_>) -> DecisionLine {
+        if let Some(repeated) = repeated(record) {
+            return repeated;
+        }
         let (mut hidden, mut redacted) = (Hidden::default(), None);
         let line = self.line(&Record::Decision(record), |redaction, line| {
             // The input is JSON, so this cannot fail.
@@ -211,9 +215,15 @@ impl Inner {
             redacted = Some(input.to_string());
         });
         let named = record.named.filter(|_| redacted.is_none());
-        if let Some(NamedInput { sha256, record }) = named.and_then(OnceLock::get) {
-            let text = record::with_field(line, "inputSha256", sha256).into();
-            return DecisionLine { text, input: Some(record.clone()), hidden };
+        if let Some(named) = named.and_then(OnceLock::get) {
+            let text = record::with_field(line, "inputSha256", &named.sha256);
+            if record.cached
+                && let Some(template) = Template::of(&text, record)
+            {
+                // Another thread may have set it already, to the same value.
+                let _ = named.repeated.set(template);
+            }
+            return DecisionLine { text: text.into(), input: Some(named.record.clone()), hidden };
         }
         let input = redacted.as_deref().unwrap_or(record.input);
         let input = escaped_json(input);
@@ -237,7 +247,7 @@ impl Inner {
         let text = record::with_field(line, "inputSha256", &sha256).into();
         if let (Some(named), Some(record)) = (named, &known) {
             // Another thread may have set it already, to the same value.
-            let _ = named.set(NamedInput { sha256, record: record.clone() });
+            let _ = named.set(NamedInput { sha256, record: record.clone(), repeated: OnceLock::new() });
         }
         DecisionLine { text, input: known, hidden }
     }

@@ -37,6 +37,7 @@
 //! - [`shutdown`]: the signal to stop, and its order.
 //! - [`backoff`]: how long to wait before the next attempt.
 //! - [`dns`]: names as Kubernetes checks them.
+//! - [`ids`]: names for requests and decisions.
 //! - [`hex`]: bytes as hexadecimal text.
 //! - [`text`]: text that others wrote, cut and escaped.
 
@@ -51,6 +52,7 @@ pub mod dns;
 pub mod files;
 pub mod hex;
 pub mod identity;
+pub mod ids;
 pub mod kubernetes;
 #[cfg(test)]
 mod layers;

@@ -82,7 +82,7 @@ impl Lines {
     /// # Errors
     ///
     /// [`Full`]: the line is not queued.
-    pub fn push_shared(&self, line: Vec<u8>, of: &str, preface: Option<Arc<Preface>>) -> Result<(), Full> {
+    pub fn push_shared(&self, line: Vec<u8>, of: &Arc<str>, preface: Option<Arc<Preface>>) -> Result<(), Full> {
         self.0.push_shared(line, of, preface)
     }
 

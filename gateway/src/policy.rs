@@ -53,6 +53,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use self::evaluator::{Allowed, Asked, Evaluator};
+use self::set::Loader;
 use crate::audit::{Audit, Origin};
 use crate::clients::Admission;
 use crate::identity::ClientIdentity;
@@ -89,16 +90,18 @@ pub struct Policy {
 
 impl Policy {
     /// Loads the policies in `directory`, with an engine for them. The [`PolicyReloader`] keeps them up with it for as long as
-    /// it runs.
+    /// it runs. Answers to reads take at most `answer_cache_bytes`.
     pub async fn open(
         engine: Engine,
         directory: PathBuf,
+        answer_cache_bytes: usize,
         replicas: Replicas,
         metrics: PolicyMetrics,
         audit: Audit,
     ) -> Result<(Self, Monitor, PolicyReloader), StartError> {
         let loading = metrics.clone();
-        let load = move || PolicyReloader::start(engine, &directory, loading);
+        let loader = Loader::new(engine).with_answer_cache(answer_cache_bytes);
+        let load = move || PolicyReloader::start(loader, &directory, loading);
         let (reloader, live) = tokio::task::spawn_blocking(load).await.map_err(StartError::Loading)??;
         let monitor = Monitor::new(live.clone());
         Ok((Self { evaluator: Evaluator::new(live, metrics, audit), replicas }, monitor, reloader))
@@ -120,6 +123,16 @@ impl Policy {
         let Allowed { decision, tags, pending } = self.evaluator.decide(caller, turn, asked).await?;
         let client = caller.client.clone();
         Ok(Permit { action, client, observation, decision, tags, pending: Mutex::new(pending) })
+    }
+
+    /// Permits `caller` to see a workload that exists if the policies that serve permitted it before, and nothing has changed since; else
+    /// `None`, and it must be decided. The decision is recorded. This never waits.
+    pub fn repeat(&self, caller: &Caller, action: Get) -> Option<Permit<Get>> {
+        let observation = self.replicas.observe(action.target());
+        observation.workload.as_ref()?;
+        let Allowed { decision, tags, .. } = self.evaluator.repeat(caller, &observation)?;
+        let client = caller.client.clone();
+        Some(Permit { action, client, observation, decision, tags, pending: Mutex::default() })
     }
 
     /// What of `query` the `caller` may get. What it may not is left out.

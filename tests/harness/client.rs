@@ -53,11 +53,14 @@ pub enum Connection {
 impl Client {
     /// A caller with the certificate `clients/NAME.pem` under `certs`, as `make certs` lays them out.
     pub fn with_certificate(address: SocketAddr, certs: &Path, name: &str) -> Result<Self> {
-        let chain = certs.join(format!("clients/{name}.pem"));
-        let key = certs.join(format!("clients/{name}-key.pem"));
-        let chain = CertificateDer::pem_file_iter(&chain)?.collect::<Result<Vec<_>, _>>()?;
-        let key = PrivateKeyDer::from_pem_file(&key)?;
-        Self::new(address, &certs.join("ca.pem"), Some((chain, key)))
+        let file = |end: &str| certs.join(format!("clients/{name}{end}"));
+        Self::with_files(address, &certs.join("ca.pem"), &file(".pem"), &file("-key.pem"))
+    }
+
+    /// A caller that trusts `ca`, with the certificate and the key in these files.
+    pub fn with_files(address: SocketAddr, ca: &Path, certificate: &Path, key: &Path) -> Result<Self> {
+        let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
+        Self::new(address, ca, Some((chain, PrivateKeyDer::from_pem_file(key)?)))
     }
 
     /// A caller that trusts `ca` and shows `identity`, if any.
@@ -161,6 +164,15 @@ impl Client {
     pub async fn delete(&self, path: &str) -> Result<Answer> {
         self.request(Method::DELETE, path, &[], Vec::new()).await
     }
+}
+
+/// A kept HTTP/1.1 connection without TLS.
+pub async fn plain_http1(address: SocketAddr) -> Result<Connection> {
+    let tcp = TcpStream::connect(address).await.context("cannot connect")?;
+    tcp.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
+    tokio::spawn(connection);
+    Ok(Connection::Http1(sender))
 }
 
 /// What became of a request on a kept connection.

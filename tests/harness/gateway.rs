@@ -38,6 +38,8 @@ pub struct GatewayOptions {
     pub listen: SocketAddr,
     /// `listen.maxRequests`, of which one client may have half; `None` for the defaults.
     pub max_requests: Option<u32>,
+    /// `policies.answerCacheBytes`; `None` for the default.
+    pub answer_cache_bytes: Option<u32>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -171,6 +173,7 @@ impl GatewayOptions {
             lease: stack::LEASE.to_owned(),
             listen: any,
             max_requests: None,
+            answer_cache_bytes: None,
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
@@ -185,6 +188,10 @@ impl GatewayOptions {
             listen["maxRequests"] = max_requests.into();
             listen["maxRequestsPerClient"] = (max_requests / 2).into();
         }
+        let mut policies = json!({ "directory": self.policies, "reloadInterval": "200ms" });
+        if let Some(bytes) = self.answer_cache_bytes {
+            policies["answerCacheBytes"] = bytes.into();
+        }
         json!({
             "listen": listen,
             "admin": { "address": self.admin },
@@ -195,7 +202,7 @@ impl GatewayOptions {
                 "crls": [self.certs.join("crl.pem")],
                 "reloadInterval": "200ms",
             },
-            "policies": { "directory": self.policies, "reloadInterval": "200ms" },
+            "policies": policies,
             "kubernetes": { "kubeconfig": self.kubeconfig, "namespaces": self.namespaces },
             "lease": { "namespace": self.namespace, "name": self.lease, "identity": self.name },
             "audit": {

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::{paths, poll};
@@ -71,6 +73,18 @@ impl Process {
             }
             self.check()?;
             Ok(ControlFlow::Continue("it has no process id".to_owned()))
+        })
+        .await
+    }
+
+    /// Waits until the program accepts connections at `address`; an error if it ends first.
+    pub async fn wait_for_port(&self, address: SocketAddr) -> Result<()> {
+        poll::until(&format!("{} to accept connections", self.name), START_LIMIT, async || {
+            self.check()?;
+            Ok(match TcpStream::connect(address).await {
+                Ok(_) => ControlFlow::Break(()),
+                Err(error) => ControlFlow::Continue(error.to_string()),
+            })
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! One request, written as JSON over HTTP or as a message of gRPC.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use http::Method;
 use scalegate::proto::Message;
 use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
@@ -27,7 +27,7 @@ pub struct Template {
     /// The status that counts as success.
     wanted: u16,
     /// The method of `ReplicaService`, and its message.
-    call: (&'static str, Vec<u8>),
+    call: Option<(&'static str, Vec<u8>)>,
 }
 
 impl Template {
@@ -39,7 +39,7 @@ impl Template {
             path: replicas(namespace, name),
             body: String::new(),
             wanted: 200,
-            call: ("GetReplicas", framed(&message)),
+            call: Some(("GetReplicas", framed(&message))),
         }
     }
 
@@ -52,14 +52,19 @@ impl Template {
             path: replicas(namespace, name),
             body: format!(r#"{{"replicas": {count}}}"#),
             wanted: 202,
-            call: ("SetReplicas", framed(&message)),
+            call: Some(("SetReplicas", framed(&message))),
         }
+    }
+
+    /// Another request over HTTP, whose answer is 200; `body` is JSON or empty.
+    pub fn plain(method: Method, path: &str, body: &str) -> Self {
+        Self { method, path: path.to_owned(), body: body.to_owned(), wanted: 200, call: None }
     }
 
     /// Sends it over a kept connection, which for gRPC is one of HTTP/2.
     pub async fn send(&self, codec: Codec, connection: &mut Connection) -> Result<Sent> {
         if codec == Codec::Grpc {
-            let (method, message) = &self.call;
+            let (method, message) = self.call.as_ref().context("the request has no message of gRPC")?;
             let path = format!("/scalegate.v1.ReplicaService/{method}");
             let headers = [("content-type", "application/grpc"), ("te", "trailers")];
             return connection.try_request(Method::POST, &path, &headers, message.clone()).await;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::audit::Origin;
 use crate::clients::Admission;
 use crate::identity::IdentityError;
+use crate::ids;
 use crate::listener::Peer;
 use crate::policy::Caller;
 
@@ -22,21 +23,26 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) id: Uuid,
+    /// None until [`Call::traced`].
     pub(super) span: Span,
     started: Instant,
 }
 
 impl Call {
-    pub(super) fn begin(method: &str, path: &str) -> Self {
-        let id = Uuid::now_v7();
+    pub(super) fn begin() -> Self {
+        Self { id: ids::new(), span: Span::none(), started: Instant::now() }
+    }
+
+    /// The same, with what its lines in the log say of it. An answer without such a line needs no span.
+    pub(super) fn traced(self, method: &str, path: &str) -> Self {
         let span = tracing::info_span!(
             "request",
-            request_id = %id,
+            request_id = %self.id,
             decision_id = tracing::field::Empty,
             method = excerpt(method),
             path = excerpt(path),
         );
-        Self { id, span, started: Instant::now() }
+        Self { span, ..self }
     }
 
     /// Who sent it, and from where.

@@ -129,7 +129,7 @@ impl GrpcApi {
         admission: &Admission,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let call = Call::begin("grpc", request.uri().path());
+        let call = Call::begin().traced("grpc", request.uri().path());
         let route = route(request.uri().path());
         let failure = Arc::new(Mutex::new(None));
         let work = self.dispatch(call.caller(peer, admission), request, &call, &failure);
@@ -156,7 +156,7 @@ impl GrpcApi {
 
     /// Refuses one request for which there is no place.
     pub(super) fn refuse(&self, exceeded: Exceeded, request: &Request<Incoming>) -> Response<ResponseBody> {
-        let call = Call::begin("grpc", request.uri().path());
+        let call = Call::begin().traced("grpc", request.uri().path());
         let error = exceeded.into();
         call.ended(&self.metrics, route(request.uri().path()), Some(&error));
         named(refused(&error, &call).map(ResponseBody::stream), &call)

@@ -63,12 +63,20 @@ impl HttpApi {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let call = Call::begin(request.method().as_str(), request.uri().path());
+        let call = Call::begin();
         let route = self.routes.find(request.uri().path());
         let name = route.as_ref().map_or("none", Route::name);
 
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(&head, body);
+        if let Ok(admission) = admission
+            && body.is_complete()
+            && let Some(answer) = self.repeat(call.caller(peer, admission), route.as_ref(), &head)
+        {
+            call.ended(&self.metrics, name, None);
+            return identified(answer, &call.id);
+        }
+        let call = call.traced(head.method.as_str(), head.uri.path());
         let limit = self.limits.request_timeout;
         let result = match admission {
             Ok(admission) => {
@@ -89,14 +97,23 @@ impl HttpApi {
         drop(waiting);
 
         call.ended(&self.metrics, name, result.as_ref().err());
-        let mut answer = result.unwrap_or_else(|error| refuse(&error, &call.id));
-        if let Ok(value) = HeaderValue::from_str(&call.id.to_string()) {
-            answer.headers_mut().insert(REQUEST_ID, value);
-        }
+        let answer = result.unwrap_or_else(|error| refuse(&error, &call.id));
+        let mut answer = identified(answer, &call.id);
         if !body.is_complete() && head.version < Version::HTTP_2 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if head.method == Method::HEAD { without_body(answer) } else { answer }
+    }
+
+    /// Answers a plain read without a body whose verdict was given before. It never waits, so it needs no deadline, and
+    /// logs nothing, so it needs no span.
+    fn repeat(&self, caller: Result<Caller, IdentityError>, route: Option<&Route>, head: &Parts) -> Option<HttpAnswer> {
+        let (Ok(caller), Some(Route::Replicas { workload: Ok(workload) })) = (caller, route) else { return None };
+        if head.method != Method::GET || head.uri.query().is_some() {
+            return None;
+        }
+        request::host(head.version, &head.headers).and_then(|()| grpc::refuse_unserved(head)).ok()?;
+        render(self.operations.repeat(&caller, workload.clone())?).ok()
     }
 
     async fn dispatch<B>(
@@ -209,6 +226,14 @@ fn versioned(view: &ReplicasView, status: StatusCode) -> Result<HttpAnswer, Erro
         answer.headers_mut().insert(ETAG, tag);
     }
     Ok(answer)
+}
+
+/// `answer`, with the request's id.
+fn identified(mut answer: HttpAnswer, id: &Uuid) -> HttpAnswer {
+    if let Ok(value) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer())) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    answer
 }
 
 /// An answer to HEAD: the headers of the answer to GET, and no body, which over HTTP/2 hyper would send.

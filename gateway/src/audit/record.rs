@@ -117,6 +117,9 @@ pub struct DecisionRecord<'a> {
     /// Where the name of the input is kept for the next record with it.
     #[serde(skip)]
     pub named: Option<&'a OnceLock<NamedInput>>,
+    /// The client's share of the queue.
+    #[serde(skip)]
+    pub share: &'a Arc<str>,
 }
 
 /// An input that records name by its digest.
@@ -126,6 +129,36 @@ pub struct NamedInput {
     pub(super) sha256: String,
     /// Its record.
     pub(super) record: Arc<Preface>,
+    /// The record of an answer that was given before, once there is one.
+    pub(super) repeated: OnceLock<Template>,
+}
+
+/// The text of a record around what differs from one repetition of an answer to the next.
+#[derive(Debug)]
+pub(super) struct Template {
+    before: String,
+    after: String,
+}
+
+impl Template {
+    /// Of the text of `record`; `None` where that has its fields in another order.
+    pub(super) fn of(line: &str, record: &DecisionRecord<'_>) -> Option<Self> {
+        let (before, after) = line.split_once(&Self::differing(record))?;
+        Some(Self { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    /// The text of `record`, which repeats the answer that this was made of.
+    pub(super) fn fill(&self, record: &DecisionRecord<'_>) -> Vec<u8> {
+        [self.before.as_str(), &Self::differing(record), &self.after].concat().into()
+    }
+
+    fn differing(record: &DecisionRecord<'_>) -> String {
+        let Subject { decision_id, origin: Origin { request_id, peer } } = record.subject;
+        let instant = record.instant;
+        format!(
+            r#""decisionId":"{decision_id}","requestId":"{request_id}","peer":"{peer}","instant":"{instant}","clientId""#
+        )
+    }
 }
 
 /// What one module said.
@@ -189,6 +222,9 @@ pub struct ListRecord<'a> {
     pub policy_set: &'a str,
     /// How long it took.
     pub elapsed_micros: u64,
+    /// The client's share of the queue.
+    #[serde(skip)]
+    pub share: &'a Arc<str>,
 }
 
 /// The digest of an input; the input itself follows in the field `input`.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -102,7 +103,13 @@ pub(crate) fn read(input: &str) -> DecisionRecord<'_> {
         input_version: "scalegate.dev/v1",
         input,
         named: None,
+        share: share(),
     }
+}
+
+fn share() -> &'static Arc<str> {
+    static SHARE: LazyLock<Arc<str>> = LazyLock::new(|| "scalegate.test\0uri:spiffe://scalegate.test/ci".into());
+    &SHARE
 }
 
 /// The record of an allowed change.

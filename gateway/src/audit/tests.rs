@@ -50,6 +50,42 @@ fn allowed_reads_of_the_same_facts_share_one_record_of_their_input() {
 }
 
 #[test]
+fn records_of_a_repeated_answer_differ_in_their_requests_alone() {
+    let recorded = Recorded::new();
+    let named = std::sync::OnceLock::new();
+    let repeated = |number: u128| {
+        let subject = Subject {
+            decision_id: uuid::Uuid::from_u128(number),
+            origin: Origin {
+                request_id: uuid::Uuid::from_u128(10 * number),
+                peer: format!("[2001:db8::{number}]:443").parse().unwrap(),
+            },
+        };
+        let instant = jiff::Timestamp::from_millisecond(i64::try_from(number).unwrap()).unwrap();
+        let first = DecisionRecord { subject, instant, named: Some(&named), ..read("{}") };
+        if number == 1 { first } else { DecisionRecord { cached: true, elapsed_micros: 0, ..first } }
+    };
+    for number in 1..=4 {
+        recorded.audit.decided(&repeated(number));
+    }
+    let text = recorded.text();
+    let records: Vec<_> = text.lines().skip(2).collect();
+    assert_eq!(records.len(), 3);
+    let expected = |number: u128| {
+        let (request, instant) = (10 * number, format!("1970-01-01T00:00:00.00{number}Z"));
+        records[0]
+            .replace("000000000002", &format!("{number:012x}"))
+            .replace("000000000014", &format!("{request:012x}"))
+            .replace("2001:db8::2", &format!("2001:db8::{number}"))
+            .replace("1970-01-01T00:00:00.002Z", &instant)
+    };
+    let line: Value = serde_json::from_str(records[0]).unwrap();
+    assert_eq!((&line["cached"], &line["instant"]), (&json!(true), &json!("1970-01-01T00:00:00.002Z")));
+    assert_eq!(line["inputSha256"], hex::encode(digest(&SHA256, b"{}").as_ref()));
+    assert_eq!(records[1..], [expected(3), expected(4)]);
+}
+
+#[test]
 fn an_input_is_written_again_after_the_output_was_reopened() {
     let recorded = Recorded::new();
     recorded.audit.decided(&read("{}"));

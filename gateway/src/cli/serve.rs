@@ -247,8 +247,8 @@ async fn policies(
         Some(directory) => Engine::keeping_compiled(directory)?,
         None => Engine::new()?,
     };
-    let (policy, monitor, reloader) =
-        Policy::open(engine, settings.directory.clone(), replicas.clone(), metrics, audit).await?;
+    let (directory, bytes) = (settings.directory.clone(), settings.answer_cache_bytes);
+    let (policy, monitor, reloader) = Policy::open(engine, directory, bytes, replicas.clone(), metrics, audit).await?;
     background.spawn("the reloading of policies", reloader.run(settings.reload_interval, std::future::pending()));
     Ok((Arc::new(policy), monitor))
 }

@@ -114,6 +114,9 @@ pub struct Policies {
     /// `compiledDirectory`: keeps compiled modules, so that a gateway that starts again, or another one, need not compile
     /// them. The gateway runs these files: only it may be able to write to the directory. Default none: each start compiles.
     pub compiled_directory: Option<PathBuf>,
+    /// `answerCacheBytes`: the memory for answers to reads, which are given again while nothing that they were made from
+    /// has changed. Default 33554432; at most 1073741824; 0 keeps none.
+    pub answer_cache_bytes: usize,
 }
 
 /// The cluster.

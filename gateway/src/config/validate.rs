@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
 use crate::dns;
 use crate::identity::{IdForm, Voucher};
+use crate::ids;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -39,7 +40,7 @@ impl Host {
             found.map(|(_, value)| value.clone())
         };
         // Two processes on one host must not take each other for themselves.
-        let unique = || format!("{}_{}", variable("HOSTNAME").unwrap_or("scalegate".to_owned()), uuid::Uuid::now_v7());
+        let unique = || format!("{}_{}", variable("HOSTNAME").unwrap_or("scalegate".to_owned()), ids::new());
         Self {
             namespace: variable("POD_NAMESPACE").unwrap_or("scalegate".to_owned()),
             identity: variable("POD_NAME").unwrap_or_else(unique),
@@ -70,6 +71,7 @@ fn read(reader: &mut Reader, host: &Host) -> Config {
             directory: reader.path("policies.directory"),
             reload_interval: reader.duration("policies.reloadInterval", &(ms(100)..=HOUR)),
             compiled_directory: reader.optional_path("policies.compiledDirectory"),
+            answer_cache_bytes: reader.count("policies.answerCacheBytes", &(0..=1 << 30)),
         },
         kubernetes: kubernetes(reader),
         lease: lease(reader, host),

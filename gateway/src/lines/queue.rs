@@ -13,6 +13,8 @@ use super::preface::Preface;
 const BATCH: usize = 256 << 10;
 /// What a queued line costs beside its text.
 const OVERHEAD: usize = 64;
+/// How long lines that nobody waits for may wait for others, to be written together.
+const GATHERING: Duration = Duration::from_millis(5);
 /// A write that takes longer than this means that nobody reads the output.
 const STALLED: Duration = Duration::from_secs(2);
 
@@ -124,19 +126,18 @@ impl Queue {
         self.add(Line::new(text), self.capacity - self.capacity / 4)
     }
 
-    pub(super) fn push_shared(&self, text: Vec<u8>, of: &str, preface: Option<Arc<Preface>>) -> Result<(), Full> {
+    pub(super) fn push_shared(&self, text: Vec<u8>, of: &Arc<str>, preface: Option<Arc<Preface>>) -> Result<(), Full> {
         let mut state = self.lock();
-        let share = state.shares.get_key_value(of).map_or((Arc::from(of), 0), |(of, bytes)| (of.clone(), *bytes));
         let cost = cost(text.len()) + preface.as_ref().map_or(0, |preface| preface.cost());
-        let bytes = share.1 + cost;
-        if state.closed || bytes > self.capacity / 4 || state.bytes + cost > self.capacity - self.capacity / 4 {
+        let share = state.shares.get(of).copied().unwrap_or_default() + cost;
+        if state.closed || share > self.capacity / 4 || state.bytes + cost > self.capacity - self.capacity / 4 {
             return Err(Full);
         }
+        state.shares.insert(of.clone(), share);
         if let Some(preface) = &preface {
             preface.pay();
         }
-        state.shares.insert(share.0.clone(), bytes);
-        let line = Line { text, receipt: None, share: Some(share.0), preface, cost };
+        let line = Line { text, receipt: None, share: Some(of.clone()), preface, cost };
         self.queue(state, line, false);
         Ok(())
     }
@@ -158,11 +159,12 @@ impl Queue {
     }
 
     fn queue(&self, mut state: MutexGuard<'_, State>, line: Line, urgent: bool) {
-        let idle = state.is_empty();
+        let (idle, hurried) = (state.is_empty(), state.is_hurried());
         state.bytes += line.cost;
         if urgent { &mut state.urgent } else { &mut state.lines }.push_back(line);
+        let wakes = idle || (state.is_hurried() && !hurried);
         drop(state);
-        if idle {
+        if wakes {
             self.wake.notify_one();
         }
     }
@@ -195,7 +197,10 @@ impl Queue {
     /// Waits for lines, or for a request to reopen the file; `None` once the queue is closed and nothing more can come.
     pub(super) fn next(&self) -> Option<Batch> {
         let waiting = |state: &mut State| state.is_empty() && !state.is_over() && !state.reopen;
-        let mut state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        let state = self.wake.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        // To wake the thread and to write cost more than a line itself.
+        let gathering = self.wake.wait_timeout_while(state, GATHERING, |state| !state.is_hurried());
+        let (mut state, _) = gathering.unwrap_or_else(PoisonError::into_inner);
         if state.is_empty() && !state.reopen {
             return None;
         }
@@ -238,6 +243,11 @@ impl State {
     /// Returns whether no line can come any more. One with a reservation still can after the queue was closed.
     fn is_over(&self) -> bool {
         self.closed && self.reserved == 0
+    }
+
+    /// Returns whether the lines must be written without waiting for more.
+    fn is_hurried(&self) -> bool {
+        !self.urgent.is_empty() || self.reopen || self.closed || self.bytes >= BATCH
     }
 
     fn leave(&mut self, batch: &Batch, error: Option<String>) {

@@ -87,9 +87,9 @@ async fn nobody_takes_more_than_a_quarter_of_the_queue() {
     let mut pipe = unread_pipe(&path);
     let (lines, writer, _) = start(&path, 4 << 20);
     let line = || vec![b'x'; 1000];
-    let greedy = (0..2000).take_while(|_| lines.push_shared(line(), "greedy", None).is_ok()).count();
+    let greedy = (0..2000).take_while(|_| lines.push_shared(line(), &"greedy".into(), None).is_ok()).count();
     assert!((900..1100).contains(&greedy), "{greedy}");
-    let modest = (0..2000).take_while(|_| lines.push_shared(line(), "modest", None).is_ok()).count();
+    let modest = (0..2000).take_while(|_| lines.push_shared(line(), &"modest".into(), None).is_ok()).count();
     assert!((900..1100).contains(&modest), "{modest}");
     let reader = tokio::task::spawn_blocking(move || pipe.read_exact(&mut vec![0; (greedy + modest) * 1001]).unwrap());
     reader.await.unwrap();
@@ -97,7 +97,7 @@ async fn nobody_takes_more_than_a_quarter_of_the_queue() {
     while lines.queued_bytes() > 0 {
         tokio::task::yield_now().await;
     }
-    lines.push_shared(line(), "greedy", None).unwrap();
+    lines.push_shared(line(), &"greedy".into(), None).unwrap();
     assert!(writer.close(MINUTE));
 }
 

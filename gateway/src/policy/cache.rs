@@ -18,10 +18,8 @@ use crate::replicas::{Autoscaler, Observation, Workload};
 use crate::resource::ReplicaTarget;
 use crate::workload::WorkloadRef;
 
-/// The bytes of all entries.
-const BYTES: usize = 32 << 20;
-/// What an entry takes beside its texts, in bytes.
-const OVERHEAD: usize = 3 << 10;
+/// What an entry takes beside its texts, in bytes: its records, which are kept too, are among it.
+const OVERHEAD: usize = 4 << 10;
 /// What a text takes in a map beside its bytes.
 const OF_TEXT: usize = 64;
 /// How long an answer is reused. After that, the input that its records name is written again.
@@ -29,9 +27,11 @@ const LONGEST: Duration = Duration::from_mins(5);
 
 /// The answers of one set of policies, in two generations. When the young one has half of all bytes, or is
 /// [`LONGEST`] old, it becomes the old one, and the old one is dropped. An entry that is used becomes young again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AnswerCache {
     hasher: RandomState,
+    /// The most bytes that each generation may have; 0 keeps nothing.
+    room: usize,
     inner: Mutex<Inner>,
 }
 
@@ -137,8 +137,16 @@ fn bytes(answer: &Answer) -> usize {
 }
 
 impl AnswerCache {
+    /// Keeps answers of at most `bytes`.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { hasher: RandomState::new(), room: bytes / 2, inner: Mutex::default() }
+    }
+
     /// The answer to whether `client` may see what is in `observation`.
     pub(super) fn find(&self, client: &Arc<Client>, observation: &Observation) -> Option<Arc<Answer>> {
+        if self.room == 0 {
+            return None;
+        }
         let key = self.key(client, observation);
         let mut inner = self.lock();
         if let Some(entry) = inner.young.entries.get(&key) {
@@ -146,7 +154,7 @@ impl AnswerCache {
         }
         let entry = inner.old.remove(key)?;
         let answer = entry.answers(client, observation).then(|| entry.answer.clone())?;
-        let displaced = inner.add(key, entry);
+        let displaced = inner.add(key, entry, self.room);
         // Freeing thousands of entries takes a while: not under the lock.
         drop((inner, displaced));
         Some(answer)
@@ -160,7 +168,7 @@ impl AnswerCache {
         observation: &Observation,
         answer: &Arc<Answer>,
     ) {
-        if !answer.is_lasting() {
+        if self.room == 0 || !answer.is_lasting() {
             return;
         }
         let entry = Entry {
@@ -173,7 +181,7 @@ impl AnswerCache {
         };
         let key = self.key(client, observation);
         let mut inner = self.lock();
-        let displaced = inner.add(key, entry);
+        let displaced = inner.add(key, entry, self.room);
         drop((inner, displaced));
     }
 
@@ -192,24 +200,24 @@ impl AnswerCache {
 
 impl Inner {
     /// Adds an entry. Returns the generation that was dropped for it.
-    fn add(&mut self, key: u64, entry: Entry) -> Generation {
+    fn add(&mut self, key: u64, entry: Entry, room: usize) -> Generation {
         self.young.remove(key);
         self.old.remove(key);
         let mut displaced = Generation::default();
         let is_aged = self.young.began.is_some_and(|began| began.elapsed() > LONGEST);
-        if is_aged || self.young.bytes + entry.bytes > BYTES / 2 {
+        if is_aged || self.young.bytes + entry.bytes > room {
             displaced = replace(&mut self.old, take(&mut self.young));
         }
-        self.young.add(key, entry);
+        self.young.add(key, entry, room / 4);
         displaced
     }
 }
 
 impl Generation {
-    /// Adds an entry, unless its client would have more than a quarter of the room.
-    fn add(&mut self, key: u64, entry: Entry) {
+    /// Adds an entry, unless its client would have more than `share` bytes.
+    fn add(&mut self, key: u64, entry: Entry, share: usize) {
         let of_client = self.of_client.get(&entry.account).copied().unwrap_or_default() + entry.bytes;
-        if of_client > BYTES / 2 / 4 {
+        if of_client > share {
             return;
         }
         self.of_client.insert(entry.account.clone(), of_client);

@@ -163,7 +163,8 @@ impl Evaluator {
         let (account, client) = (caller.admission.account(), caller.client.client());
         let (decision, now, set) = (DecisionId::new(), Timestamp::now(), self.live.set());
         tracing::Span::current().record("decision_id", tracing::field::display(decision));
-        let context = Context { decision, origin: caller.origin, effect, now, set: set.digest() };
+        let share = account.name();
+        let context = Context { decision, origin: caller.origin, effect, now, set: set.digest(), share };
         let busy = |question, exceeded| Decided::without_verdicts(question, Unanswered::Changes(exceeded).into());
         let mut decided = if let Some(known) = facts.and_then(|facts| self.known(&set, client, facts)) {
             known
@@ -205,11 +206,28 @@ impl Evaluator {
         }
     }
 
+    /// Repeats the permission that was given before to see what is in `observation`, and records the decision.
+    pub(super) fn repeat(&self, caller: &Caller, observation: &Observation) -> Option<Allowed> {
+        let set = self.live.set();
+        let answer = set.answers().find(caller.client.client(), observation)?;
+        let Outcome::Allowed(tags) = &answer.conclusion.outcome else { return None };
+        let tags = tags.clone();
+        let decided = self.repeated(answer);
+        let (decision, now) = (DecisionId::new(), Timestamp::now());
+        let (origin, effect, share) = (caller.origin, Effect::Read, caller.admission.account().name());
+        let context = Context { decision, origin, effect, now, set: set.digest(), share };
+        self.audit.decided(&records::decision(context, &decided));
+        Some(Allowed { decision, tags, pending: None })
+    }
+
     /// The answer that was given before to whether `client` may see what is in `observation`.
     pub(super) fn known(&self, set: &PolicySet, client: &Arc<Client>, observation: &Observation) -> Option<Decided> {
-        let answer = set.answers().find(client, observation)?;
+        set.answers().find(client, observation).map(|answer| self.repeated(answer))
+    }
+
+    fn repeated(&self, answer: Arc<Answer>) -> Decided {
         self.metrics.repeated(answer.question.input.action.name(), answer.conclusion.outcome.name());
-        Some(Decided { answer, elapsed: Duration::ZERO, cached: true })
+        Decided { answer, elapsed: Duration::ZERO, cached: true }
     }
 
     /// Keeps an answer about what is in `observation`.

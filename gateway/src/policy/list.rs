@@ -80,8 +80,18 @@ impl Evaluator {
         let picked = Picked::after(query.after.clone());
         tracing::Span::current().record("decision_id", tracing::field::display(picked.decision));
         let start = Instant::now();
-        let mut listing =
-            Recording { audit: self.audit(), origin, client, query, set: &set, now, start, picked, done: false };
+        let mut listing = Recording {
+            audit: self.audit(),
+            origin,
+            client,
+            share: caller.admission.account().name(),
+            query,
+            set: &set,
+            now,
+            start,
+            picked,
+            done: false,
+        };
         let walked = self.walk(caller, query, page, &set, now, &mut listing.picked).await;
         let picked = listing.finish(&walked);
         if let Some(cause) = &picked.cause {
@@ -149,6 +159,7 @@ struct Recording<'a> {
     audit: &'a Audit,
     origin: Origin,
     client: &'a Client,
+    share: &'a Arc<str>,
     query: &'a ListQuery,
     set: &'a PolicySet,
     now: Timestamp,
@@ -187,6 +198,7 @@ impl Recording<'_> {
             cause,
             policy_set: self.set.digest().as_str(),
             elapsed_micros: micros(self.start.elapsed()),
+            share: self.share,
         });
     }
 }

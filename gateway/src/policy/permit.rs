@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::audit::{Outcome, PendingOutcome};
 use crate::clients::Place;
 use crate::identity::ClientIdentity;
+use crate::ids;
 use crate::replicas::Observation;
 
 /// Names one decision in answers, logs and targets.
@@ -18,7 +19,7 @@ pub struct DecisionId(Uuid);
 
 impl DecisionId {
     pub(crate) fn new() -> Self {
-        Self(Uuid::now_v7())
+        Self(ids::new())
     }
 
     pub(super) fn uuid(self) -> Uuid {

@@ -1,5 +1,6 @@
 //! The audit records of decisions, lists and errors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) effect: Effect,
     pub(super) now: Timestamp,
     pub(super) set: &'a SetDigest,
+    /// The client's share of the queue.
+    pub(super) share: &'a Arc<str>,
 }
 
 /// The record of `decided`.
@@ -53,6 +56,7 @@ pub(super) fn decision<'a>(context: Context<'a>, decided: &'a Decided) -> Decisi
         input_version: API_VERSION,
         input: &question.json,
         named: Some(named),
+        share: context.share,
         cached: decided.cached,
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::engine::Engine;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
 use super::set::{self, Loader, PolicySet, SetError};
@@ -34,10 +33,13 @@ struct Directory {
 
 impl PolicyReloader {
     /// Loads the first set.
-    pub(super) fn start(engine: Engine, path: &Path, metrics: PolicyMetrics) -> Result<(Self, Arc<Live>), SetError> {
+    pub(super) fn start(
+        mut loader: Loader,
+        path: &Path,
+        metrics: PolicyMetrics,
+    ) -> Result<(Self, Arc<Live>), SetError> {
         // Taken before the files are read: what changes meanwhile is seen as a change afterwards.
         let seen = Fingerprint::of(set::files(path));
-        let mut loader = Loader::new(engine);
         let set = loader.load(path)?;
         metrics.loaded(set.digest());
         tracing::info!(digest = %set.digest(), modules = set.modules().len(), "policies loaded");

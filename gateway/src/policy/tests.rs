@@ -12,6 +12,7 @@ use super::document::{Action, Input, Verdict};
 use super::evaluator::{Allowed, Evaluator};
 use super::rego::testing::{Fake, LOOP};
 use super::reload::PolicyReloader;
+use super::set::Loader;
 use super::testing::{Written, asked, caller, input, labelled, metrics, module, turn, write};
 use super::{Budget, Denied, Effect, Engine, rego};
 use crate::audit::WhenFull;
@@ -22,7 +23,7 @@ const YES: &str = r#"{"allow":true,"reasons":[]}"#;
 fn evaluator(modules: &[Written]) -> Evaluator {
     let directory = TempDir::new().unwrap();
     write(directory.path(), modules);
-    let (_, live) = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
+    let (_, live) = PolicyReloader::start(Loader::new(Engine::new().unwrap()), directory.path(), metrics()).unwrap();
     Evaluator::new(live, metrics(), audit())
 }
 

@@ -94,12 +94,13 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::ids;
     use crate::policy::DecisionId;
     use crate::workload::WorkloadRef;
 
     #[test]
     fn a_client_finds_the_stable_code_and_what_to_do() {
-        let id = Uuid::now_v7();
+        let id = ids::new();
         let invalid = of(&Error::invalid("invalid_replicas", "`replicas` is missing"), &id);
         let details = invalid.get_error_details();
         let info = details.error_info().unwrap();
@@ -141,7 +142,7 @@ mod tests {
             Error::invalid("invalid_reason", long.clone()),
             Error::OwnedByAutoscaler { target, owner: "o".repeat(253) },
         ] {
-            let status = of(&error, &Uuid::now_v7());
+            let status = of(&error, &ids::new());
             assert!(status.details().len() <= 4096, "{}: {} bytes", error.kind().code, status.details().len());
             assert!(status.message().len() <= MAX_MESSAGE);
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn referring(lines: &Lines, preface: &Arc<Preface>, text: &str) {
-    lines.push_shared(text.into(), "client", Some(preface.clone())).unwrap();
+    lines.push_shared(text.into(), &"client".into(), Some(preface.clone())).unwrap();
 }
 
 #[tokio::test]

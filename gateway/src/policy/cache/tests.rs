@@ -15,6 +15,9 @@ use crate::policy::verdict::{Conclusion, Outcome, Question};
 use crate::replicas::fixtures::{Object, deployment, target};
 use crate::replicas::{Replicas, Rollout};
 
+/// The memory of the default settings.
+const BYTES: usize = 32 << 20;
+
 fn web() -> WorkloadRef {
     WorkloadRef::deployment("demo", "web")
 }
@@ -36,7 +39,7 @@ struct Asking {
 
 impl Asking {
     fn new(objects: impl IntoIterator<Item = Object>) -> Self {
-        Self { cache: AnswerCache::default(), replicas: Replicas::from_objects(objects) }
+        Self { cache: AnswerCache::new(BYTES), replicas: Replicas::from_objects(objects) }
     }
 
     fn find(&self, client: &Arc<Client>, name: &WorkloadRef) -> Option<Arc<Answer>> {
@@ -246,4 +249,12 @@ fn the_room_is_bounded_and_a_client_has_its_part_of_it() {
     // The first client's answers were not used since: the others have filled all of the room.
     assert!(asking.find(&clients[0], &names[0]).is_none());
     assert!(asking.find(&clients[11], &names[0]).is_some());
+}
+
+#[test]
+fn a_cache_without_room_keeps_nothing() {
+    let client = Arc::new(client());
+    let asking = Asking { cache: AnswerCache::new(0), ..Asking::new([Object::Deployment(workload())]) };
+    asking.keep(&client, &web());
+    assert!(asking.find(&client, &web()).is_none());
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::files::RETRIES;
+use crate::policy::engine::Engine;
 use crate::policy::rego::testing::Fake;
 use crate::policy::testing::{Written, metrics, module, sha256, write};
 
@@ -22,7 +23,8 @@ impl Served {
     fn start() -> Self {
         let directory = TempDir::new().unwrap();
         write(directory.path(), &[good()]);
-        let (reloader, live) = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics()).unwrap();
+        let (reloader, live) =
+            PolicyReloader::start(Loader::new(Engine::new().unwrap()), directory.path(), metrics()).unwrap();
         Self { directory, reloader, live }
     }
 
@@ -190,7 +192,7 @@ async fn the_swap_of_a_mounted_config_map_is_noticed() {
     for file in ["policies.yaml", "a.wasm"] {
         symlink(format!("..data/{file}"), path.join(file)).unwrap();
     }
-    let (reloader, live) = PolicyReloader::start(Engine::new().unwrap(), path, metrics()).unwrap();
+    let (reloader, live) = PolicyReloader::start(Loader::new(Engine::new().unwrap()), path, metrics()).unwrap();
     let before = live.status().digest;
     symlink("..2", path.join("..data_tmp")).unwrap();
     fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
@@ -207,6 +209,6 @@ async fn the_swap_of_a_mounted_config_map_is_noticed() {
 #[test]
 fn a_bad_set_at_the_start_is_an_error() {
     let directory = TempDir::new().unwrap();
-    let started = PolicyReloader::start(Engine::new().unwrap(), directory.path(), metrics());
+    let started = PolicyReloader::start(Loader::new(Engine::new().unwrap()), directory.path(), metrics());
     assert!(matches!(started, Err(SetError::Read(_))));
 }

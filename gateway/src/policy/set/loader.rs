@@ -26,11 +26,18 @@ pub(in crate::policy) struct Loader {
     good: Codes,
     tried: Codes,
     compiled: usize,
+    answer_cache_bytes: usize,
 }
 
 impl Loader {
     pub(in crate::policy) fn new(engine: Engine) -> Self {
-        Self { engine, good: Codes::new(), tried: Codes::new(), compiled: 0 }
+        let (good, tried) = (Codes::new(), Codes::new());
+        Self { engine, good, tried, compiled: 0, answer_cache_bytes: 0 }
+    }
+
+    /// The same, whose sets keep answers of at most `bytes`; else they keep none.
+    pub(in crate::policy) fn with_answer_cache(self, bytes: usize) -> Self {
+        Self { answer_cache_bytes: bytes, ..self }
     }
 
     /// How many modules the last load compiled.
@@ -67,7 +74,7 @@ impl Loader {
         }
         self.good = take(&mut self.tried);
         let (digest, loaded) = (reading.digest(), Timestamp::now());
-        Ok(PolicySet { digest, loaded, modules, answers: AnswerCache::default() })
+        Ok(PolicySet { digest, loaded, modules, answers: AnswerCache::new(self.answer_cache_bytes) })
     }
 
     /// The compiled module of `entry`: compiled now, for another entry, for the last good set, or for a failed attempt

@@ -50,7 +50,7 @@ fn the_example_policy_gives_the_verdicts_that_opa_gives() {
 async fn the_development_policies_decide_about_the_gateways_own_document() {
     for (variant, expected) in [("normal", None), ("freeze", Some("changes are frozen"))] {
         let directory = workspace("target/policies").join(variant);
-        let started = PolicyReloader::start(Engine::new().unwrap(), &directory, metrics());
+        let started = PolicyReloader::start(Loader::new(Engine::new().unwrap()), &directory, metrics());
         let (_, live) = started.unwrap_or_else(|error| panic!("run `make policies` first: {error}"));
         let decided = Evaluator::new(live, metrics(), audit())
             .decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Read))

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::ids;
+
 /// Which Lease is contested, as whom, and how patiently.
 #[derive(Debug, Clone)]
 pub struct LeaseSettings {
@@ -27,7 +29,7 @@ impl LeaseSettings {
         Self {
             namespace: namespace.into(),
             name: name.into(),
-            identity: format!("{pod}_{}", uuid::Uuid::now_v7().simple()),
+            identity: format!("{pod}_{}", ids::new().simple()),
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
