@@ -54,6 +54,13 @@ impl Cluster {
         Gateway::start(&self.work, &GatewayOptions { answer_cache_bytes, ..options }).await
     }
 
+    /// Starts a gateway under another program, which may make it very slow, and waits until it is ready.
+    pub(crate) async fn gateway_under(&self, name: &str, under: Vec<String>) -> Result<Gateway> {
+        let kubeconfig = self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
+        let options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), self.policies.clone());
+        Gateway::start(&self.work, &GatewayOptions { under, ..options }).await
+    }
+
     /// The API server, as its administrator with a client certificate reaches it.
     pub(crate) async fn api_server(&self) -> Result<Server> {
         let url: http::Uri = self.control_plane.api_url().parse()?;

@@ -7,10 +7,12 @@
 //! - [`machine`]: the core that everything measured runs on, and the processor time of processes.
 //! - [`measure`]: requests, each sent when the one before was answered.
 //! - [`report`], [`picture`]: the table, and the same as bars.
+//! - [`count`]: how many instructions a request takes.
 //! - [`scale`]: how the gateway's work grows.
 
 mod case;
 mod cluster;
+mod count;
 mod machine;
 mod measure;
 mod nginx;
@@ -47,6 +49,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 #[derive(Debug, Parser)]
 enum Args {
     Compare(CompareArgs),
+    Count(count::CountArgs),
     Scale(scale::ScaleArgs),
 }
 
@@ -81,6 +84,7 @@ struct Servers {
 async fn main() -> ExitCode {
     conclude(match &Args::parse() {
         Args::Compare(args) => compare(args).await,
+        Args::Count(args) => count::run(args).await,
         Args::Scale(args) => scale::run(args).await,
     })
 }

@@ -16,6 +16,8 @@ use crate::stack;
 
 /// How long a gateway may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
+/// The same under another program.
+const SLOWLY_READY_WITHIN: Duration = Duration::from_mins(5);
 
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct GatewayOptions {
     pub audit: PathBuf,
     /// `audit.redact`; the key is that of the server's certificate, which is as good as any.
     pub redact: Vec<String>,
+    /// The program and arguments to run it under; none by default.
+    pub under: Vec<String>,
     /// A pipe in the place of the log file. The addresses must be given then, since nobody reads them in the log.
     pub stdout: Option<PathBuf>,
 }
@@ -66,7 +70,7 @@ impl Gateway {
     /// Starts a gateway with its files under `work`, and waits until it is ready.
     pub async fn start(work: &Path, options: &GatewayOptions) -> Result<Self> {
         let gateway = Self::launch(work, options).await?;
-        gateway.wait_ready().await?;
+        gateway.wait_ready(options.patience()).await?;
         Ok(gateway)
     }
 
@@ -76,14 +80,15 @@ impl Gateway {
         std::fs::create_dir_all(&directory)?;
         let config = directory.join("scalegate.yaml");
         std::fs::write(&config, serde_json::to_string_pretty(&options.config())?)?;
-        let program = binary("scalegate")?;
-        let arguments = ["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
+        let command = ["serve", "--config", &config.display().to_string()].map(str::to_owned);
+        let mut command = [&options.under[..], &[binary("scalegate")?.display().to_string()], &command].concat();
+        let (program, arguments) = (PathBuf::from(command.remove(0)), command);
         let log = directory.join(format!("{}.log", options.name));
         // Else the addresses of an earlier gateway of this name would be read there.
         let _ = std::fs::remove_file(&log);
         let process = spawn(options, &program, &arguments, &directory).await?;
         let (address, admin) = match options.stdout {
-            None => serving(&process, &log).await?,
+            None => serving(&process, &log, options.patience()).await?,
             Some(_) => (options.listen, options.admin),
         };
         Ok(Self { process, certs: options.certs.clone(), log, address, admin })
@@ -145,8 +150,8 @@ impl Gateway {
         Ok(())
     }
 
-    async fn wait_ready(&self) -> Result<()> {
-        poll::until("the gateway to be ready", READY_WITHIN, async || {
+    async fn wait_ready(&self, patience: Duration) -> Result<()> {
+        poll::until("the gateway to be ready", patience, async || {
             let last = self.admin("/readyz").await;
             if matches!(last, Ok((200, _))) {
                 return Ok(ControlFlow::Break(()));
@@ -177,8 +182,14 @@ impl GatewayOptions {
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
+            under: Vec::new(),
             stdout: None,
         }
+    }
+
+    /// How long the gateway may take until it is ready.
+    fn patience(&self) -> Duration {
+        if self.under.is_empty() { READY_WITHIN } else { SLOWLY_READY_WITHIN }
     }
 
     /// The configuration file, as JSON, which is YAML too.
@@ -244,8 +255,8 @@ fn read_lines(path: &Path) -> Vec<Value> {
 }
 
 /// The addresses that the gateway's log says it serves on.
-async fn serving(process: &Process, log: &Path) -> Result<(SocketAddr, SocketAddr)> {
-    poll::until("the gateway to serve", READY_WITHIN, async || {
+async fn serving(process: &Process, log: &Path, patience: Duration) -> Result<(SocketAddr, SocketAddr)> {
+    poll::until("the gateway to serve", patience, async || {
         if let Some(line) = read_log(log).into_iter().find(|line| line["message"] == "serving") {
             let address =
                 |field: &str| line[field].as_str().unwrap_or_default().parse().context("an address in the log");

@@ -1,0 +1,120 @@
+//! Random policies and questions, decided by the gateway's host, by OPA and by other engines: all must agree, and what
+//! one of them has no verdict on, the gateway denies.
+//!
+//! A run of the tests compares a few, the same every time. `make soak PART=policies` compares 200 policies on 500
+//! questions each, and asks regorus too.
+
+mod engines;
+mod policy;
+mod question;
+
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use serde_json::Value;
+
+use self::engines::{Opa, OpaWasm, Ours, Regorus};
+use crate::soak;
+
+/// What one engine says to one question; `None` where the rule is undefined or an error.
+type Said = Option<Value>;
+
+/// How much is compared.
+struct Extent {
+    policies: u64,
+    questions: usize,
+    regorus: bool,
+}
+
+const SAMPLE: Extent = Extent { policies: 6, questions: 60, regorus: false };
+const ALL: Extent = Extent { policies: 200, questions: 500, regorus: true };
+
+#[derive(Debug, Default)]
+struct Tally {
+    verdicts: usize,
+    allowed: usize,
+    undefined: usize,
+    by_opa_wasm: usize,
+    by_regorus: usize,
+    /// What engines disagree on, the first of each policy.
+    mismatches: Vec<String>,
+}
+
+impl Tally {
+    fn compare(&mut self, engine: &str, question: &Value, ours: &Said, theirs: &Said) {
+        if ours != theirs {
+            let show = |said: &Said| said.as_ref().map_or_else(|| "undefined".to_owned(), Value::to_string);
+            self.mismatches.push(format!("on {question}\n  gateway: {}\n  {engine}: {}", show(ours), show(theirs)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn random_policies_have_the_verdicts_that_other_engines_give() -> Result<()> {
+    let extent = if soak::is_asked_for() { ALL } else { SAMPLE };
+    let (ours, regorus) = (Ours::new()?, if extent.regorus { Some(Regorus::build()?) } else { None });
+    let mut tally = Tally::default();
+    for seed in 0..extent.policies {
+        let mut random = Rng::with_seed(seed);
+        let rules = policy::rules(&mut random);
+        let questions: Vec<_> = (0..extent.questions).map(|_| question::question(&mut random)).collect();
+        let before = tally.mismatches.len();
+        compare(&ours, regorus.as_ref(), &rules, &questions, &mut tally)
+            .await
+            .with_context(|| format!("policy {seed}:\n{rules}"))?;
+        if let Some(first) = tally.mismatches.get_mut(before) {
+            first.push_str(&format!("\n  policy {seed}:\n{rules}\n"));
+            tally.mismatches.truncate(before + 1);
+        }
+        if extent.policies > 50 && seed % 20 == 19 {
+            println!("{} of {} policies", seed + 1, extent.policies);
+        }
+    }
+    assert!(tally.mismatches.is_empty(), "{}", tally.mismatches.join("\n"));
+    println!("{tally:?}");
+    let questions = usize::try_from(extent.policies)? * extent.questions;
+    assert_eq!(tally.verdicts + tally.undefined, questions);
+    assert!(
+        tally.allowed > questions / 50 && tally.undefined > 0,
+        "what always ends alike compares nothing: {tally:?}"
+    );
+    assert!(tally.verdicts - tally.allowed > questions / 50, "{tally:?}");
+    assert!(tally.by_opa_wasm > questions / 4, "{tally:?}");
+    assert!(!extent.regorus || tally.by_regorus > questions / 4, "{tally:?}");
+    Ok(())
+}
+
+async fn compare(
+    ours: &Ours,
+    regorus: Option<&Regorus>,
+    rules: &str,
+    questions: &[Value],
+    tally: &mut Tally,
+) -> Result<()> {
+    let wasm = crate::modules::compiled(rules, crate::modules::VERDICT)?;
+    let opa = Opa::decide(rules, questions)?;
+    let mut opa_wasm = OpaWasm::load(&wasm).await;
+    let by_regorus = regorus.map(|regorus| regorus.decide(rules, questions)).transpose()?;
+    let module = ours.load(&wasm)?;
+    for (number, question) in questions.iter().enumerate() {
+        let said = Ours::decide(&module, question)?;
+        tally.compare("OPA", question, &said, &opa[number]);
+        if let Some(others) = &mut opa_wasm
+            && let Some(theirs) = others.decide(question).await
+        {
+            tally.compare("opa-wasm", question, &said, &theirs);
+            tally.by_opa_wasm += 1;
+        }
+        if let Some(theirs) = by_regorus.as_ref().and_then(|all| all[number].as_ref()) {
+            tally.compare("regorus", question, &said, theirs);
+            tally.by_regorus += 1;
+        }
+        match said {
+            None => tally.undefined += 1,
+            Some(verdict) => {
+                tally.verdicts += 1;
+                tally.allowed += usize::from(verdict["allow"] == true);
+            }
+        }
+    }
+    Ok(())
+}
