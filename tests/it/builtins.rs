@@ -147,7 +147,8 @@ impl Engines {
         let mut child = eval.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         child.stdin.take().context("stdin")?.write_all(input(calls).as_bytes())?;
         let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "opa eval: {}", String::from_utf8_lossy(&output.stdout));
+        let said = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2_000)]).into_owned();
+        ensure!(output.status.success(), "opa eval: {}{}", said(&output.stdout), said(&output.stderr));
         let answers: Vec<String> = serde_json::from_slice(&output.stdout).context("opa eval")?;
         ensure!(answers.len() == calls.len(), "{} answers to {} calls", answers.len(), calls.len());
         Ok(answers)

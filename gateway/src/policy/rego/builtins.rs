@@ -22,6 +22,8 @@ mod regex;
 mod registry;
 mod semver;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod time;
 mod units;
 mod uri;

@@ -41,7 +41,8 @@ fn expand(context: &mut Context, arguments: &[Term]) -> Answer {
 fn contains_matches(context: &mut Context, arguments: &[Term]) -> Answer {
     let [wholes, parts] = arguments else { return Err(Stop::Undefined) };
     let wholes = entries(wholes)?;
-    let parts = entries(parts)?;
+    // Without a first network, OPA does not look at the second operand.
+    let parts = if wholes.is_empty() { Vec::new() } else { entries(parts)? };
     let mut found = Items::new(context);
     for (whole, whole_place) in &wholes {
         for (part, part_place) in &parts {

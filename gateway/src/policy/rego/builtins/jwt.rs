@@ -1,8 +1,9 @@
 //! JSON Web Tokens, read and not believed; those with a shared secret may be verified.
 
 use aws_lc_rs::hmac;
-use base64::Engine;
-use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine};
 
 use super::encoding::utf8;
 use super::json::read;
@@ -17,6 +18,15 @@ pub(super) const FAMILY: Family = &[
     ("io.jwt.verify_hs384", |context, arguments| verify(context, arguments, hmac::HMAC_SHA384)),
     ("io.jwt.verify_hs512", |context, arguments| verify(context, arguments, hmac::HMAC_SHA512)),
 ];
+
+/// Base64 for URLs as Go reads it: bits that belong to no byte may be any.
+const PADDED: GeneralPurpose = decoder(DecodePaddingMode::RequireCanonical);
+const UNPADDED: GeneralPurpose = decoder(DecodePaddingMode::RequireNone);
+
+const fn decoder(padding: DecodePaddingMode) -> GeneralPurpose {
+    let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(&alphabet::URL_SAFE, config.with_decode_padding_mode(padding))
+}
 
 /// How many tokens may be within each other.
 const DEPTH: usize = 64;
@@ -66,11 +76,11 @@ fn text(section: &str) -> Result<String, Stop> {
     utf8(bytes(section)?, "io.jwt.decode")
 }
 
-/// Base64 for URLs, with or without padding. Go's decoder passes over line breaks.
+/// With or without padding. Go's decoder passes over line breaks.
 fn bytes(section: &str) -> Result<Vec<u8>, Stop> {
     // Whether padding is missing is seen before they are taken out.
     let padded = section.ends_with('=') || section.len().is_multiple_of(4);
     let plain: String = section.chars().filter(|character| !matches!(character, '\r' | '\n')).collect();
-    let decoded = if padded { URL_SAFE.decode(&plain) } else { URL_SAFE_NO_PAD.decode(&plain) };
+    let decoded = if padded { PADDED.decode(&plain) } else { UNPADDED.decode(&plain) };
     decoded.map_err(|_| Stop::Undefined)
 }

@@ -4,6 +4,7 @@
 mod calendar;
 mod duration;
 mod format;
+mod input;
 mod layout;
 mod parse;
 #[cfg(test)]
@@ -33,6 +34,9 @@ pub(super) const FAMILY: Family = &[
 ];
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// How many years, months or days may be added.
+const MOST_ADDED: u64 = 1_000_000_000;
 
 /// The decision's own instant. No other builtin brings in the time.
 #[expect(clippy::unnecessary_wraps, reason = "all builtins have one signature")]
@@ -94,7 +98,11 @@ fn format(context: &mut Context, arguments: &[Term]) -> Answer {
 fn add_date(_: &mut Context, arguments: &[Term]) -> Answer {
     let [moment, years, months, days] = arguments else { return Err(Stop::Undefined) };
     let moment = local(moment)?;
-    let whole = |term: &Term| term.as_integer().map(i128::from).ok_or(Stop::Undefined);
+    let whole = |term: &Term| match term.as_integer() {
+        // Go's integers wrap somewhere beyond, and it gives a date that is none.
+        Some(count) if count.unsigned_abs() > MOST_ADDED => Err(Stop::unsupported("time.add_date of so much")),
+        count => count.map(i128::from).ok_or(Stop::Undefined),
+    };
     instant(calendar::add(&moment, whole(years)?, whole(months)?, whole(days)?))
 }
 
