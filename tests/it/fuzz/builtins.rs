@@ -141,7 +141,7 @@ texts contains concat("", ["weekday ", time.weekday(input.values[0])])
 texts contains concat("", ["parsed ", sprintf("%d", [time.parse_rfc3339_ns(input.values[0])])])"#;
 
 /// Parts of formats: flags, widths, precisions and verbs, those too that nobody would write.
-const FORMATS: [&str; 27] = [
+const FORMATS: [&str; 36] = [
     "%",
     ".",
     "+",
@@ -154,6 +154,15 @@ const FORMATS: [&str; 27] = [
     "65536",
     "70000",
     "99999999999",
+    "#",
+    "*",
+    "[1]",
+    "[2]",
+    "[",
+    "X",
+    "o",
+    "O",
+    "w",
     "d",
     "s",
     "v",
@@ -208,7 +217,7 @@ const VALUES: [&str; 30] = [
 #[test]
 fn a_builtin_answers_whatever_it_is_asked() -> Result<()> {
     let module = compiled(BUILTINS, VERDICT)?;
-    let budget = Budget { deadline: Duration::from_secs(1), memory_bytes: 64 << 20, output_bytes: 1 << 20 };
+    let budget = Budget { deadline: Duration::from_secs(1), memory_bytes: 64 << 20, output_bytes: 64 << 10 };
     let module = Module::load(&Engine::new()?, &module, budget, b"{}")?;
     let (mut answered, mut failed) = (0, 0);
     let mut rounds = Rounds::new(2_000)?;

@@ -1,6 +1,6 @@
 //! The functions of Rego that compiled modules leave to their host.
 //!
-//! [`Registry`](registry) says of each of OPA's builtins where it is: in the module, here, or nowhere. A builtin whose
+//! `registry` says of each of OPA's builtins where it is: in the module, here, or nowhere. A builtin whose
 //! arguments make no sense is undefined, as in OPA, and does not end the evaluation. One that would exceed the budget,
 //! or that asks for what only OPA in Go can do, ends it.
 

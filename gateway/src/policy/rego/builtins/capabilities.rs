@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::registry::Place;
 
-/// What `opa capabilities --current` prints, of the version that `policies/build.sh` builds.
+/// `capabilities.json` of OPA's source, of the version that `policies/build.sh` builds. A test compares it with what that
+/// OPA says of itself.
 const OPA: &str = include_str!("opa.json");
 
 /// A builtin as OPA declares it.

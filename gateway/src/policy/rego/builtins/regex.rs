@@ -27,7 +27,7 @@ const MOST_STATES: usize = 20_000;
 
 /// How many states an expression may have, times the bytes of its text. One search takes about so many steps at worst,
 /// and nothing ends it on the way.
-const MOST_STEPS: usize = 1 << 25;
+const MOST_STEPS: usize = 1 << 23;
 
 /// The bytes that a compiled expression may take, which [`MOST_STATES`] states do not.
 const MOST_BYTES: usize = 8 << 20;
