@@ -121,8 +121,10 @@ proto-baseline: ## write anew what `make lint` compares the proto with, at a rel
 	gateway/proto/check.sh --update
 
 .PHONY: schema
-schema: ## generate the JSON Schemas of policies and of audit records from the Rust types
+schema: ## generate the JSON Schemas of policies and of audit records, and what policies may call
 	$(CARGO) run --locked --quiet --bin scalegate -- policy schema > policies/schema.json
+	$(CARGO) run --locked --quiet --bin scalegate -- policy capabilities > policies/capabilities.json
+	$(CARGO) run --locked --quiet --bin scalegate -- policy builtins > policies/builtins.md
 	$(CARGO) run --locked --quiet --bin scalegate -- audit-schema > schemas/decision.json
 
 .PHONY: image

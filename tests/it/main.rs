@@ -9,6 +9,7 @@ mod api_writes;
 mod audit;
 mod audit_output;
 mod bad_input;
+mod builtins;
 mod certificates;
 mod cli;
 mod clients;

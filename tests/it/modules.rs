@@ -27,10 +27,16 @@ pub(crate) fn opa() -> Result<&'static Path> {
 
 /// The module that OPA makes of `rules`, in package `scalegate`.
 pub(crate) fn compiled(rules: &str, entrypoint: &str) -> Result<Vec<u8>> {
+    compiled_with(&[], rules, entrypoint)
+}
+
+/// As [`compiled`], with further arguments of `opa build`.
+pub(crate) fn compiled_with(arguments: &[&str], rules: &str, entrypoint: &str) -> Result<Vec<u8>> {
     let directory = tempfile::tempdir()?;
     std::fs::write(directory.path().join("policy.rego"), format!("package scalegate\n\n{rules}\n"))?;
     let mut build = Command::new(opa()?);
     build.args(["build", "--target", "wasm", "--optimize", "0", "--entrypoint", entrypoint, "policy.rego"]);
+    build.args(arguments);
     let output = build.current_dir(&directory).output()?;
     ensure!(output.status.success(), "{rules}: {}", String::from_utf8_lossy(&output.stderr));
     let tar = Command::new("tar").args(["-xzPOf", "bundle.tar.gz", "/policy.wasm"]).current_dir(&directory).output()?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::Failure;
-use crate::policy::{Engine, PolicySet, document};
+use crate::policy::{Engine, PolicySet, document, rego};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,10 @@ pub(super) enum PolicyCommand {
     Bench(bench::BenchArgs),
     /// Print the JSON Schema of what policies read and answer
     Schema,
+    /// Print what `opa check`, `opa test` and `opa build` take by --capabilities, to refuse what policies cannot call
+    Capabilities,
+    /// Print where each of OPA's builtins is, in Markdown
+    Builtins,
 }
 
 pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
@@ -36,6 +40,8 @@ pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Eval(args) => eval::eval(args),
         PolicyCommand::Bench(args) => Ok(bench::bench(args)?),
         PolicyCommand::Schema => super::print(&document::schema()),
+        PolicyCommand::Capabilities => super::print(&rego::capabilities()),
+        PolicyCommand::Builtins => super::print(&rego::builtins_page()),
     }
 }
 

@@ -19,7 +19,6 @@ mod term;
 pub(super) mod testing;
 #[cfg(test)]
 mod tests;
-mod time;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,6 +31,7 @@ use thiserror::Error;
 
 use self::abi::Guest;
 use self::builtins::Builtin;
+pub use self::builtins::{Unavailable, capabilities, in_host as host_builtins, page as builtins_page};
 pub(super) use self::code::Code;
 pub use self::complexity::ComplexityError;
 pub(super) use self::complexity::cost;
@@ -101,12 +101,16 @@ pub enum LoadError {
     #[error(transparent)]
     Complexity(#[from] ComplexityError),
     /// It calls functions that the host does not have.
-    #[error("it calls builtins that the gateway does not have: {}", .0.join(", "))]
-    Builtins(Vec<String>),
+    #[error("it calls builtins that the gateway does not have: {}", reasons(.0))]
+    Builtins(Vec<Unavailable>),
 }
 
 fn listed(names: &[String]) -> String {
     if names.is_empty() { "none at all".to_owned() } else { names.join(", ") }
+}
+
+fn reasons(unavailable: &[Unavailable]) -> String {
+    unavailable.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Why an evaluation gave no verdict.
@@ -186,7 +190,7 @@ impl Module {
         if major != 1 || minor < 2 {
             return Err(LoadError::Version { major, minor });
         }
-        let builtins = Arc::new(resolve(answers.builtins)?);
+        let builtins = Arc::new(builtins::resolve(answers.builtins).map_err(LoadError::Builtins)?);
         let entrypoint = choose(answers.entrypoints)?;
         let snapshot = prepare(code, budget, data)?;
         Ok(Self { code: code.clone(), builtins, entrypoint, budget, snapshot })
@@ -210,6 +214,11 @@ impl Module {
         let results = guest.evaluate(self.entrypoint, self.snapshot.data, input)?;
         let memory_bytes = guest.memory().len();
         Ok(Evaluation { verdict: answer::verdict(&results)?, asked_time: guest.asked_time(), memory_bytes })
+    }
+
+    /// The names of the builtins that it asks the host for.
+    pub fn host_builtins(&self) -> impl Iterator<Item = &'static str> {
+        self.builtins.values().map(|builtin| builtin.name)
     }
 
     /// How many bytes of memory each evaluation begins with.
@@ -269,18 +278,6 @@ pub(super) fn in_time<T>(attempt: impl Fn() -> Result<T, EvalError>) -> Result<T
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
-}
-
-fn resolve(wanted: BTreeMap<String, i32>) -> Result<BTreeMap<i32, Builtin>, LoadError> {
-    let mut known = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for (name, id) in wanted {
-        match Builtin::named(&name) {
-            Some(builtin) => drop(known.insert(id, builtin)),
-            None => unknown.push(name),
-        }
-    }
-    if unknown.is_empty() { Ok(known) } else { Err(LoadError::Builtins(unknown)) }
 }
 
 fn choose(available: BTreeMap<String, i32>) -> Result<i32, LoadError> {

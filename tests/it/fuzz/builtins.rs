@@ -8,9 +8,46 @@ use scalegate::policy::rego::Module;
 use scalegate::policy::{Budget, Engine, EvalError};
 
 use super::Rounds;
+use crate::builtins::{Call, Engines, calls};
 use crate::modules::{VERDICT, compiled, opa};
 
 impl Rounds {
+    /// A call like those of the same builtin: its arguments are theirs, mixed and changed.
+    fn call(&mut self, calls: &[Call]) -> Call {
+        let mut call = self.random.choice(calls).expect("some calls").clone();
+        let alike: Vec<_> = calls.iter().filter(|other| other.name == call.name).collect();
+        for (index, argument) in call.arguments.iter_mut().enumerate() {
+            match self.random.u8(..8) {
+                0 => *argument = (*self.random.choice(VALUES).expect("some values")).to_owned(),
+                1..=3 => argument.clone_from(&self.random.choice(&alike).expect("itself").arguments[index]),
+                4..=6 => self.change(argument),
+                _ => {}
+            }
+        }
+        call
+    }
+
+    /// Changes a few characters of a text in JSON that has no escapes.
+    fn change(&mut self, text: &mut String) {
+        const CHARACTERS: &str = "0123456789abcdhiklmstuwxyzABGKMTZ.-+*/:[](){}<>|^$?,_ é";
+        if !text.starts_with('"') || text.contains('\\') {
+            return;
+        }
+        let possible: Vec<_> = CHARACTERS.chars().collect();
+        let mut characters: Vec<_> = text.trim_matches('"').chars().collect();
+        for _ in 0..self.random.usize(1..4) {
+            let at = self.random.usize(..=characters.len());
+            let new = *self.random.choice(&possible).expect("some characters");
+            match self.random.u8(..3) {
+                0 => characters.insert(at, new),
+                1 if at < characters.len() => characters[at] = new,
+                _ if at < characters.len() => drop(characters.remove(at)),
+                _ => {}
+            }
+        }
+        *text = format!("\"{}\"", characters.iter().collect::<String>());
+    }
+
     /// A format and its arguments, in JSON.
     fn case(&mut self) -> String {
         let format = (0..self.random.usize(1..8)).filter_map(|_| self.random.choice(FORMATS)).collect::<String>();
@@ -62,6 +99,38 @@ fn sprintf_writes_what_opa_writes() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn builtins_answer_what_opas_answer_to_any_arguments() -> Result<()> {
+    let mut known = calls()?;
+    let engines = Engines::new(&known)?;
+    // With a longer exponent, OPA takes minutes.
+    known.retain(|call| !call.name.starts_with("units.") || !call.arguments[0].contains(['e', 'E']));
+    let mut rounds = Rounds::new(1)?;
+    let (mut compared, mut ended) = (0, 0);
+    while rounds.another() {
+        let mut asked = Vec::new();
+        for _ in 0..2_000 {
+            let call = rounds.call(&known);
+            // OPA's patches of sets panic where a member was removed before.
+            if call.name == "json.patch" && call.arguments.concat().contains("$set") {
+                continue;
+            }
+            match engines.ours(&call) {
+                Ok(ours) => asked.push((call, ours)),
+                Err(EvalError::Output(_) | EvalError::Unsupported(_)) => ended += 1,
+                Err(error) => anyhow::bail!("{error} by {call}"),
+            }
+        }
+        let calls: Vec<_> = asked.iter().map(|(call, _)| call.clone()).collect();
+        for ((call, ours), theirs) in asked.iter().zip(engines.theirs(&calls)?) {
+            assert_eq!(*ours, theirs, "{call}");
+            compared += 1;
+        }
+    }
+    println!("builtins: {compared} answers are OPA's, {ended} calls ended the evaluation");
+    Ok(())
+}
+
 /// Calls each builtin of the host with what the question says, which no gateway asks like this.
 const BUILTINS: &str = r#"verdict := {"allow": false, "reasons": [text | some text in texts]}
 texts contains concat("", ["format ", sprintf(input.format, input.values)])
@@ -72,7 +141,7 @@ texts contains concat("", ["weekday ", time.weekday(input.values[0])])
 texts contains concat("", ["parsed ", sprintf("%d", [time.parse_rfc3339_ns(input.values[0])])])"#;
 
 /// Parts of formats: flags, widths, precisions and verbs, those too that nobody would write.
-const FORMATS: [&str; 27] = [
+const FORMATS: [&str; 36] = [
     "%",
     ".",
     "+",
@@ -85,6 +154,15 @@ const FORMATS: [&str; 27] = [
     "65536",
     "70000",
     "99999999999",
+    "#",
+    "*",
+    "[1]",
+    "[2]",
+    "[",
+    "X",
+    "o",
+    "O",
+    "w",
     "d",
     "s",
     "v",
@@ -139,7 +217,7 @@ const VALUES: [&str; 30] = [
 #[test]
 fn a_builtin_answers_whatever_it_is_asked() -> Result<()> {
     let module = compiled(BUILTINS, VERDICT)?;
-    let budget = Budget { deadline: Duration::from_secs(1), memory_bytes: 64 << 20, output_bytes: 1 << 20 };
+    let budget = Budget { deadline: Duration::from_secs(1), memory_bytes: 64 << 20, output_bytes: 64 << 10 };
     let module = Module::load(&Engine::new()?, &module, budget, b"{}")?;
     let (mut answered, mut failed) = (0, 0);
     let mut rounds = Rounds::new(2_000)?;

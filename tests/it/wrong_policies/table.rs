@@ -198,8 +198,8 @@ fn failing() -> Vec<Wrong> {
         ),
         Wrong::rules(
             "a format that the gateway does not have",
-            r#"verdict := {"allow": false, "reasons": [sprintf("%[1]d", [1])]}"#,
-            "asked about get, it used what the gateway does not have: sprintf with %[",
+            r#"verdict := {"allow": false, "reasons": [sprintf("%p", [123456789012345678901])]}"#,
+            "asked about get, it used what the gateway does not have: sprintf with %p",
         ),
         Wrong::rules(
             "a long answer",
@@ -243,7 +243,7 @@ fn modules() -> Vec<Wrong> {
         Wrong::rules(
             "a builtin for the network",
             r#"verdict := http.send({"method": "get", "url": "http://rules.internal"}).body"#,
-            "it calls builtins that the gateway does not have: http.send",
+            "it calls builtins that the gateway does not have: http.send (a policy reaches no network",
         ),
         Wrong::rules(
             "a table of 4000 rows",

@@ -172,7 +172,7 @@ impl Guest {
 
     /// Whether it has asked for the time.
     pub(super) fn asked_time(&self) -> bool {
-        self.store.data().asked_time
+        self.store.data().context.asked_time
     }
 
     fn global(&mut self, name: &str) -> Result<i32, EvalError> {
@@ -302,7 +302,7 @@ fn store(code: &Code, builtins: Arc<BTreeMap<i32, Builtin>>, budget: Budget, now
     store.set_epoch_deadline(budget.epochs());
     // Epochs pass also while the thread waits for a processor.
     store.epoch_deadline_callback(|store| {
-        store.data().deadline.check()?;
+        store.data().context.deadline.check()?;
         Ok(UpdateDeadline::Continue(1))
     });
     store

@@ -8,7 +8,7 @@ use wasmtime::error::Context;
 use wasmtime::{Caller, Extern, ExternType, Linker, Memory, MemoryType, ResourceLimiter, Store};
 
 use super::abi::{self, Exports};
-use super::builtins::{self, Builtin};
+use super::builtins::{self, Builtin, Context as BuiltinContext};
 use super::deadline::Deadline;
 use super::{EvalError, LoadError};
 use crate::policy::budget::Budget;
@@ -20,10 +20,8 @@ const MESSAGE_BYTES: usize = 512;
 /// The state of one evaluation.
 pub(super) struct Host {
     pub(super) budget: Budget,
-    /// Host functions are not interrupted by epochs, so they check it themselves.
-    pub(super) deadline: Deadline,
-    pub(super) now: Timestamp,
-    pub(super) asked_time: bool,
+    /// What builtins may know and use.
+    pub(super) context: BuiltinContext,
     pub(super) builtins: Arc<BTreeMap<i32, Builtin>>,
     pub(super) memory: Option<Memory>,
     /// Set once the instance exists: its `start` runs without.
@@ -34,8 +32,8 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(budget: Budget, now: Timestamp, builtins: Arc<BTreeMap<i32, Builtin>>, running: Running) -> Self {
-        let deadline = Deadline::after(budget.deadline);
-        Self { budget, deadline, now, asked_time: false, builtins, memory: None, exports: None, _running: running }
+        let context = BuiltinContext::new(budget.output_bytes, Deadline::after(budget.deadline), now);
+        Self { budget, context, builtins, memory: None, exports: None, _running: running }
     }
 }
 

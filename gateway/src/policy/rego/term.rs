@@ -42,6 +42,14 @@ impl Number {
     pub(super) fn value(&self) -> f64 {
         self.value
     }
+
+    /// By size. The text of a whole number is exact where its float is not.
+    fn order(&self, other: &Self) -> Ordering {
+        match (self.text.parse::<i128>(), other.text.parse::<i128>()) {
+            (Ok(a), Ok(b)) => a.cmp(&b),
+            _ => self.value.partial_cmp(&other.value).unwrap_or(Ordering::Equal),
+        }
+    }
 }
 
 impl From<i128> for Term {
@@ -51,7 +59,24 @@ impl From<i128> for Term {
     }
 }
 
+impl From<bool> for Term {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for Term {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
 impl Term {
+    /// A number that is written like this.
+    pub(super) fn number(text: &str) -> Option<Self> {
+        Number::read(text).map(Self::Number)
+    }
+
     /// The value as JSON, for `opa_value_parse`; sets in OPA's wider notation.
     pub(super) fn to_json(&self) -> String {
         let mut json = String::new();
@@ -65,11 +90,52 @@ impl Term {
         number.text.parse().ok().or_else(|| whole(number.value))
     }
 
+    /// An integer as OPA takes it for an argument: digits, and nothing but zeros after a point.
+    pub(super) fn as_integer(&self) -> Option<i64> {
+        let Self::Number(number) = self else { return None };
+        integer(&number.text)
+    }
+
+    /// The value of an object's key.
+    pub(super) fn get<'a>(pairs: &'a [(Self, Self)], key: &Self) -> Option<&'a Self> {
+        pairs.iter().find(|(known, _)| known.equals(key)).map(|(_, value)| value)
+    }
+
+    /// Whether OPA takes both for the same value: `1` is `1.0`.
+    pub(super) fn equals(&self, other: &Self) -> bool {
+        self.order(other) == Ordering::Equal
+    }
+
+    /// The members of an array or a set.
+    pub(super) fn members(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(members) | Self::Set(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// Without what a JSON document said before of a key that it repeats.
+    pub(super) fn without_repeats(self) -> Self {
+        match self {
+            Self::Array(items) => Self::Array(items.into_iter().map(Self::without_repeats).collect()),
+            Self::Object(pairs) => {
+                let mut kept: Vec<(Self, Self)> = Vec::with_capacity(pairs.len());
+                for (key, value) in pairs {
+                    // They are sorted, so what is equal stands side by side.
+                    kept.pop_if(|(last, _)| *last == key);
+                    kept.push((key, value.without_repeats()));
+                }
+                Self::Object(kept)
+            }
+            other => other,
+        }
+    }
+
     /// The order that OPA sorts by: by type, then by value.
-    fn order(&self, other: &Self) -> Ordering {
+    pub(super) fn order(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
-            (Self::Number(a), Self::Number(b)) => a.value.total_cmp(&b.value),
+            (Self::Number(a), Self::Number(b)) => a.order(b),
             (Self::String(a), Self::String(b)) => a.cmp(b),
             (Self::Array(a), Self::Array(b)) | (Self::Set(a), Self::Set(b)) => lexical(a.iter(), b.iter()),
             (Self::Object(a), Self::Object(b)) => {
@@ -115,7 +181,7 @@ impl Term {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
-        self.write(&mut text, &quote::quoted);
+        self.write(&mut text, &|text| quote::quoted(text, quote::Letters::All));
         f.write_str(&text)
     }
 }
@@ -140,6 +206,18 @@ fn write_all<T>(
 fn whole(value: f64) -> Option<i64> {
     let fits = value.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
     fits.then_some(value as i64)
+}
+
+/// The integer that a text is: a sign, 19 characters at most, and zeros alone after a point.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fits = !digits.is_empty() && digits.len() <= 19;
+    if !fits || !whole.bytes().all(|byte| byte.is_ascii_digit()) || !fraction.bytes().all(|byte| byte == b'0') {
+        return None;
+    }
+    let size: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    i64::try_from(if text.starts_with('-') { -size } else { size }).ok()
 }
 
 fn lexical<'a>(mut a: impl Iterator<Item = &'a Term>, mut b: impl Iterator<Item = &'a Term>) -> Ordering {

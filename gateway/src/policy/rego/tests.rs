@@ -208,8 +208,15 @@ fn a_missing_entrypoint_names_those_that_exist() {
 
 #[test]
 fn an_unknown_builtin_is_named_at_load() {
-    let fake = Fake { builtins: r#"{"http.send":0,"sprintf":1,"uuid.rfc4122":2}"#.to_owned(), ..Fake::default() };
-    assert_eq!(refused_at_load(&fake), "it calls builtins that the gateway does not have: http.send, uuid.rfc4122");
+    let fake = Fake {
+        builtins: r#"{"http.send":0,"sprintf":1,"uuid.rfc4122":2,"brand.new":3}"#.to_owned(),
+        ..Fake::default()
+    };
+    let refusal = refused_at_load(&fake);
+    assert!(refusal.starts_with("it calls builtins that the gateway does not have: brand.new ("), "{refusal}");
+    for reason in ["; http.send (a policy reaches no network: ", "; uuid.rfc4122 (a policy has no randomness: "] {
+        assert!(refusal.contains(reason), "{refusal}");
+    }
 }
 
 #[test]

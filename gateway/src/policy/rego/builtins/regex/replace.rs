@@ -1,0 +1,89 @@
+//! Replaces what matches.
+
+use regex::Captures;
+
+use super::Compiled;
+use crate::policy::rego::builtins::answer::Text;
+use crate::policy::rego::builtins::{Answer, Context, Stop};
+use crate::policy::rego::term::Term;
+
+/// Puts a template in place of each match: `$1`, `${1}` and `${name}` stand for its groups, `$$` for a dollar.
+pub(super) fn replace(context: &mut Context, arguments: &[Term]) -> Answer {
+    let [Term::String(text), Term::String(pattern), Term::String(template)] = arguments else {
+        return Err(Stop::Undefined);
+    };
+    let compiled = Compiled::of(context, pattern, text)?;
+    let parts = parts(template, &compiled.names);
+    let mut out = Text::new(context);
+    let mut end = 0;
+    for captures in compiled.regex.captures_iter(text) {
+        let Some(whole) = captures.get(0) else { continue };
+        out.push(&text[end..whole.start()])?;
+        for part in &parts {
+            out.push(part.of(&captures))?;
+        }
+        end = whole.end();
+    }
+    out.push(&text[end..])?;
+    Ok(out.term())
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    /// The first of these groups that was passed.
+    Groups(Vec<usize>),
+}
+
+impl<'a> Part<'a> {
+    /// A group that is not there, or was not passed, is empty.
+    fn of(&self, captures: &Captures<'a>) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Groups(groups) => {
+                groups.iter().find_map(|group| captures.get(*group)).map_or("", |matched| matched.as_str())
+            }
+        }
+    }
+}
+
+fn parts<'a>(template: &'a str, names: &[String]) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('$') {
+        parts.push(Part::Text(before));
+        rest = after;
+        if let Some(after) = rest.strip_prefix('$') {
+            parts.push(Part::Text("$"));
+            rest = after;
+            continue;
+        }
+        match reference(rest) {
+            Some((name, after)) => {
+                parts.push(Part::Groups(groups(name, names)));
+                rest = after;
+            }
+            None => parts.push(Part::Text("$")),
+        }
+    }
+    parts.push(Part::Text(rest));
+    parts
+}
+
+/// A group's name or number, in braces or as long as it goes, and what follows.
+fn reference(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix('{').unwrap_or(text);
+    let is_named = |next: char| next.is_alphabetic() || next.is_numeric() || next == '_';
+    let length = inner.find(|next| !is_named(next)).unwrap_or(inner.len());
+    let (name, rest) = inner.split_at(length);
+    let rest = if inner.len() < text.len() { rest.strip_prefix('}')? } else { rest };
+    (!name.is_empty()).then_some((name, rest))
+}
+
+/// A number's group, or all of a name, which may be given twice.
+fn groups(name: &str, names: &[String]) -> Vec<usize> {
+    let leads_with_zero = name.len() > 1 && name.starts_with('0');
+    if name.bytes().all(|byte| byte.is_ascii_digit()) && !leads_with_zero && name.len() <= 9 {
+        return name.parse().into_iter().collect();
+    }
+    names.iter().enumerate().filter(|(_, known)| *known == name).map(|(group, _)| group).collect()
+}
