@@ -38,6 +38,8 @@ pub struct GatewayOptions {
     pub listen: SocketAddr,
     /// `listen.maxRequests`, of which one client may have half; `None` for the defaults.
     pub max_requests: Option<u32>,
+    /// `listen.requestTimeout` in seconds; `None` for the default.
+    pub request_timeout: Option<u32>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -171,6 +173,7 @@ impl GatewayOptions {
             lease: stack::LEASE.to_owned(),
             listen: any,
             max_requests: None,
+            request_timeout: None,
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
@@ -184,6 +187,9 @@ impl GatewayOptions {
         if let Some(max_requests) = self.max_requests {
             listen["maxRequests"] = max_requests.into();
             listen["maxRequestsPerClient"] = (max_requests / 2).into();
+        }
+        if let Some(seconds) = self.request_timeout {
+            listen["requestTimeout"] = format!("{seconds}s").into();
         }
         json!({
             "listen": listen,
