@@ -40,6 +40,16 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 	SCALEGATE_FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
 	    $(CARGO) test --locked --workspace --test it -- --test-threads 1 --nocapture fuzz::
 
+# What each part of `make soak` runs.
+SOAK_modules = hostile_modules::
+SOAK_policies = differential::
+
+.PHONY: soak
+soak: build controlplane ## try much more of what `make test` tries a sample of, up to an hour or more (PART=modules or policies)
+	@test -n "$(SOAK_$(PART))" || { echo "soak: PART is one of: modules, policies" >&2; exit 2; }
+	SCALEGATE_SOAK="$(PART)" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
+	    $(CARGO) test --locked --workspace --test it -- --test-threads 1 --nocapture $(SOAK_$(PART))
+
 .PHONY: hostile-test
 hostile-test: controlplane policies ## measure one client's requests beside another that uses all of its bounds, in a release build
 	$(RELEASE) --bin scalegate

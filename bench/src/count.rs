@@ -116,12 +116,12 @@ pub(crate) async fn run(args: &CountArgs) -> Result<()> {
     callgrind.zero()?;
     let resting = Instant::now();
     sleep(REST).await;
-    let idle = callgrind.dump()? as f64 / resting.elapsed().as_secs_f64();
+    let idle = callgrind.dump()? / resting.elapsed().as_secs_f64();
     let mut counts = BTreeMap::new();
     for kind in Kind::ALL {
         let count = counted(kind, &gateway.client(kind.client())?, &mut callgrind, idle).await?;
-        println!("{:20} {count:>12.0} instructions", kind.name());
-        counts.insert(kind.name().to_owned(), count.round() as u64);
+        println!("{:20} {count:>10.1} thousand instructions", kind.name());
+        counts.insert(kind.name().to_owned(), (10.0 * count).round() / 10.0);
     }
     gateway.terminate().await?;
     cluster.stop().await?;
@@ -131,7 +131,7 @@ pub(crate) async fn run(args: &CountArgs) -> Result<()> {
     args.check.as_deref().map_or(Ok(()), |file| check(&counts, file))
 }
 
-/// The instructions of one request, without what the gateway would have run if it had been idle.
+/// The instructions of one request in thousands, without what the gateway would have run if it had been idle.
 async fn counted(kind: Kind, client: &Client, callgrind: &mut Callgrind, idle: f64) -> Result<f64> {
     let mut connection = kind.connect(client).await?;
     // What the first request of its kind makes for those that follow.
@@ -148,7 +148,7 @@ async fn counted(kind: Kind, client: &Client, callgrind: &mut Callgrind, idle: f
         ask(kind, first + number, &mut connection).await?;
     }
     let elapsed = began.elapsed().as_secs_f64();
-    let all = callgrind.dump()? as f64;
+    let all = callgrind.dump()?;
     Ok((all - idle * elapsed) / f64::from(kind.times()))
 }
 
@@ -162,17 +162,17 @@ async fn ask(kind: Kind, number: u32, connection: &mut Connection) -> Result<()>
 }
 
 /// Compares `counts` with the committed ones.
-fn check(counts: &BTreeMap<String, u64>, file: &Path) -> Result<()> {
+fn check(counts: &BTreeMap<String, f64>, file: &Path) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let committed: BTreeMap<String, u64> = serde_json::from_str(&text)?;
+    let committed: BTreeMap<String, f64> = serde_json::from_str(&text)?;
     let mut wrong = String::new();
     for kind in Kind::ALL {
         let (Some(now), Some(before)) = (counts.get(kind.name()), committed.get(kind.name())) else {
             let _ = write!(wrong, "\n{}: no figure in {}", kind.name(), file.display());
             continue;
         };
-        let change = *now as f64 / *before as f64 - 1.0;
-        println!("{:20} {before:>12} → {now:>12}  {:+.1} %", kind.name(), 100.0 * change);
+        let change = now / before - 1.0;
+        println!("{:20} {before:>10.1} → {now:>10.1}  {:+.1} %", kind.name(), 100.0 * change);
         if change > kind.tolerance() {
             let _ = write!(
                 wrong,

@@ -291,7 +291,12 @@ pub(crate) mod fixtures {
 
     /// The client `uri:spiffe://TRUST-DOMAIN/NAME`.
     pub(crate) fn client_of(trust_domain: &str, name: &str) -> ClientIdentity {
-        let id = format!("uri:spiffe://{trust_domain}/{name}");
+        named(trust_domain, &format!("uri:spiffe://{trust_domain}/{name}"))
+    }
+
+    /// The client with this id, which a CA of `trust_domain` vouches for.
+    pub(crate) fn named(trust_domain: &str, id: &str) -> ClientIdentity {
+        let id = id.to_owned();
         let client = Client {
             id: id.clone(),
             trust_domain: trust_domain.to_owned(),

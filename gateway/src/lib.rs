@@ -48,6 +48,8 @@ pub mod backoff;
 pub mod cli;
 pub mod clients;
 pub mod config;
+#[cfg(test)]
+mod cpu;
 pub mod dns;
 pub mod files;
 pub mod hex;

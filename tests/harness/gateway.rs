@@ -42,6 +42,8 @@ pub struct GatewayOptions {
     pub max_requests: Option<u32>,
     /// `policies.answerCacheBytes`; `None` for the default.
     pub answer_cache_bytes: Option<u32>,
+    /// `listen.requestTimeout` in seconds; `None` for the default.
+    pub request_timeout: Option<u32>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -179,6 +181,7 @@ impl GatewayOptions {
             listen: any,
             max_requests: None,
             answer_cache_bytes: None,
+            request_timeout: None,
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
@@ -202,6 +205,9 @@ impl GatewayOptions {
         let mut policies = json!({ "directory": self.policies, "reloadInterval": "200ms" });
         if let Some(bytes) = self.answer_cache_bytes {
             policies["answerCacheBytes"] = bytes.into();
+        }
+        if let Some(seconds) = self.request_timeout {
+            listen["requestTimeout"] = format!("{seconds}s").into();
         }
         json!({
             "listen": listen,

@@ -98,3 +98,27 @@ async fn a_write_is_stored_and_logged_although_its_client_left_or_waited_too_sho
     assert_eq!(ends, 3);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_client_whose_change_takes_too_long_is_told_that_it_may_have_been_stored() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let Some(plane) = suite.own_control_plane() else { return Ok(()) };
+    let (namespace, kube) = (suite.namespace("slow").await?, suite.kube().await?);
+    deployment(&namespace, "web").replicas(3).create(&kube).await?;
+    let mut options = suite.options("slow");
+    options.request_timeout = Some(2);
+    let gateway = suite.start(&options).await?;
+    let operator = gateway.client("operator")?;
+    suite::wait_ready(&operator, &namespace, "web", 3).await?;
+
+    let paused = Paused::api_server(plane).await?;
+    let late = operator.put(&suite::replicas(&namespace, "web"), &json!({"replicas": 4})).await?;
+    assert_eq!((late.status, late.code().as_str()), (504, "deadline_exceeded"), "{}", late.json());
+    assert!(late.json()["detail"].to_string().contains("may or may not have been stored"), "{}", late.json());
+    drop(paused);
+
+    let targets: Api<ReplicaTarget> = Api::namespaced(kube, &namespace);
+    let stored = async || Ok(targets.get_opt("web").await?.filter(|target| target.spec.replicas == 4).map(drop));
+    poll::eventually("the change to be stored", stored).await?;
+    gateway.terminate().await
+}

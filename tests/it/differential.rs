@@ -62,7 +62,7 @@ async fn random_policies_have_the_verdicts_that_other_engines_give() -> Result<(
             .await
             .with_context(|| format!("policy {seed}:\n{rules}"))?;
         if let Some(first) = tally.mismatches.get_mut(before) {
-            first.push_str(&format!("\n  policy {seed}:\n{rules}\n"));
+            *first = format!("{first}\n  policy {seed}:\n{rules}\n");
             tally.mismatches.truncate(before + 1);
         }
         if extent.policies > 50 && seed % 20 == 19 {

@@ -47,6 +47,11 @@ pub(crate) fn compiled_with(arguments: &[&str], rules: &str, entrypoint: &str) -
 /// A module that speaks OPA's ABI, whose evaluation is the WebAssembly `eval`: its locals 3 and 4 are the address of the
 /// input and its length, and at 4096 lies a verdict that allows.
 pub(crate) fn handmade(eval: &str) -> Result<Vec<u8>> {
+    handmade_with(eval, "")
+}
+
+/// The same with `more` in the module.
+pub(crate) fn handmade_with(eval: &str, more: &str) -> Result<Vec<u8>> {
     let module = format!(
         r#"(module
   (import "env" "memory" (memory $memory 2))
@@ -63,7 +68,8 @@ pub(crate) fn handmade(eval: &str) -> Result<Vec<u8>> {
   (func (export "opa_json_dump") (param i32) (result i32) (local.get 0))
   (func (export "entrypoints") (result i32) (i32.const 1024))
   (func (export "builtins") (result i32) (i32.const 2048))
-  (func (export "opa_eval") (param i32 i32 i32 i32 i32 i32 i32) (result i32) {eval}))"#
+  (func (export "opa_eval") (param i32 i32 i32 i32 i32 i32 i32) (result i32) {eval})
+  {more})"#
     );
     Ok(wat::parse_str(module)?)
 }

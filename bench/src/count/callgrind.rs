@@ -31,14 +31,14 @@ impl Callgrind {
         self.control("--zero")
     }
 
-    /// The instructions of all threads since they were zero, and sets them to zero.
-    pub(super) fn dump(&mut self) -> Result<u64> {
+    /// The instructions of all threads since they were zero, in thousands, and sets them to zero.
+    pub(super) fn dump(&mut self) -> Result<f64> {
         self.control("--dump")?;
         self.dumps += 1;
         let path = self.out.with_added_extension(self.dumps.to_string());
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let totals = text.lines().find_map(|line| line.strip_prefix("totals: ")).context("no totals in the counts")?;
-        Ok(totals.trim().parse()?)
+        Ok(totals.trim().parse::<f64>()? / 1000.0)
     }
 
     fn control(&self, order: &str) -> Result<()> {

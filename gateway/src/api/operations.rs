@@ -232,3 +232,23 @@ fn failed(error: WriteError) -> Error {
     let cause = format!("{:#}", anyhow::Error::from(error));
     if may_be_repeated { Error::KubernetesUnavailable { cause } } else { Error::WriteRejected { cause } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicas::Replicas;
+    use crate::replicas::fixtures::{Object, deployment};
+
+    #[test]
+    fn what_is_old_says_nothing_about_the_version() {
+        let replicas = Replicas::from_objects([Object::Deployment(deployment("demo", "web", 3))]);
+        let target = WorkloadRef::deployment("demo", "web");
+        let other = Precondition::Version(Version::Untargeted { workload_uid: "another".to_owned() });
+        let check = |age| {
+            let observation = Observation { age, ..replicas.observe(&target) };
+            check_version(&observation, observation.version(), &target, &other)
+        };
+        assert!(matches!(check(OLDEST_FOR_WRITES), Err(Error::VersionMismatch { .. })));
+        assert!(matches!(check(OLDEST_FOR_WRITES + JITTER), Err(Error::Stale { .. })));
+    }
+}

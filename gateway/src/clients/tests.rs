@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use futures::FutureExt;
+
 use super::*;
-use crate::identity::fixtures::{client, client_of};
+use crate::identity::fixtures::{client, client_of, named};
 
 fn clients(all: usize, of_client: usize, trust_domains: &[&str]) -> Clients {
     let bound = Bound { all, of_client };
@@ -53,8 +55,9 @@ fn a_newcomer_finds_places_though_twenty_clients_take_all_that_they_get() {
 #[test]
 fn clients_of_one_id_in_two_trust_domains_have_two_accounts_and_those_without_a_name_share_one() {
     let clients = clients(800, 10, &["a.example", "b.example"]);
-    let account = |domain| clients.account(Some(&client_of(domain, "ci")));
+    let account = |domain| clients.account(Some(&named(domain, "dns:ci.example")));
     assert!(!Arc::ptr_eq(&account("a.example"), &account("b.example")));
+    assert!(Arc::ptr_eq(&account("a.example"), &account("a.example")));
     assert!(Arc::ptr_eq(&clients.account(None), &clients.account(None)));
     assert_eq!(fill(&clients.account(None)).len(), 10);
 }
@@ -87,5 +90,24 @@ fn accounts_of_clients_that_are_gone_are_removed_but_not_what_they_owe() {
     let accounts = clients.0.accounts.lock().unwrap().by_client.len();
     assert!(accounts <= FIRST_SWEEP, "{accounts} accounts");
     assert!(Arc::ptr_eq(&kept, &clients.account(Some(&client("kept")))));
-    assert!(!clients.account(Some(&client("slow"))).may_run_inline());
+    assert!(!clients.account(Some(&client("slow"))).inline.is_clear());
+}
+
+#[tokio::test]
+async fn a_client_with_many_requests_decides_as_many_at_once_as_there_are_threads() {
+    let clients = clients(1000, 100, &["example.org"]);
+    let account = clients.account(Some(&client("ci")));
+    let mut requests: Vec<_> = (0..threads()).map(|_| account.admit().unwrap()).collect();
+    for _ in 0..=threads() {
+        assert!(account.turn().now_or_never().is_some(), "few requests wait for nothing");
+    }
+    requests.push(account.admit().unwrap());
+    let mut turns = Vec::new();
+    for _ in 0..threads() {
+        turns.push(account.turn().await);
+    }
+    let mut next = Box::pin(account.turn());
+    assert!(next.as_mut().now_or_never().is_none(), "one more than there are threads");
+    turns.pop();
+    next.await;
 }

@@ -95,3 +95,23 @@ impl<T: Unpin> Body for Keeping<T> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_whole_body_is_handed_over_in_pieces() {
+        let whole: Bytes = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let (mut body, mut pieces) = (ResponseBody::from(whole.clone()), Vec::new());
+        while let Some(frame) = body.frame().now_or_never().unwrap() {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        assert!(pieces.iter().all(|piece| piece.len() <= PIECE) && body.is_end_stream());
+        assert_eq!(pieces.concat(), whole);
+    }
+}

@@ -141,6 +141,11 @@ mod tests {
         assert_eq!(origin(address("2001:db8::1")), origin(address("2001:db8::2:3")));
         assert_ne!(origin(address("2001:db8::1")), origin(address("2001:db8:0:1::1")));
         assert_eq!(origin(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+        let all = Handshakes::new(3);
+        let [first, _second] = ["2001:db8::1", "2001:db8::2"].map(|of_network| all.begin(address(of_network)));
+        let other = all.begin(address("2001:db8:0:1::1"));
+        let _third = all.begin(address("2001:db8::3"));
+        assert!(is_crowded_out(&first) && !is_crowded_out(&other));
     }
 
     #[test]

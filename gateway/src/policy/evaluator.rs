@@ -301,7 +301,7 @@ fn gone() -> Unanswered {
 }
 
 /// Whether all modules that `input` concerns, one after the other, end soon enough.
-fn runs_inline(set: &PolicySet, input: &Input) -> bool {
+pub(super) fn runs_inline(set: &PolicySet, input: &Input) -> bool {
     let asked = set.modules().iter().filter(|module| module.matches(input) == Matching::Yes);
     asked.map(|module| module.deadline).sum::<Duration>() <= INLINE
 }

@@ -9,7 +9,7 @@ mod record;
 use tempfile::TempDir;
 
 use super::document::{Action, Input, Verdict};
-use super::evaluator::{Allowed, Evaluator};
+use super::evaluator::{Allowed, Evaluator, runs_inline};
 use super::rego::testing::{Fake, LOOP};
 use super::reload::PolicyReloader;
 use super::set::Loader;
@@ -52,6 +52,17 @@ async fn every_module_that_matches_must_allow() {
     assert_eq!(outcome(&[giving("a", YES), refusing("b", "no"), refusing("c", "never")]).await, "no|never");
     let elsewhere = refusing("b", "no").with(", match: {namespaces: [prod]}");
     assert_eq!(outcome(&[giving("a", YES), elsewhere]).await, "allowed");
+}
+
+#[test]
+fn modules_that_are_slow_only_together_run_in_slots() {
+    let deadline =
+        |name, more: &str| Written { more: ", budget: {deadline: 3ms}".to_owned(), ..giving(name, YES) }.with(more);
+    let is_inline = |modules: &[Written]| runs_inline(&evaluator(modules).live().set(), &input(Action::Set, "demo"));
+    assert!(is_inline(&[deadline("a", "")]));
+    assert!(!is_inline(&[deadline("a", ""), deadline("b", "")]));
+    let elsewhere = deadline("b", ", match: {namespaces: [prod]}");
+    assert!(is_inline(&[deadline("a", ""), elsewhere]), "a module that is not asked takes no time");
 }
 
 #[tokio::test]

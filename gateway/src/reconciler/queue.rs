@@ -107,9 +107,12 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use std::time::Duration;
 
     use super::*;
+    use crate::cpu;
 
     fn name(name: &str) -> WorkloadRef {
         WorkloadRef::deployment("demo", name)
@@ -142,6 +145,23 @@ mod tests {
         assert_eq!(queue.pop(later(start, 2)), Some(name("web")));
         assert_eq!(queue.pop(later(start, 2)), Some(name("api")));
         assert_eq!(queue.pop(later(start, 2)), None);
+    }
+
+    #[test]
+    fn a_look_at_the_queue_costs_no_more_the_more_names_are_due() {
+        let looks = |names: u32| {
+            let (start, mut queue) = (Instant::now(), Queue::default());
+            (0..names).for_each(|number| queue.push(name(&number.to_string()), start));
+            queue.depth(start);
+            cpu::time(|| {
+                for _ in 0..200 {
+                    let name = queue.pop(start).unwrap();
+                    queue.done(name, Some(later(start, 60)));
+                    assert_eq!((queue.depth(start) > 0, queue.next_due()), (true, Some(start)));
+                }
+            })
+        };
+        cpu::assert_grows_less_than_tenfold(|| looks(1_000), || looks(100_000));
     }
 
     #[test]

@@ -171,3 +171,20 @@ impl Desk {
 fn version(replicas: &Replicas, name: &WorkloadRef) -> Option<Version> {
     replicas.observe(name).target.as_deref().and_then(Version::of)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replicas::fixtures::{Object, target};
+
+    #[test]
+    fn targets_that_are_all_requested_are_queued_in_parts() {
+        let targets = (0..2500).map(|number| Object::Target(Box::new(target("demo", &number.to_string(), 1))));
+        let (replicas, mut desk) = (Replicas::from_objects(targets), Desk::default());
+        desk.request_all(&replicas);
+        for queued in [0, PART, 2 * PART, 2500] {
+            assert_eq!(desk.queue.depth(Instant::now()), queued);
+            desk.queue_some();
+        }
+    }
+}

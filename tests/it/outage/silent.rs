@@ -15,7 +15,7 @@ use scalegate_tests::gateway::Gateway;
 use scalegate_tests::poll;
 use scalegate_tests::proxy::{Proxy, address_of};
 use scalegate_tests::suite;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -154,6 +154,10 @@ async fn an_api_server_that_is_stopped_for_a_while_stops_writes_and_leadership_a
     let writes = scale_writes(plane).await? - before;
     assert!((1..=2).contains(&history), "{history} changes for one write that was accepted and one that may have been");
     assert_eq!((i64::try_from(history)?, u64::try_from(history)?), (changes, writes), "changes, and requests for them");
+    // What goes on for all of the outage is logged once, or twice where the first answers after it came to nothing.
+    let unknown = |line: &&Value| line["message"] == "the holder of the lease is not known";
+    let logged = [&one, &two].map(|gateway| gateway.log().iter().filter(unknown).count());
+    assert!(logged.iter().all(|count| (1..=2).contains(count)), "{logged:?}");
     one.terminate().await?;
     two.terminate().await
 }

@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_function_counts_by_its_length() {
+        let cost_of = |more: &str| cost(&wat::parse_str(format!("(module (func $f) {more})")).unwrap()).unwrap();
+        let none = cost_of("");
+        let exports: Vec<_> = (0..10_000).map(|number| format!("(export \"{number:05}\" (func $f))")).collect();
+        assert_eq!(cost_of(&exports.concat()) - none, 8 * 10_000 / ENTRY_BYTES);
+        let data = cost_of(&format!("(memory 1) (data (i32.const 0) \"{}\")", "x".repeat(20 << 10)));
+        assert!((20..30).contains(&(data - none)), "copied bytes cost little: {}", data - none);
+    }
+
+    #[test]
     fn a_table_longer_than_a_module_may_have_it_is_refused() {
         let table = |elements: u64| cost(&wat::parse_str(format!("(module (table {elements} funcref))")).unwrap());
         assert!(table(TABLE_ELEMENTS).is_ok());

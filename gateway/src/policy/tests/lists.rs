@@ -183,4 +183,15 @@ async fn what_exceeds_what_is_kept_of_an_object_is_decided_by_nobody() {
     let question = Input { undecidable: Some("too large"), ..input(Action::Get, "demo") };
     let denied = evaluator.decide(&caller(), turn(), asked(question, Effect::Read)).await.unwrap_err();
     assert!(matches!(&denied, Denied::Unavailable { cause, .. } if cause == "too large"), "{denied}");
+    // One such Deployment among three keeps no list from the others.
+    let names = numbered(3);
+    let page = |after: Option<&WorkloadRef>, limit| {
+        let mut page = pages(&names)(after, limit);
+        for item in page.items.iter_mut().filter(|item| item.name.name == names[1]) {
+            Arc::make_mut(item.workload.as_mut().unwrap()).metadata_dropped = true;
+        }
+        page
+    };
+    let picked = evaluator.pick(&caller(), &query(10, None), page).await.unwrap();
+    assert_eq!((picked.items.len(), picked.undecided), (2, 1));
 }

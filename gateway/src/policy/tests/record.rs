@@ -32,12 +32,14 @@ async fn a_decision_is_one_record_with_all_that_is_needed_to_make_it_again() {
 #[tokio::test]
 async fn tags_are_on_record_by_module_of_a_refusal_too() {
     let tags = r#"{"allow":true,"reasons":[],"tags":{"ticket":"OPS-7"}}"#;
-    let (evaluator, recorded) = recorded(&[giving("a", tags), refusing("b", "no")]);
+    let refusal = r#"{"allow":false,"reasons":["no"],"tags":{"breakGlass":"no"}}"#;
+    let (evaluator, recorded) = recorded(&[giving("a", tags), giving("b", refusal)]);
     evaluator.decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Change)).await.unwrap_err();
     drop(evaluator);
     let record = &recorded.records()[0];
     assert_eq!(record["modules"][0], json!({"module": "a", "allow": true, "tags": {"ticket": "OPS-7"}}));
-    assert_eq!(record["modules"][1], json!({"module": "b", "allow": false, "reasons": ["no"]}));
+    let refused = json!({"module": "b", "allow": false, "reasons": ["no"], "tags": {"breakGlass": "no"}});
+    assert_eq!(record["modules"][1], refused);
 }
 
 #[tokio::test]

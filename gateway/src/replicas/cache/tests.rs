@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::cpu;
 use crate::workload::WorkloadRef;
 use kube::core::Expression;
 
@@ -152,6 +153,20 @@ fn an_observation_costs_no_more_the_more_autoscalers_a_workload_has() {
     let seen = replicas.observe(&web).autoscalers;
     assert_eq!(seen.len(), MOST_AUTOSCALERS);
     assert_eq!(seen.first().map(|first| first.name.as_str()), Some("scaler-0000"));
+}
+
+#[test]
+fn an_event_of_an_autoscaler_costs_no_more_the_more_there_are_in_its_namespace() {
+    let numbered = |number: usize, max: i32| {
+        let name = number.to_string();
+        let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: name.clone(), min: 1, max };
+        Object::Autoscaler { of: WorkloadRef::deployment("a", name), autoscaler }
+    };
+    let events = |autoscalers| {
+        let replicas = Replicas::from_objects((0..autoscalers).map(|number| numbered(number, 5)));
+        cpu::time(|| (0..50).for_each(|number| replicas.put(numbered(number, 6))))
+    };
+    cpu::assert_grows_less_than_tenfold(|| events(50), || events(5_000));
 }
 
 #[tokio::test(start_paused = true)]
