@@ -7,12 +7,14 @@
 //! - [`machine`]: the core that everything measured runs on, and the processor time of processes.
 //! - [`measure`]: requests, each sent when the one before was answered.
 //! - [`report`], [`picture`]: the table, and the same as bars.
+//! - [`decide`]: decisions, beside other engines.
 //! - [`count`]: how many instructions a request takes.
 //! - [`scale`]: how the gateway's work grows.
 
 mod case;
 mod cluster;
 mod count;
+mod decide;
 mod machine;
 mod measure;
 mod nginx;
@@ -35,6 +37,7 @@ use scalegate_tests::sandbox::conclude;
 
 use case::{Case, Peer};
 use cluster::Cluster;
+use decide::{Deciding, Decisions};
 use measure::{Reached, Server};
 use nginx::Nginx;
 use opa::OpaServer;
@@ -62,7 +65,7 @@ struct CompareArgs {
     /// How many seconds each case is measured in a round. Processor time is counted in steps of 10 ms.
     #[arg(long, env = "BENCH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// Measure only the cases whose names contain this text.
+    /// Measure only the cases whose names contain this text; `decisions` stands for all decisions.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Where to write the table and its picture too: bench.md and bench.svg in this directory.
@@ -125,12 +128,14 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     let suite = cipher_suite(&servers.nginx).await?;
     ensure!(suite == cipher_suite(&servers.gateway).await?, "nginx and the gateway use different cipher suites");
 
-    let report = rounds(args, &servers).await?;
+    let deciding = Deciding::prepare(&opa_program, &work.join("decide"))?;
+    let (report, decisions) = rounds(args, &servers, &deciding).await?;
     let others = format!("{}; {}", nginx.version, opa::version(&opa_program)?);
     let caption = format!("{machine}; {others}; {suite}; a read is {} bytes", body.len());
-    println!("\n{caption}\n\n{report}");
+    println!("\n{caption}\n\n{report}\n\n{decisions}");
     if let Some(directory) = &args.write {
-        fs::write(directory.join("bench.md"), format!("{caption}\n\n{report}\n")).context("write bench.md")?;
+        fs::write(directory.join("bench.md"), format!("{caption}\n\n{report}\n\n{decisions}\n"))
+            .context("write bench.md")?;
         fs::write(directory.join("bench.svg"), picture::svg(&report, &caption)).context("write bench.svg")?;
     }
     nginx.stop().await?;
@@ -150,20 +155,23 @@ fn server_of(gateway: &Gateway) -> Result<Server> {
 }
 
 /// Measures the cases in turn, so that what else the machine does falls on all of them.
-async fn rounds(args: &CompareArgs, servers: &Servers) -> Result<Report> {
+async fn rounds(args: &CompareArgs, servers: &Servers, deciding: &Deciding) -> Result<(Report, Decisions)> {
     println!("-- warming up");
     let cases: Vec<_> = Case::ALL.into_iter().filter(|case| case.name().contains(&args.only)).collect();
     for &case in &cases {
         servers.of(case).measure(case, WARM_UP).await?;
     }
-    let mut report = Report::default();
+    let (mut report, mut decisions) = (Report::default(), Decisions::default());
     for round in 1..=args.rounds {
         println!("-- round {round} of {}", args.rounds);
         for &case in &cases {
             report.add(case, servers.of(case).measure(case, Duration::from_secs(args.seconds)).await?);
         }
+        if "decisions".contains(&args.only) {
+            deciding.round(&mut decisions)?;
+        }
     }
-    Ok(report)
+    Ok((report, decisions))
 }
 
 impl Servers {
