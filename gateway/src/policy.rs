@@ -13,6 +13,7 @@ pub mod document;
 mod engine;
 mod evaluator;
 mod input;
+mod inspect;
 mod list;
 mod live;
 mod measure;
@@ -34,6 +35,7 @@ mod verdict;
 pub use action::{Decidable, DryRun, Effect, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
+pub use inspect::{InspectedModule, Inspection, inspect};
 pub use list::{ListQuery, Listing};
 pub use live::{ModuleStatus, Monitor, PolicyStatus};
 pub use measure::{ModuleCost, measure};
@@ -42,7 +44,8 @@ pub use permit::{DecisionId, Denied, PendingChange, Permit};
 pub use rego::{EvalError, LoadError};
 pub use reload::PolicyReloader;
 pub use set::{
-    DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError, SetLimit,
+    BundleError, DataError, ManifestError, ModuleError, ModuleProblem, PolicySet, ReadError, SetDigest, SetError,
+    SetLimit,
 };
 pub use trial::{ModuleTrial, Trial, TrialError, try_out};
 

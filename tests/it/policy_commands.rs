@@ -1,5 +1,6 @@
 //! `scalegate policy`: what authors of policies see before a gateway does.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
@@ -9,6 +10,8 @@ use scalegate_tests::paths::{binary, repository};
 use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
+
+use crate::modules::{VERDICT, entry, opa, sha256};
 
 fn policy(command: &str, variant: &str, arguments: &[&str]) -> Result<Output> {
     let policies = repository().join("target/policies").join(variant);
@@ -132,5 +135,64 @@ fn what_a_decision_costs_is_measured_beside_its_budget() -> Result<()> {
     assert_eq!(output.status.code(), Some(1));
     let output = policy("bench", "normal", &["--input", &input, "--seconds", "0"])?;
     assert_eq!(output.status.code(), Some(2), "no time to measure in");
+    Ok(())
+}
+
+#[test]
+fn a_set_is_described_with_what_it_calls_and_what_it_may_use() -> Result<()> {
+    let output = policy("inspect", "normal", &[])?;
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    let module = &said["modules"][0];
+    let wasm = std::fs::read(repository().join("target/policies/normal/scalegate.wasm"))?;
+    assert_eq!((module["name"].as_str(), &module["sha256"]), (Some("scalegate"), &json!(sha256(&wasm))));
+    assert_eq!(module["hostBuiltins"][0], "sprintf", "{module}");
+    assert_eq!((&module["deadlineMillis"], &module["mostMemoryBytes"]), (&json!(5), &json!(16_777_216)));
+    let bytes = |field: &str| module[field].as_u64().with_context(|| format!("{field}: {module}"));
+    assert!(bytes("codeBytes")? > 100_000 && bytes("initialMemoryBytes")? > 65_536, "{module}");
+    assert_eq!(said["digest"].as_str().map(str::len), Some(64));
+    Ok(())
+}
+
+/// What `policy eval` says of `question` by a set of one entry.
+fn decided(directory: &Path, entry: &Value, question: &str) -> Result<(Option<i32>, String)> {
+    std::fs::write(directory.join("policies.yaml"), json!({ "modules": [entry] }).to_string())?;
+    let mut eval = Command::new(binary("scalegate")?);
+    let output = eval.args(["policy", "eval", "--input", question]).arg(directory).output()?;
+    Ok((output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()))
+}
+
+#[test]
+fn a_bundle_loads_as_opa_wrote_it_with_its_data() -> Result<()> {
+    let (sources, directory) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let rules =
+        "package scalegate\n\nverdict := {\"allow\": input.target.name in data.names, \"reasons\": [\"by data\"]}\n";
+    std::fs::write(sources.path().join("mine.rego"), rules)?;
+    std::fs::write(sources.path().join("data.json"), r#"{"names": ["web"]}"#)?;
+    let bundle = directory.path().join("mine.tar.gz");
+    let mut build = Command::new(opa()?);
+    build.args(["build", "--target", "wasm", "--optimize", "0", "--entrypoint", VERDICT, "--output"]).arg(&bundle);
+    let output = build.args(["mine.rego", "data.json"]).current_dir(&sources).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let bytes = std::fs::read(&bundle)?;
+    let mut entry = entry("mine", &bytes);
+    entry["module"] = "mine.tar.gz".into();
+    let (code, said) = decided(directory.path(), &entry, &example("viewer-gets"))?;
+    assert_eq!(code, Some(0), "{said}");
+
+    std::fs::write(directory.path().join("other.json"), "{}")?;
+    let mut with_data = entry.clone();
+    (with_data["data"], with_data["dataSha256"]) = ("other.json".into(), sha256(b"{}").into());
+    let (code, said) = decided(directory.path(), &with_data, &example("viewer-gets"))?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("it has data, so its entry must not name a file of data"), "{said}");
+
+    std::fs::remove_file(directory.path().join("other.json"))?;
+    std::fs::write(&bundle, &bytes[..bytes.len() / 2])?;
+    let (code, said) = decided(directory.path(), &entry, &example("viewer-gets"))?;
+    assert!(code == Some(1) && said.contains("its sha256 is"), "{said}");
+    entry["sha256"] = sha256(&bytes[..bytes.len() / 2]).into();
+    let (code, said) = decided(directory.path(), &entry, &example("viewer-gets"))?;
+    assert!(code == Some(1) && said.contains("it is no bundle, which is a .tar.gz that `opa build` writes"), "{said}");
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::Failure;
-use crate::policy::{Engine, PolicySet, document, rego};
+use super::{Failure, output};
+use crate::policy::{self, Engine, PolicySet, document, rego};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -23,6 +23,11 @@ pub(super) enum PolicyCommand {
     Eval(eval::EvalArgs),
     /// Measure what it costs each module to decide a question
     Bench(bench::BenchArgs),
+    /// Say what a directory of policies is made of, as JSON: digests, builtins, sizes and budgets
+    Inspect {
+        /// The directory with policies.yaml
+        directory: PathBuf,
+    },
     /// Print the JSON Schema of what policies read and answer
     Schema,
     /// Print what `opa check`, `opa test` and `opa build` take by --capabilities, to refuse what policies cannot call
@@ -39,6 +44,10 @@ pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
         }
         PolicyCommand::Eval(args) => eval::eval(args),
         PolicyCommand::Bench(args) => Ok(bench::bench(args)?),
+        PolicyCommand::Inspect { directory } => {
+            let set = load(directory)?;
+            Ok(output::print_json(&policy::inspect(&set)).map_err(anyhow::Error::from)?)
+        }
         PolicyCommand::Schema => super::print(&document::schema()),
         PolicyCommand::Capabilities => super::print(&rego::capabilities()),
         PolicyCommand::Builtins => super::print(&rego::builtins_page()),

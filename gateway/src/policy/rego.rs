@@ -221,6 +221,11 @@ impl Module {
         self.builtins.values().map(|builtin| builtin.name)
     }
 
+    /// How many bytes its compiled code has.
+    pub(super) fn code_bytes(&self) -> u64 {
+        self.code.bytes()
+    }
+
     /// How many bytes of memory each evaluation begins with.
     pub(super) fn initial_bytes(&self) -> usize {
         self.snapshot.bytes

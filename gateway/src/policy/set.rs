@@ -1,5 +1,6 @@
 //! A directory of policies: `policies.yaml` and the files that it names by their digests, modules and their data.
 
+mod bundle;
 mod data;
 mod error;
 mod loader;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::Timestamp;
 
+pub use self::bundle::BundleError;
 pub use self::data::DataError;
 pub use self::error::{ModuleError, ModuleProblem, ReadError, SetError, SetLimit};
 pub(super) use self::loader::Loader;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::{DataError, ManifestError};
+use super::{BundleError, DataError, ManifestError};
 use crate::policy::rego::{EvalError, LoadError};
 
 /// Why the set of policies in a directory cannot be used.
@@ -86,6 +86,9 @@ pub enum ModuleError {
         /// Of the file.
         found: String,
     },
+    /// It is a bundle that cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// With it, the set is beyond what a gateway loads.
     #[error(transparent)]
     Set(#[from] SetLimit),
@@ -195,7 +198,7 @@ impl ModuleError {
                 matches!(error, LoadError::Start(EvalError::Deadline(_)) | LoadError::ReadData(EvalError::Deadline(_)))
             }
             Self::Probe { cause, .. } => matches!(cause, EvalError::Deadline(_)),
-            Self::Data { .. } | Self::Set(_) => false,
+            Self::Data { .. } | Self::Bundle(_) | Self::Set(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::bundle::{self, Bundle, BundleError};
 use super::error::SetLimit;
 use super::manifest::{DataFile, Entry};
 use super::{MODULE_BYTES, ModuleError, SetDigest, add, data, read};
@@ -33,6 +34,8 @@ pub(super) struct Reading<'a> {
 struct ModuleFile {
     sha256: String,
     wasm: Vec<u8>,
+    /// The data of a bundle.
+    data: Option<Vec<u8>>,
 }
 
 impl<'a> Reading<'a> {
@@ -44,7 +47,7 @@ impl<'a> Reading<'a> {
 
     /// Reads the files of `entry`, and counts what they cost.
     pub(super) fn read(&mut self, entry: Entry) -> Result<Checked, ModuleError> {
-        let found = self.module(&entry.file)?;
+        let found = self.module(&entry.file, &entry.sha256)?;
         if found != entry.sha256 {
             return Err(ModuleError::Digest { expected: entry.sha256, found });
         }
@@ -54,16 +57,26 @@ impl<'a> Reading<'a> {
         Ok(Checked { entry, data })
     }
 
-    /// The digest of a module's file. Each file is read once.
-    fn module(&mut self, file: &str) -> Result<String, ModuleError> {
-        if let Some(ModuleFile { sha256, wasm }) = self.modules.get(file) {
+    /// The digest of a module's file or bundle. Each is read once.
+    fn module(&mut self, file: &str, expected: &str) -> Result<String, ModuleError> {
+        if let Some(ModuleFile { sha256, wasm, .. }) = self.modules.get(file) {
             add(&mut self.whole, wasm);
             return Ok(sha256.clone());
         }
-        let wasm = read(&self.directory.join(file), MODULE_BYTES)?;
+        let bytes = read(&self.directory.join(file), MODULE_BYTES)?;
+        let sha256 = add(&mut self.whole, &bytes);
+        // What has another digest is not even unpacked.
+        if sha256 != expected {
+            return Err(ModuleError::Digest { expected: expected.to_owned(), found: sha256 });
+        }
+        let (wasm, data) = if bundle::is_bundle(file) {
+            let Bundle { wasm, data } = bundle::unpack(&bytes)?;
+            (wasm, data)
+        } else {
+            (bytes, None)
+        };
         self.count(wasm.len())?;
-        let sha256 = add(&mut self.whole, &wasm);
-        self.modules.insert(file.to_owned(), ModuleFile { sha256: sha256.clone(), wasm });
+        self.modules.insert(file.to_owned(), ModuleFile { sha256: sha256.clone(), wasm, data });
         Ok(sha256)
     }
 
@@ -79,7 +92,7 @@ impl<'a> Reading<'a> {
 
     /// Adds the cost of compiling the module of `entry`, unless it is counted already.
     fn count_cost(&mut self, entry: &Entry) -> Result<(), ModuleError> {
-        if let Some(ModuleFile { sha256, wasm }) = self.modules.get(&entry.file)
+        if let Some(ModuleFile { sha256, wasm, .. }) = self.modules.get(&entry.file)
             && self.counted.insert(sha256.clone())
         {
             self.cost += rego::cost(wasm).map_err(rego::LoadError::from)?;
@@ -94,9 +107,14 @@ impl<'a> Reading<'a> {
 
     /// The document that the module of `entry` sees as `data`.
     fn data(&mut self, entry: &Entry) -> Result<Vec<u8>, ModuleError> {
-        let text = entry.data.as_ref().map(|file| self.read_data(file)).transpose()?;
+        let bundled = self.modules.get(&entry.file).and_then(|module| module.data.clone());
+        let text = match (&entry.data, bundled) {
+            (Some(_), Some(_)) => return Err(BundleError::DataTwice.into()),
+            (Some(file), None) => Some(self.read_data(file)?),
+            (None, bundled) => bundled,
+        };
         data::document(&entry.settings, text.as_deref()).map_err(|problem| {
-            let file = entry.data.as_ref().map(|data| data.file.clone()).unwrap_or_default();
+            let file = entry.data.as_ref().map_or(&entry.file, |data| &data.file).clone();
             ModuleError::Data { file, problem }
         })
     }
