@@ -69,6 +69,9 @@ pub enum LoadError {
     /// Its memory begins with what only an instance can compute.
     #[error("it has data at a computed address; build it with `opa build -t wasm`")]
     Data,
+    /// It has several tables.
+    #[error("it has {0} tables, and may have one; build it with `opa build -t wasm`")]
+    Tables(u32),
     /// It has mutable globals that the host cannot keep.
     #[error("it has mutable globals of references, or more than 64 of numbers; build it with `opa build -t wasm`")]
     Globals,

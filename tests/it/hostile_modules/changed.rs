@@ -84,15 +84,19 @@ fn verdict(set: &PolicySet) -> Result<Option<Trial>> {
     }
 }
 
-/// Does `work` for each of `all`, on as many threads as there are processors.
-fn in_parallel<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+/// Does `work` for each of `all`, on as many threads as there are processors, and says how far it is.
+fn in_parallel<T: Sync>(what: &str, all: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let (next, threads) = (AtomicUsize::new(0), thread::available_parallelism().map_or(1, NonZero::get));
     thread::scope(|scope| {
         let worker = || -> Result<()> {
-            while let Some(one) = all.get(next.fetch_add(1, Relaxed)) {
+            loop {
+                let number = next.fetch_add(1, Relaxed);
+                let Some(one) = all.get(number) else { return Ok(()) };
                 work(one)?;
+                if (number + 1).is_multiple_of(10) {
+                    println!("{what}: part {} of {}", number + 1, all.len());
+                }
             }
-            Ok(())
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap())
@@ -113,7 +117,7 @@ fn a_module_that_is_cut_anywhere_is_refused_or_is_the_same_without_its_last_sect
     // Each thread goes through a part from its longest to its shortest cut.
     let parts: Vec<Vec<usize>> = cuts.into_iter().rev().collect::<Vec<_>>().chunks(500).map(<[_]>::to_vec).collect();
     let (refused, same) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    in_parallel(&parts, |part| {
+    in_parallel("cuts", &parts, |part| {
         let directory = Directory::new(&engine, &whole)?;
         for cut in part {
             directory.module.set_len(*cut as u64)?;
@@ -141,7 +145,7 @@ fn a_module_with_another_bit_is_refused_by_its_digest_and_ends_nothing_without()
     let changes: Vec<_> = (0..count).map(|_| (random.usize(..whole.len()), 1 << random.u8(..8))).collect();
     let parts: Vec<_> = changes.chunks(25).collect();
     let (refused, loaded, silent) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-    in_parallel(&parts, |part| {
+    in_parallel("changed bits", &parts, |part| {
         let directory = Directory::new(&engine, &whole)?;
         let mut bytes = whole.clone();
         for (at, bit) in *part {

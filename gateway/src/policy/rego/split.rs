@@ -52,6 +52,7 @@ impl Outline {
                     }
                 }
                 Payload::MemorySection(memories) if memories.count() > 0 => return Err(LoadError::Memory),
+                Payload::TableSection(tables) if tables.count() > 1 => return Err(LoadError::Tables(tables.count())),
                 Payload::GlobalSection(globals) => {
                     for global in globals {
                         let global = global?.ty;
