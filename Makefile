@@ -69,6 +69,16 @@ bench-docs: controlplane policies ## the same, and write docs/bench.md and docs/
 	$(RELEASE) --bin scalegate --bin guard --bin bench
 	target/release/bench compare --write docs
 
+# Valgrind shows programs no vDSO, which rustix would read by itself.
+COUNTED = RUSTFLAGS="--cfg=rustix_use_libc" $(CARGO) build --quiet --locked --profile counted --target-dir target/counted -p scalegate --bin scalegate
+
+.PHONY: counts
+counts: build controlplane ## check how many instructions requests take (Linux on x86-64, with Valgrind); COUNTS=--write writes the figures anew
+	@echo "building the gateway to count (a few minutes the first time)" >&2
+	$(COUNTED)
+	SCALEGATE_SCALEGATE="$$PWD/target/counted/counted/scalegate" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
+	    target/debug/bench count $(or $(COUNTS),--check) bench/counts.json
+
 .PHONY: bench-scale
 bench-scale: policies ## measure how the gateway's work grows from 10,000 Deployments to 100,000 (BENCH_ROUNDS=3)
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2

@@ -29,7 +29,8 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Cluster {
     control_plane: ControlPlane,
     work: PathBuf,
-    policies: PathBuf,
+    /// The directory with the policies of all gateways.
+    pub(crate) policies: PathBuf,
     /// Where the certificates are.
     pub(crate) certs: PathBuf,
 }

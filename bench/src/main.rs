@@ -8,6 +8,7 @@
 //! - [`measure`]: requests, each sent when the one before was answered.
 //! - [`report`], [`picture`]: the table, and the same as bars.
 //! - [`decide`]: decisions, beside other engines.
+//! - [`swaps`]: reads while policies are swapped.
 //! - [`count`]: how many instructions a request takes.
 //! - [`scale`]: how the gateway's work grows.
 
@@ -22,6 +23,7 @@ mod opa;
 mod picture;
 mod report;
 mod scale;
+mod swaps;
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,7 +67,7 @@ struct CompareArgs {
     /// How many seconds each case is measured in a round. Processor time is counted in steps of 10 ms.
     #[arg(long, env = "BENCH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// Measure only the cases whose names contain this text; `decisions` stands for all decisions.
+    /// Measure only the cases whose names contain this text; `decisions` and `swaps` name the rest.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Where to write the table and its picture too: bench.md and bench.svg in this directory.
@@ -131,10 +133,15 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     let deciding = Deciding::prepare(&opa_program, &work.join("decide"))?;
     let (report, decisions) = rounds(args, &servers, &deciding).await?;
     let others = format!("{}; {}", nginx.version, opa::version(&opa_program)?);
+    let mut swapped = String::new();
+    if "swaps".contains(&args.only) {
+        println!("-- swapping policies");
+        swapped = format!("\n- {}", swaps::measure(&cluster, &gateways.0, &servers.gateway).await?);
+    }
     let caption = format!("{machine}; {others}; {suite}; a read is {} bytes", body.len());
-    println!("\n{caption}\n\n{report}\n\n{decisions}");
+    println!("\n{caption}\n\n{report}{swapped}\n\n{decisions}");
     if let Some(directory) = &args.write {
-        fs::write(directory.join("bench.md"), format!("{caption}\n\n{report}\n\n{decisions}\n"))
+        fs::write(directory.join("bench.md"), format!("{caption}\n\n{report}{swapped}\n\n{decisions}\n"))
             .context("write bench.md")?;
         fs::write(directory.join("bench.svg"), picture::svg(&report, &caption)).context("write bench.svg")?;
     }

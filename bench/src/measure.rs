@@ -101,7 +101,8 @@ impl Server {
         })
     }
 
-    async fn connect(&self, case: Case) -> Result<Connection> {
+    /// A connection for `case`.
+    pub(crate) async fn connect(&self, case: Case) -> Result<Connection> {
         match (&self.reached, case.connections()) {
             (Reached::Tls(client), Connections::Http2) => client.http2().await,
             (Reached::Tls(client), Connections::Http1 | Connections::New) => client.http1().await,
@@ -109,7 +110,8 @@ impl Server {
         }
     }
 
-    async fn ask(&self, case: Case, request: &Template, connection: &mut Connection) -> Result<Answer> {
+    /// Sends one request, and checks its answer.
+    pub(crate) async fn ask(&self, case: Case, request: &Template, connection: &mut Connection) -> Result<Answer> {
         let Sent::Answered(answer) = request.send(case.codec(), connection).await? else {
             bail!("the server closed the connection");
         };
