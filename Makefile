@@ -47,8 +47,7 @@ SOAK_policies = differential::
 OPTIMISED = --config profile.dev.package.scalegate.opt-level=2
 
 .PHONY: soak
-soak: build controlplane ## try much more of what `make test` tries a sample of, up to an hour or more (PART=modules or policies)
-	@test -n "$(SOAK_$(PART))" || { echo "soak: PART is one of: modules, policies" >&2; exit 2; }
+soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: modules, policies))) build controlplane ## try much more of what `make test` tries a sample of, up to an hour or more (PART=modules or policies)
 	SCALEGATE_SOAK="$(PART)" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
 	    $(CARGO) test --locked --workspace $(OPTIMISED) --test it -- --test-threads 1 --nocapture $(SOAK_$(PART))
 

@@ -11,6 +11,7 @@ use scalegate_tests::client::Client;
 use scalegate_tests::controlplane::{ControlPlane, ControlPlaneBinaries};
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::gateway::{Gateway, GatewayOptions};
+use scalegate_tests::policies::Deciding;
 use scalegate_tests::{policies, stack};
 
 use crate::measure::{Reached, Server};
@@ -55,10 +56,13 @@ impl Cluster {
         Gateway::start(&self.work, &GatewayOptions { answer_cache_bytes, ..options }).await
     }
 
-    /// Starts a gateway under another program, which may make it very slow, and waits until it is ready.
+    /// Starts a gateway under another program, which may make it very slow, and waits until it is ready. Its policy has
+    /// a deadline of a second, so it decides in slots.
     pub(crate) async fn gateway_under(&self, name: &str, under: Vec<String>) -> Result<Gateway> {
         let kubeconfig = self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
-        let options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), self.policies.clone());
+        let patient = self.work.join("patient-policies");
+        policies::copy_deciding("normal", Deciding::Pooled, &patient)?;
+        let options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), patient);
         Gateway::start(&self.work, &GatewayOptions { under, ..options }).await
     }
 

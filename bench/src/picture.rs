@@ -44,6 +44,7 @@ pub(crate) fn svg(report: &Report, caption: &str) -> String {
         );
         y += ROW;
     }
+    let caption = caption.replace('&', "&amp;").replace('<', "&lt;");
     let _ = writeln!(
         text,
         "<text x=\"10\" y=\"{:.0}\" fill=\"#6b7280\" font-size=\"11\">{caption}</text>\n</svg>",

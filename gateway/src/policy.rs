@@ -128,8 +128,8 @@ impl Policy {
         Ok(Permit { action, client, observation, decision, tags, pending: Mutex::new(pending) })
     }
 
-    /// Permits `caller` to see a workload that exists if the policies that serve permitted it before, and nothing has changed since; else
-    /// `None`, and it must be decided. The decision is recorded. This never waits.
+    /// Repeats an earlier permit for an existing workload if nothing that it depended on has changed, and records the
+    /// decision; otherwise `None`. This never waits.
     pub fn repeat(&self, caller: &Caller, action: Get) -> Option<Permit<Get>> {
         let observation = self.replicas.observe(action.target());
         observation.workload.as_ref()?;

@@ -193,6 +193,6 @@ fn a_bundle_loads_as_opa_wrote_it_with_its_data() -> Result<()> {
     assert!(code == Some(1) && said.contains("its sha256 is"), "{said}");
     entry["sha256"] = sha256(&bytes[..bytes.len() / 2]).into();
     let (code, said) = decided(directory.path(), &entry, &example("viewer-gets"))?;
-    assert!(code == Some(1) && said.contains("it is no bundle, which is a .tar.gz that `opa build` writes"), "{said}");
+    assert!(code == Some(1) && said.contains("it is not a bundle (a .tar.gz written by `opa build`)"), "{said}");
     Ok(())
 }

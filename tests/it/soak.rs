@@ -3,12 +3,12 @@
 /// The variable that asks for much.
 const VARIABLE: &str = "SCALEGATE_SOAK";
 
-/// Whether much is asked for.
+/// Returns whether this is `make soak`.
 pub(crate) fn is_asked_for() -> bool {
     std::env::var_os(VARIABLE).is_some()
 }
 
-/// `little`, or `much` where that is asked for.
+/// Returns `much` under `make soak`, else `little`.
 pub(crate) fn or(little: usize, much: usize) -> usize {
     if is_asked_for() { much } else { little }
 }

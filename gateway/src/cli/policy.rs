@@ -30,7 +30,7 @@ pub(super) enum PolicyCommand {
     },
     /// Print the JSON Schema of what policies read and answer
     Schema,
-    /// Print what `opa check`, `opa test` and `opa build` take by --capabilities, to refuse what policies cannot call
+    /// Print the capabilities file for `opa check`, `opa test` and `opa build`
     Capabilities,
     /// Print where each of OPA's builtins is, in Markdown
     Builtins,

@@ -18,7 +18,7 @@ use crate::replicas::{Autoscaler, Observation, Workload};
 use crate::resource::ReplicaTarget;
 use crate::workload::WorkloadRef;
 
-/// What an entry takes beside its texts, in bytes: its records, which are kept too, are among it.
+/// What an entry takes beside its texts, in bytes.
 const OVERHEAD: usize = 4 << 10;
 /// What a text takes in a map beside its bytes.
 const OF_TEXT: usize = 64;
@@ -114,7 +114,8 @@ impl Entry {
     }
 }
 
-/// The memory that an answer takes, with the labels and annotations that it shares with the cache of objects.
+/// The memory that an answer takes, with the labels and annotations that it shares with the cache of objects. Its records
+/// repeat the question, the reasons and the tags.
 fn bytes(answer: &Answer) -> usize {
     let of_map = |map: &BTreeMap<String, String>| {
         map.iter().map(|(key, value)| key.len() + value.len() + OF_TEXT).sum::<usize>()
@@ -129,11 +130,8 @@ fn bytes(answer: &Answer) -> usize {
         Outcome::Busy(text) | Outcome::Unavailable(text) => text.len(),
     };
     let of_module = |it: &ModuleRecord| it.module.len() + of_texts(&it.reasons) + of_map(&it.tags) + 2 * OF_TEXT;
-    OVERHEAD
-        + answer.question.json.len()
-        + maps.into_iter().flatten().map(of_map).sum::<usize>()
-        + outcome
-        + verdicts.iter().map(of_module).sum::<usize>()
+    let repeated = answer.question.json.len() + outcome + verdicts.iter().map(of_module).sum::<usize>();
+    OVERHEAD + 2 * repeated + maps.into_iter().flatten().map(of_map).sum::<usize>()
 }
 
 impl AnswerCache {

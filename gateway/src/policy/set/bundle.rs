@@ -2,20 +2,24 @@
 
 use std::io::{self, Read, Take};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
-use tar::Archive;
+use tar::{Archive, EntryType};
 use thiserror::Error;
 
 use super::{MODULE_BYTES, data};
 
 /// How the name of a bundle ends.
 const ENDING: &str = ".tar.gz";
-/// What a bundle may have beside its module and its data, unpacked: its sources and its manifest, in bytes.
+/// Room for the other files of a bundle, unpacked: its sources and its manifest, in bytes.
 const REST: u64 = 4 << 20;
 const MODULE: &str = "policy.wasm";
 const DATA: &str = "data.json";
 const MANIFEST: &str = ".manifest";
+/// The longest manifest that is read, in bytes.
+const MANIFEST_BYTES: u64 = 64 << 10;
+/// The names of files that OPA reads data from.
+const DATA_NAMES: [&str; 3] = [DATA, "data.yaml", "data.yml"];
 
 /// What the gateway takes of a bundle.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub(super) struct Bundle {
 #[derive(Debug, Error)]
 pub enum BundleError {
     /// It cannot be unpacked.
-    #[error("it is no bundle, which is a .tar.gz that `opa build` writes: {0}")]
+    #[error("it is not a bundle (a .tar.gz written by `opa build`): {0}")]
     Archive(#[from] io::Error),
     /// It is too long.
     #[error("it unpacks to more than {0} bytes")]
@@ -40,10 +44,21 @@ pub enum BundleError {
     /// It has a file twice.
     #[error("it has {0} twice")]
     Twice(&'static str),
+    /// One of its files is too long, or no file.
+    #[error("its {name} is no file of at most {most} bytes")]
+    File {
+        /// Its name.
+        name: &'static str,
+        /// The most bytes that it may have.
+        most: u64,
+    },
+    /// It has data where `opa build` puts none.
+    #[error("it has data in {0}: `opa build` writes all data into one data.json")]
+    Elsewhere(String),
     /// It has several modules.
     #[error("its {MANIFEST} names {0} modules: give each of them an entry and a bundle")]
     Modules(usize),
-    /// Its manifest is none.
+    /// Its manifest is not valid.
     #[error("its {MANIFEST}: {0}")]
     Manifest(#[from] serde_json::Error),
     /// It has data, and its entry names other data.
@@ -66,13 +81,15 @@ pub(super) fn is_bundle(file: &str) -> bool {
 /// Unpacks a bundle in memory. It never takes more than a module and its data may have.
 pub(super) fn unpack(bytes: &[u8]) -> Result<Bundle, BundleError> {
     let most = MODULE_BYTES + data::BYTES + REST;
-    let mut archive = Archive::new(GzDecoder::new(bytes).take(most));
-    let [mut wasm, mut data, mut manifest] = [None, None, None];
-    let read = read(&mut archive, &mut [(MODULE, &mut wasm), (DATA, &mut data), (MANIFEST, &mut manifest)]);
+    let mut archive = Archive::new(MultiGzDecoder::new(bytes).take(most));
+    let [wasm, data, manifest] = [(MODULE, MODULE_BYTES), (DATA, data::BYTES), (MANIFEST, MANIFEST_BYTES)];
+    let mut wanted = [wasm, data, manifest].map(|(name, most)| Wanted { name, most, content: None });
+    let read = read(&mut archive, &mut wanted);
     if archive.into_inner().limit() == 0 {
         return Err(BundleError::TooLong(most));
     }
     read?;
+    let [wasm, data, manifest] = wanted.map(|wanted| wanted.content);
     if let Some(manifest) = manifest {
         let Manifest { wasm } = serde_json::from_slice(&manifest)?;
         if wasm.len() > 1 {
@@ -83,19 +100,36 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Bundle, BundleError> {
     Ok(Bundle { wasm: wasm.ok_or(BundleError::NoModule)?, data: data.filter(|data| !is_empty(data)) })
 }
 
+/// A file that is read.
+struct Wanted {
+    name: &'static str,
+    most: u64,
+    content: Option<Vec<u8>>,
+}
+
 /// Reads the wanted files of an archive. Others, such as sources, are skipped.
-fn read(
-    archive: &mut Archive<Take<GzDecoder<&[u8]>>>,
-    wanted: &mut [(&'static str, &mut Option<Vec<u8>>)],
-) -> Result<(), BundleError> {
+fn read(archive: &mut Archive<Take<MultiGzDecoder<&[u8]>>>, wanted: &mut [Wanted]) -> Result<(), BundleError> {
     for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = entry.path_bytes();
-        let name = path.strip_prefix(b"./").or(path.strip_prefix(b"/")).unwrap_or(&path).to_vec();
-        let Some((name, found)) = wanted.iter_mut().find(|(wanted, _)| name == wanted.as_bytes()) else { continue };
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        if found.replace(content).is_some() {
+        let entry = entry?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = path.strip_prefix("./").or(path.strip_prefix('/')).unwrap_or(&path);
+        let Some(Wanted { name, most, content }) = wanted.iter_mut().find(|wanted| wanted.name == name) else {
+            if name.rsplit('/').next().is_some_and(|last| DATA_NAMES.contains(&last)) {
+                return Err(BundleError::Elsewhere(name.to_owned()));
+            }
+            continue;
+        };
+        // Of a sparse file, the archive has less than is read.
+        let (name, most) = (*name, *most);
+        if entry.header().entry_type() != EntryType::Regular || entry.size() > most {
+            return Err(BundleError::File { name, most });
+        }
+        let mut bytes = Vec::new();
+        entry.take(most + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            return Err(BundleError::File { name, most });
+        }
+        if content.replace(bytes).is_some() {
             return Err(BundleError::Twice(name));
         }
     }
@@ -144,8 +178,8 @@ mod tests {
     #[test]
     fn what_is_no_bundle_is_refused_and_why() {
         let told = |bytes: &[u8]| unpack(bytes).unwrap_err().to_string();
-        assert!(told(b"\0asm").contains("it is no bundle"));
-        assert!(told(b"").contains("it is no bundle") || told(b"").contains("it has no policy.wasm"));
+        assert!(told(b"\0asm").contains("it is not a bundle"));
+        assert!(told(b"").contains("it is not a bundle"));
         assert!(told(&bundle(&[("/data.json", b"{}")])).contains("it has no policy.wasm: build it with"));
         assert!(told(&bundle(&[("policy.wasm", b""), ("./policy.wasm", b"")])).contains("it has policy.wasm twice"));
         let two = br#"{"wasm":[{},{}]}"#;
@@ -153,10 +187,43 @@ mod tests {
         assert!(told(&bundle(&[("/.manifest", b"[]"), ("/policy.wasm", b"")])).contains("its .manifest: "));
     }
 
+    /// A bundle of one entry of this type, whose header says `size`, and a real size for sparse ones.
+    fn of_type(kind: EntryType, size: u64, real: &[u8; 12]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_path("policy.wasm").unwrap();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.as_gnu_mut().unwrap().realsize = *real;
+        header.set_cksum();
+        archive.append(&header, &b""[..]).unwrap();
+        archive.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn a_module_that_is_no_ordinary_file_is_refused_and_nothing_is_taken_for_it() {
+        for (kind, size) in [(EntryType::GNUSparse, 0), (EntryType::Symlink, 0), (EntryType::Directory, 0)] {
+            // Three gibibytes, in octal digits.
+            let bundle = of_type(kind, size, b"30000000000\0");
+            let told = unpack(&bundle).unwrap_err().to_string();
+            assert!(told.contains("its policy.wasm is no file of at most 33554432 bytes"), "{kind:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn data_of_more_than_a_mebibyte_or_in_another_place_is_refused() {
+        let told = |files: &[(&str, &[u8])]| unpack(&bundle(files)).unwrap_err().to_string();
+        let long = vec![b' '; (1 << 20) + 1];
+        assert!(told(&[("/data.json", &long), ("/policy.wasm", b"")]).contains("its data.json is no file of at most"));
+        for name in ["/teams/data.json", "/data.yaml", "././data.json"] {
+            assert!(told(&[(name, b"{}"), ("/policy.wasm", b"")]).contains("it has data in "), "{name}");
+        }
+    }
+
     #[test]
     fn a_bundle_that_unpacks_to_very_much_is_refused_before_it_is_unpacked() {
         let zeros = vec![0; 40 << 20];
-        let bytes = bundle(&[("/policy.wasm", &zeros)]);
+        let bytes = bundle(&[("/zeros.rego", &zeros), ("/policy.wasm", b"wasm")]);
         assert!(bytes.len() < 1 << 20);
         assert!(unpack(&bytes).unwrap_err().to_string().contains("it unpacks to more than 38797312 bytes"));
     }

@@ -16,7 +16,7 @@ use crate::policy::cache::AnswerCache;
 use crate::policy::engine::Engine;
 use crate::policy::rego::{Code, Module};
 
-/// Compiled modules by their SHA-256.
+/// Compiled modules by the SHA-256 of their code.
 type Codes = BTreeMap<String, Code>;
 
 /// Loads sets. Keeps the compiled modules of the last good set and, if a later attempt failed, those of that attempt.
@@ -65,7 +65,7 @@ impl Loader {
         let before = take(&mut self.tried);
         for Checked { entry, data } in checked {
             let (name, file) = (entry.name.clone(), entry.file.clone());
-            let code = self.code(&entry, reading.wasm(&file), &before);
+            let code = self.code(&entry, reading.code(&file), &before);
             let module = code.and_then(|code| bind(&code, entry, &data, &mut memory));
             modules.extend(sorted_out(module, name, file, &mut problems)?);
         }
@@ -79,8 +79,7 @@ impl Loader {
 
     /// The compiled module of `entry`: compiled now, for another entry, for the last good set, or for a failed attempt
     /// `before`.
-    fn code(&mut self, entry: &Entry, wasm: &[u8], before: &Codes) -> Result<Code, ModuleError> {
-        let sha256 = &entry.sha256;
+    fn code(&mut self, entry: &Entry, (sha256, wasm): (&str, &[u8]), before: &Codes) -> Result<Code, ModuleError> {
         let kept = [&self.tried, &self.good, before].into_iter().find_map(|codes| codes.get(sha256)).cloned();
         let code = if let Some(code) = kept {
             code
@@ -90,7 +89,7 @@ impl Loader {
             self.compiled += 1;
             Code::compile(&self.engine, wasm)?
         };
-        self.tried.insert(sha256.clone(), code.clone());
+        self.tried.insert(sha256.to_owned(), code.clone());
         SetLimit::Code.check(self.tried.values().map(Code::bytes).sum())?;
         Ok(code)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 use super::bundle::{self, Bundle, BundleError};
 use super::error::SetLimit;
@@ -26,13 +26,15 @@ pub(super) struct Reading<'a> {
     bytes: u64,
     cost: u64,
     modules: BTreeMap<String, ModuleFile>,
-    /// The SHA-256 of each module whose cost has been counted.
+    /// The SHA-256 of the code of each module whose cost has been counted.
     counted: BTreeSet<String>,
 }
 
 /// A module's file.
 struct ModuleFile {
     sha256: String,
+    /// The SHA-256 of its code, by which compiled code is known.
+    code: String,
     wasm: Vec<u8>,
     /// The data of a bundle.
     data: Option<Vec<u8>>,
@@ -59,8 +61,8 @@ impl<'a> Reading<'a> {
 
     /// The digest of a module's file or bundle. Each is read once.
     fn module(&mut self, file: &str, expected: &str) -> Result<String, ModuleError> {
-        if let Some(ModuleFile { sha256, wasm, .. }) = self.modules.get(file) {
-            add(&mut self.whole, wasm);
+        if let Some(ModuleFile { sha256, .. }) = self.modules.get(file) {
+            add(&mut self.whole, sha256.as_bytes());
             return Ok(sha256.clone());
         }
         let bytes = read(&self.directory.join(file), MODULE_BYTES)?;
@@ -75,14 +77,15 @@ impl<'a> Reading<'a> {
         } else {
             (bytes, None)
         };
-        self.count(wasm.len())?;
-        self.modules.insert(file.to_owned(), ModuleFile { sha256: sha256.clone(), wasm, data });
+        self.count(wasm.len() + data.as_ref().map_or(0, Vec::len))?;
+        let code = hex::encode(digest(&SHA256, &wasm).as_ref());
+        self.modules.insert(file.to_owned(), ModuleFile { sha256: sha256.clone(), code, wasm, data });
         Ok(sha256)
     }
 
-    /// The bytes of a module file that was read.
-    pub(super) fn wasm(&self, file: &str) -> &[u8] {
-        self.modules.get(file).map_or(&[], |module| &module.wasm)
+    /// The SHA-256 and the bytes of the code in a module file that was read.
+    pub(super) fn code(&self, file: &str) -> (&str, &[u8]) {
+        self.modules.get(file).map_or(("", &[]), |module| (&module.code, &module.wasm))
     }
 
     /// The digest of everything that was read.
@@ -92,8 +95,8 @@ impl<'a> Reading<'a> {
 
     /// Adds the cost of compiling the module of `entry`, unless it is counted already.
     fn count_cost(&mut self, entry: &Entry) -> Result<(), ModuleError> {
-        if let Some(ModuleFile { sha256, wasm, .. }) = self.modules.get(&entry.file)
-            && self.counted.insert(sha256.clone())
+        if let Some(ModuleFile { code, wasm, .. }) = self.modules.get(&entry.file)
+            && self.counted.insert(code.clone())
         {
             self.cost += rego::cost(wasm).map_err(rego::LoadError::from)?;
         }
