@@ -184,17 +184,18 @@ mod tests {
         assert!(told(&bundle(&[("policy.wasm", b""), ("./policy.wasm", b"")])).contains("it has policy.wasm twice"));
         let two = br#"{"wasm":[{},{}]}"#;
         assert!(told(&bundle(&[("/.manifest", two), ("/policy.wasm", b"")])).contains("names 2 modules"));
-        assert!(told(&bundle(&[("/.manifest", b"[]"), ("/policy.wasm", b"")])).contains("its .manifest: "));
+        assert!(told(&bundle(&[("/.manifest", b"{"), ("/policy.wasm", b"")])).contains("its .manifest: "));
     }
 
-    /// A bundle of one entry of this type, whose header says `size`, and a real size for sparse ones.
-    fn of_type(kind: EntryType, size: u64, real: &[u8; 12]) -> Vec<u8> {
+    /// A bundle of one entry of this type; a sparse one is a hole of three gibibytes.
+    fn of_type(kind: EntryType) -> Vec<u8> {
         let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         let mut header = tar::Header::new_gnu();
         header.set_path("policy.wasm").unwrap();
         header.set_entry_type(kind);
-        header.set_size(size);
-        header.as_gnu_mut().unwrap().realsize = *real;
+        header.set_size(0);
+        let (length, gnu) = (*b"30000000000\0", header.as_gnu_mut().unwrap());
+        (gnu.realsize, gnu.sparse[0].offset, gnu.sparse[0].numbytes) = (length, length, *b"00000000000\0");
         header.set_cksum();
         archive.append(&header, &b""[..]).unwrap();
         archive.into_inner().unwrap().finish().unwrap()
@@ -202,10 +203,8 @@ mod tests {
 
     #[test]
     fn a_module_that_is_no_ordinary_file_is_refused_and_nothing_is_taken_for_it() {
-        for (kind, size) in [(EntryType::GNUSparse, 0), (EntryType::Symlink, 0), (EntryType::Directory, 0)] {
-            // Three gibibytes, in octal digits.
-            let bundle = of_type(kind, size, b"30000000000\0");
-            let told = unpack(&bundle).unwrap_err().to_string();
+        for kind in [EntryType::GNUSparse, EntryType::Symlink, EntryType::Directory] {
+            let told = unpack(&of_type(kind)).unwrap_err().to_string();
             assert!(told.contains("its policy.wasm is no file of at most 33554432 bytes"), "{kind:?}: {told}");
         }
     }

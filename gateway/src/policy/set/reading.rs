@@ -66,6 +66,7 @@ impl<'a> Reading<'a> {
             return Ok(sha256.clone());
         }
         let bytes = read(&self.directory.join(file), MODULE_BYTES)?;
+        self.count(bytes.len())?;
         let sha256 = add(&mut self.whole, &bytes);
         // What has another digest is not even unpacked.
         if sha256 != expected {
@@ -73,11 +74,11 @@ impl<'a> Reading<'a> {
         }
         let (wasm, data) = if bundle::is_bundle(file) {
             let Bundle { wasm, data } = bundle::unpack(&bytes)?;
+            self.count(wasm.len() + data.as_ref().map_or(0, Vec::len))?;
             (wasm, data)
         } else {
             (bytes, None)
         };
-        self.count(wasm.len() + data.as_ref().map_or(0, Vec::len))?;
         let code = hex::encode(digest(&SHA256, &wasm).as_ref());
         self.modules.insert(file.to_owned(), ModuleFile { sha256: sha256.clone(), code, wasm, data });
         Ok(sha256)
