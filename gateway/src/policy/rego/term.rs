@@ -7,6 +7,10 @@ use std::fmt;
 
 use super::quote;
 
+/// How many levels a value may have; a scalar has one. A value is read, compared, written and dropped by functions that
+/// call themselves for each level, so every value is bounded before it is made.
+pub(super) const MOST_LEVELS: usize = 64;
+
 /// A value of Rego.
 ///
 /// The members of a set and the keys of an object are in order, so that comparing two values takes no sorting again.
@@ -111,6 +115,16 @@ impl Term {
         match self {
             Self::Array(members) | Self::Set(members) => Some(members),
             _ => None,
+        }
+    }
+
+    /// Returns whether the value has at most this many levels.
+    pub(super) fn has_at_most(&self, levels: usize) -> bool {
+        let Some(inner) = levels.checked_sub(1) else { return false };
+        match self {
+            Self::Array(items) | Self::Set(items) => items.iter().all(|item| item.has_at_most(inner)),
+            Self::Object(pairs) => pairs.iter().all(|(key, value)| key.has_at_most(inner) && value.has_at_most(inner)),
+            _ => true,
         }
     }
 
