@@ -113,6 +113,13 @@ fn a_value_that_is_nested_too_deeply_ends_the_evaluation() {
     assert!(asked("json.patch", &deepest, &mut Context::of(1 << 20)).is_ok());
 }
 
+/// To compare at each place takes the square of the steps: minutes for these texts.
+#[test]
+fn a_text_that_is_almost_everywhere_is_searched_for_once() {
+    let arguments = format!(r#"["{}", "{}b"]"#, "a".repeat(1 << 22), "a".repeat(1 << 21));
+    assert_eq!(asked("indexof_n", &arguments, &mut Context::of(LIMIT)), Ok(Term::Array(Vec::new())));
+}
+
 #[test]
 fn only_the_instant_is_noted() {
     for (name, arguments, noted) in [("time.now_ns", "[]", true), ("time.format", "[0]", false)] {
