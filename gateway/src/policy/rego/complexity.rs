@@ -51,7 +51,7 @@ pub enum ComplexityError {
         /// Which, in the module's order.
         function: usize,
     },
-    /// Its table is longer than a module may have it.
+    /// Its table is too long.
     #[error("its table begins with {elements} elements: {TABLE_ELEMENTS} at most")]
     Table {
         /// How many it begins with.

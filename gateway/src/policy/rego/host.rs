@@ -14,7 +14,7 @@ use super::{EvalError, LoadError};
 use crate::policy::budget::Budget;
 use crate::policy::engine::{Engine, Running, TABLE_ELEMENTS};
 
-/// How many bytes of a module's words of farewell are kept.
+/// How many bytes of a module's abort message are kept.
 const MESSAGE_BYTES: usize = 512;
 
 /// The state of one evaluation.

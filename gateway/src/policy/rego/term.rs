@@ -1,11 +1,17 @@
 //! Rego's values, as they pass between a module and the host.
 
+mod decimal;
 mod parse;
 
 use std::cmp::Ordering;
 use std::fmt;
 
+use self::decimal::Decimal;
 use super::quote;
+
+/// How many levels a value may have; a scalar has one. A value is read, compared, written and dropped by functions that
+/// call themselves for each level, so every value is bounded before it is made.
+pub(super) const MOST_LEVELS: usize = 64;
 
 /// A value of Rego.
 ///
@@ -27,12 +33,14 @@ pub(super) struct Number {
     text: String,
     /// The nearest float. Kept, because a text of a megabyte is too long to be read again in each comparison.
     value: f64,
+    /// Where its digits are, kept for the same reason.
+    decimal: Decimal,
 }
 
 impl Number {
     /// Of a text that is a JSON number.
     fn read(text: &str) -> Option<Self> {
-        Some(Self { text: text.to_owned(), value: text.parse().ok()? })
+        Some(Self { text: text.to_owned(), value: text.parse().ok()?, decimal: Decimal::of(text) })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -43,11 +51,11 @@ impl Number {
         self.value
     }
 
-    /// By size. The text of a whole number is exact where its float is not.
+    /// By size, exactly: where the nearest floats are the same, the digits tell.
     fn order(&self, other: &Self) -> Ordering {
-        match (self.text.parse::<i128>(), other.text.parse::<i128>()) {
-            (Ok(a), Ok(b)) => a.cmp(&b),
-            _ => self.value.partial_cmp(&other.value).unwrap_or(Ordering::Equal),
+        match self.value.partial_cmp(&other.value) {
+            Some(unequal @ (Ordering::Less | Ordering::Greater)) => unequal,
+            _ => self.decimal.order(&self.text, &other.decimal, &other.text),
         }
     }
 }
@@ -55,7 +63,8 @@ impl Number {
 impl From<i128> for Term {
     #[expect(clippy::cast_precision_loss, reason = "the nearest float is meant; the text is exact")]
     fn from(whole: i128) -> Self {
-        Self::Number(Number { text: whole.to_string(), value: whole as f64 })
+        let text = whole.to_string();
+        Self::Number(Number { value: whole as f64, decimal: Decimal::of(&text), text })
     }
 }
 
@@ -111,6 +120,16 @@ impl Term {
         match self {
             Self::Array(members) | Self::Set(members) => Some(members),
             _ => None,
+        }
+    }
+
+    /// Returns whether the value has at most this many levels.
+    pub(super) fn has_at_most(&self, levels: usize) -> bool {
+        let Some(inner) = levels.checked_sub(1) else { return false };
+        match self {
+            Self::Array(items) | Self::Set(items) => items.iter().all(|item| item.has_at_most(inner)),
+            Self::Object(pairs) => pairs.iter().all(|(key, value)| key.has_at_most(inner) && value.has_at_most(inner)),
+            _ => true,
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::regex::Compiled;
 use crate::policy::rego::EvalError;
 use crate::policy::rego::deadline::Deadline;
-use crate::policy::rego::term::Term;
+use crate::policy::rego::term::{MOST_LEVELS, Term};
 
 /// A builtin's value, or why there is none.
 pub(in crate::policy::rego) type Answer = Result<Term, Stop>;
@@ -28,6 +28,11 @@ impl From<EvalError> for Stop {
 }
 
 impl Stop {
+    /// The evaluation ends because a value would be nested deeper than [`MOST_LEVELS`].
+    pub(super) fn nested_too_deeply() -> Self {
+        Self::unsupported(format!("a value with more than {MOST_LEVELS} levels"))
+    }
+
     /// The evaluation ends because the gateway's form of a builtin cannot do `what`.
     pub(super) fn unsupported(what: impl Into<String>) -> Self {
         Self::Error(EvalError::Unsupported(what.into()))

@@ -22,14 +22,11 @@ pub(super) const FAMILY: Family = &[
 /// How many expressions an evaluation keeps.
 const MOST_KEPT: usize = 32;
 
-/// How many states an expression may have, about: to compile so many takes some milliseconds.
-const MOST_STATES: usize = 20_000;
-
 /// How many states an expression may have, times the bytes of its text. One search takes about so many steps at worst,
 /// and nothing ends it on the way.
 const MOST_STEPS: usize = 1 << 23;
 
-/// The bytes that a compiled expression may take, which [`MOST_STATES`] states do not.
+/// The bytes that a compiled expression may take, which those that are translated do not.
 const MOST_BYTES: usize = 8 << 20;
 
 /// An expression, ready to search with.
@@ -54,9 +51,6 @@ impl Compiled {
 
     fn compile(context: &mut Context, pattern: &str) -> Result<Self, Stop> {
         let translated = syntax::translate(pattern, &context.deadline)?;
-        if translated.states > MOST_STATES {
-            return Err(Stop::unsupported("a regular expression that is too large"));
-        }
         let built = RegexBuilder::new(&translated.pattern).size_limit(MOST_BYTES).build();
         let regex = built.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => Stop::unsupported("a regular expression that is too large"),

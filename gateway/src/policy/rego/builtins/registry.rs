@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Answer, Context};
+use super::{Answer, Context, Stop};
 use super::{
     casts, cidr, crypto, encoding, graph, json, jwt, numbers, object, patch, print, regex, semver, strings, time,
     units, uri, uuid,
 };
-use crate::policy::rego::term::Term;
+use crate::policy::rego::term::{MOST_LEVELS, Term};
 
 mod in_module;
 mod refused;
@@ -87,8 +87,11 @@ pub(in crate::policy::rego) struct Builtin {
 }
 
 impl Builtin {
+    /// A value that a builtin wraps around its arguments may be some levels too deep; one that could nest without end
+    /// bounds it itself.
     pub(super) fn apply(self, context: &mut Context, arguments: &[Term]) -> Answer {
-        (self.function)(context, arguments)
+        let value = (self.function)(context, arguments)?;
+        if value.has_at_most(MOST_LEVELS) { Ok(value) } else { Err(Stop::nested_too_deeply()) }
     }
 }
 

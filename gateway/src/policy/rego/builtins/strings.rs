@@ -68,11 +68,13 @@ fn indexof_n(context: &mut Context, arguments: &[Term]) -> Answer {
         return Err(Stop::Undefined);
     }
     let mut found = Items::new(context);
-    for (place, (at, _)) in text.char_indices().enumerate() {
-        if text[at..].starts_with(part) {
-            let place = i128::try_from(place).unwrap_or(i128::MAX).into();
-            found.add(place, 2)?;
-        }
+    let first = part.chars().next().map_or(0, char::len_utf8);
+    let (mut from, mut place, mut counted) = (0, 0_i128, 0);
+    while let Some(skipped) = text[from..].find(part.as_str()) {
+        let at = from + skipped;
+        place += i128::try_from(text[counted..at].chars().count()).unwrap_or(i128::MAX);
+        found.add(place.into(), 2)?;
+        (counted, from) = (at, at + first);
     }
     Ok(found.array())
 }

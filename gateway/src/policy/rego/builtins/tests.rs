@@ -20,6 +20,10 @@ fn asked(name: &str, arguments: &str, context: &mut Context) -> Answer {
     builtins[&0].apply(context, &arguments)
 }
 
+fn read(text: &str) -> Term {
+    Term::parse(text.as_bytes(), &Deadline::in_an_hour()).unwrap()
+}
+
 /// Calls whose values are much longer than their arguments.
 fn growing() -> Vec<(&'static str, String)> {
     let long = format!("\"{}\"", "é ".repeat(LIMIT / 3));
@@ -83,6 +87,37 @@ fn a_loop_past_the_deadline_ends_the_evaluation() {
         let mut context = Context::new(LIMIT, Deadline::after(Duration::ZERO), Timestamp::UNIX_EPOCH);
         assert_eq!(asked(name, arguments, &mut context), expected, "{name}");
     }
+}
+
+/// Each copy of the whole into its innermost array doubles the depth.
+#[test]
+fn a_value_that_is_nested_too_deeply_ends_the_evaluation() {
+    let copies: Vec<_> = (0..14)
+        .map(|times| format!(r#"{{"op": "copy", "from": "", "path": "{}/-"}}"#, "/0".repeat((1 << times) - 1)))
+        .collect();
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let key = format!(r#"[{{"op": "add", "path": [{}, {}], "value": 1}}]"#, ["0"; 9].join(", "), deep(60));
+    let graph = [read(&format!("{{{}: []}}", deep(63))), read(&format!("[{}]", deep(63)))];
+    let builtins = resolve(BTreeMap::from([("graph.reachable_paths".to_owned(), 0)])).unwrap();
+    let mut context = Context::of(1 << 20);
+    for answer in [
+        asked("json.patch", &format!("[[], [{}]]", copies.join(", ")), &mut context),
+        asked("json.patch", &format!("[{}{{}}{}, {key}]", "[".repeat(9), "]".repeat(9)), &mut context),
+        builtins[&0].apply(&mut context, &graph),
+    ] {
+        let problem = "a value with more than 64 levels".to_owned();
+        assert_eq!(answer, Err(Stop::Error(EvalError::Unsupported(problem))));
+    }
+    // The deepest that a module can hand back.
+    let deepest = format!(r#"[{0}, [{{"op": "add", "path": "/0/-", "value": {1}}}]]"#, "[[]]", deep(61));
+    assert!(asked("json.patch", &deepest, &mut Context::of(1 << 20)).is_ok());
+}
+
+/// To compare at each place takes the square of the steps: minutes for these texts.
+#[test]
+fn a_text_that_is_almost_everywhere_is_searched_for_once() {
+    let arguments = format!(r#"["{}", "{}b"]"#, "a".repeat(1 << 22), "a".repeat(1 << 21));
+    assert_eq!(asked("indexof_n", &arguments, &mut Context::of(LIMIT)), Ok(Term::Array(Vec::new())));
 }
 
 #[test]

@@ -148,6 +148,8 @@ fn precisions_beyond_16_bits_are_written_out() {
     assert_eq!(written("%.65536f"), format!("1.5{}", "0".repeat(65_535)));
     assert_eq!(written("%.70000e"), format!("1.5{}e+00", "0".repeat(69_999)));
     assert_eq!(written("%.70000g"), "1.5");
+    let whole = sprintf("%.65536U", &arguments("[1]"), 1 << 20).unwrap();
+    assert_eq!(whole, format!("U+{}1", "0".repeat(65_535)));
     assert_eq!(written("%70000.1f").len(), 70_000);
     let smallest = sprintf("%.70000g", &arguments("[5e-324]"), 1 << 20).unwrap();
     assert!(smallest.starts_with("4.940656458412465441765687928682213723650598026143247644255856825006"));

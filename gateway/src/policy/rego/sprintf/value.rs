@@ -173,8 +173,10 @@ fn unicode(value: i64, spec: &Spec) -> String {
     let shown =
         u32::try_from(value).ok().and_then(char::from_u32).filter(|shown| spec.sharp && quote::is_printable(*shown));
     let shown = shown.map_or(String::new(), |shown| format!(" '{shown}'"));
-    let digits = format!("{:0>digits$}", format!("{value:X}"));
-    Spec { zero: false, ..*spec }.pad(&format!("U+{digits}{shown}"))
+    let written = format!("{value:X}");
+    // The standard library's widths are 16 bits wide.
+    let zeros = "0".repeat(digits.saturating_sub(written.len()));
+    Spec { zero: false, ..*spec }.pad(&format!("U+{zeros}{written}{shown}"))
 }
 
 fn character(value: i64) -> char {

@@ -3,12 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use super::{Number, Term};
+use super::{MOST_LEVELS, Number, Term};
 use crate::policy::rego::EvalError;
 use crate::policy::rego::deadline::Deadline;
-
-/// Values nested deeper than this are not taken apart.
-const DEPTH: usize = 64;
 
 /// How many values are read between two looks at the clock.
 const UNTIMED: u32 = 64;
@@ -18,7 +15,7 @@ impl Term {
     /// n log n steps, and ends at the deadline.
     pub(in crate::policy::rego) fn parse(text: &[u8], deadline: &Deadline) -> Result<Self, EvalError> {
         let mut parser = Parser { text, at: 0, read: 0, deadline };
-        let term = parser.term(DEPTH)?;
+        let term = parser.term(MOST_LEVELS)?;
         if parser.peek().is_some() {
             return Err(broken("more than one value"));
         }

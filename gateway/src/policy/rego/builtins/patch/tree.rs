@@ -1,7 +1,7 @@
 //! A document that is being changed. Only what a path has passed is taken apart.
 
 use super::Stop;
-use crate::policy::rego::term::{Term, integer};
+use crate::policy::rego::term::{MOST_LEVELS, Term, integer};
 
 pub(super) enum Node {
     Whole(Term),
@@ -188,7 +188,13 @@ pub(super) fn insert(tree: &mut Option<Node>, path: &[Term], value: &Term) -> Re
         *tree = Some(Node::of(value));
         return Ok(());
     };
-    at(tree, path)?.insert(last, value)
+    let node = at(tree, path)?;
+    // Copies double the depth each time, so it is bounded before they are there.
+    let within = MOST_LEVELS.saturating_sub(path.len() + 1);
+    if !value.has_at_most(within) || !last.has_at_most(within) {
+        return Err(Stop::nested_too_deeply());
+    }
+    node.insert(last, value)
 }
 
 pub(super) fn remove(tree: &mut Option<Node>, path: &[Term]) -> Result<(), Stop> {

@@ -1,7 +1,5 @@
 //! Whether two globs have a text in common, as OPA's library finds it.
 
-use std::collections::BTreeSet;
-
 use super::{Answer, Context, Stop};
 use crate::policy::rego::EvalError;
 use crate::policy::rego::term::Term;
@@ -9,25 +7,66 @@ use crate::policy::rego::term::Term;
 /// How many tokens two globs may have together: the search is as deep as they are long.
 const MOST_TOKENS: usize = 1_000;
 
-/// How many characters a set may have.
-const MOST_CHARACTERS: u32 = 0x1_0000;
+/// How many characters and ranges the sets of a glob may list.
+const MOST_RANGES: usize = 10_000;
 
 pub(super) fn globs_match(context: &mut Context, arguments: &[Term]) -> Answer {
     let [Term::String(a), Term::String(b)] = arguments else { return Err(Stop::Undefined) };
     let (a, b) = (simplified(tokens(a, context)?), simplified(tokens(b, context)?));
     if a.len() + b.len() > MOST_TOKENS {
-        return Err(Stop::unsupported(format!("regex.globs_match with more than {MOST_TOKENS} tokens")));
+        return Err(too_many_tokens());
     }
     let Some((a, b)) = trimmed(&a, &b) else { return Ok(Term::Bool(false)) };
     let found = Search { context }.normal(a, b)?;
     Ok(found.into())
 }
 
+fn too_many_tokens() -> Stop {
+    Stop::unsupported(format!("regex.globs_match with more than {MOST_TOKENS} tokens"))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Character(char),
     Dot,
-    Set(BTreeSet<char>),
+    Set(Set),
+}
+
+/// A set of characters: ranges in order, apart from each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Set(Vec<(char, char)>);
+
+impl Set {
+    fn of(mut ranges: Vec<(char, char)>) -> Self {
+        ranges.sort_unstable();
+        let mut merged: Vec<(char, char)> = Vec::new();
+        for (from, to) in ranges {
+            match merged.last_mut() {
+                Some((_, last)) if from <= *last || (*last..=from).nth(1) == Some(from) => *last = to.max(*last),
+                _ => merged.push((from, to)),
+            }
+        }
+        Self(merged)
+    }
+
+    fn contains(&self, character: char) -> bool {
+        let next = self.0.partition_point(|(_, to)| *to < character);
+        self.0.get(next).is_some_and(|(from, _)| *from <= character)
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some((from, to)), Some((other_from, other_to))) = (ours.peek(), theirs.peek()) {
+            if to < other_from {
+                ours.next();
+            } else if other_to < from {
+                theirs.next();
+            } else {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +88,9 @@ impl Token {
             (Kind::Dot, _) | (_, Kind::Dot) => true,
             (Kind::Character(a), Kind::Character(b)) => a == b,
             (Kind::Character(character), Kind::Set(set)) | (Kind::Set(set), Kind::Character(character)) => {
-                set.contains(character)
+                set.contains(*character)
             }
-            (Kind::Set(a), Kind::Set(b)) => !a.is_disjoint(b),
+            (Kind::Set(a), Kind::Set(b)) => a.meets(b),
         }
     }
 
@@ -61,14 +100,17 @@ impl Token {
 }
 
 fn tokens(text: &str, context: &Context) -> Result<Vec<Token>, Stop> {
-    let mut characters = Characters { all: text.chars().collect(), at: 0 };
+    let mut characters = Characters { all: text.chars().collect(), at: 0, ranges: 0 };
     let mut tokens = Vec::new();
     while let Some((character, escaped)) = characters.next()? {
         context.deadline.check()?;
+        if tokens.len() == MOST_TOKENS {
+            return Err(too_many_tokens());
+        }
         let kind = match character {
             _ if escaped => Kind::Character(character),
             '.' => Kind::Dot,
-            '[' => Kind::Set(characters.set()?),
+            '[' => Kind::Set(characters.set(context)?),
             ']' | '+' | '*' => return Err(Stop::Undefined),
             _ => Kind::Character(character),
         };
@@ -87,6 +129,8 @@ fn tokens(text: &str, context: &Context) -> Result<Vec<Token>, Stop> {
 struct Characters {
     all: Vec<char>,
     at: usize,
+    /// How many characters and ranges were in sets.
+    ranges: usize,
 }
 
 impl Characters {
@@ -107,12 +151,18 @@ impl Characters {
     }
 
     /// The characters up to the bracket that closes a set.
-    fn set(&mut self) -> Result<BTreeSet<char>, Stop> {
-        let mut set = BTreeSet::new();
+    fn set(&mut self, context: &Context) -> Result<Set, Stop> {
+        let mut ranges = Vec::new();
         let mut before = None;
         while let Some((character, escaped)) = self.next()? {
+            context.deadline.check()?;
+            self.ranges += 1;
+            if self.ranges > MOST_RANGES {
+                let problem = format!("regex.globs_match with sets of more than {MOST_RANGES} characters and ranges");
+                return Err(Stop::unsupported(problem));
+            }
             match character {
-                ']' if !escaped => return Ok(set),
+                ']' if !escaped => return Ok(Set::of(ranges)),
                 '-' if !escaped => {
                     let from = before.take().ok_or(Stop::Undefined)?;
                     if self.at + 1 >= self.all.len() {
@@ -122,13 +172,10 @@ impl Characters {
                     if to < from || !escaped && matches!(to, ']' | '-') {
                         return Err(Stop::Undefined);
                     }
-                    if u32::from(to) - u32::from(from) > MOST_CHARACTERS {
-                        return Err(Stop::unsupported("regex.globs_match with a range of more than 65,536 characters"));
-                    }
-                    set.extend(from..=to);
+                    ranges.push((from, to));
                 }
                 _ => {
-                    set.insert(character);
+                    ranges.push((character, character));
                     before = Some(character);
                 }
             }

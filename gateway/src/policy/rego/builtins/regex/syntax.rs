@@ -13,6 +13,9 @@ use crate::policy::rego::deadline::Deadline;
 /// The states of any character but some, which UTF-8 has several bytes for.
 const ANY_STATES: usize = 12;
 
+/// How many states an expression may have, about: to compile so many takes some milliseconds.
+const MOST_STATES: usize = 20_000;
+
 /// A pattern for the crate `regex`.
 pub(super) struct Translated {
     pub(super) pattern: String,
@@ -24,28 +27,39 @@ pub(super) struct Translated {
 
 pub(super) fn translate(pattern: &str, deadline: &Deadline) -> Result<Translated, Stop> {
     let mut translator = Translator {
+        deadline,
         rest: pattern,
         out: String::new(),
         names: vec![String::new()],
         flags: Flags::default(),
         groups: vec![Group::default()],
+        folding: 0,
     };
     while !translator.rest.is_empty() {
         deadline.check()?;
         translator.step()?;
+        too_large(translator.group().states.saturating_add(translator.folding))?;
     }
     let Translator { out, names, groups, .. } = translator;
     let [whole] = groups.as_slice() else { return Err(Stop::Undefined) };
     Ok(Translated { pattern: out, names, states: whole.states })
 }
 
+/// An error if an expression of so many states would take too long to compile.
+fn too_large(states: usize) -> Result<(), Stop> {
+    if states > MOST_STATES { Err(Stop::unsupported("a regular expression that is too large")) } else { Ok(()) }
+}
+
 struct Translator<'a> {
+    deadline: &'a Deadline,
     rest: &'a str,
     out: String,
     names: Vec<String>,
     flags: Flags,
     /// The groups that are open; the first is the whole.
     groups: Vec<Group>,
+    /// What ignoring the case of classes adds to the time that compiling takes, in states; a search takes no longer.
+    folding: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +104,9 @@ impl Translator<'_> {
             '|' => {
                 self.take(1);
                 self.out.push('|');
-                self.group().last = None;
+                let group = self.group();
+                group.last = None;
+                group.states = group.states.saturating_add(1);
                 Ok(())
             }
             '^' | '$' => {
@@ -175,9 +191,13 @@ impl Translator<'_> {
             self.out.push_str(&self.flags.written(if opens { ":" } else { ")" }));
             if opens {
                 self.groups.push(Group { begin, flags: outer, ..Group::default() });
-            } else if let Some(last) = &mut self.group().last {
-                // A repetition behind it still means what is in front of it.
-                last.is_closed = false;
+            } else {
+                let group = self.group();
+                group.states = group.states.saturating_add(1);
+                if let Some(last) = &mut group.last {
+                    // A repetition behind it still means what is in front of it.
+                    last.is_closed = false;
+                }
             }
             return Ok(());
         }

@@ -6,7 +6,7 @@ const CERTIFICATES: &str =
     "the gateway verifies certificates itself, and the input names the client; compare input.client";
 const SIGNATURES: &str =
     "tokens are not verified in policies: mTLS authenticates the client, and the input names it; see input.client";
-const GRAPHQL: &str = "questions to policies have no GraphQL in them, and its parser is not in the gateway";
+const GRAPHQL: &str = "policy inputs contain no GraphQL, and the gateway has no parser for it";
 const YAML: &str = "YAML's scalars depend on the parser's version: give the policy JSON, as data or in its settings";
 const SCHEMAS: &str =
     "the validator of JSON Schema is not in the gateway: check the shape with rules, such as is_string(x)";

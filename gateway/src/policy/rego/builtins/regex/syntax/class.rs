@@ -1,8 +1,14 @@
 //! Classes of characters. Those with names are of ASCII, unless Unicode names them.
 
-use regex::Regex;
+use regex_syntax::hir::{Class, HirKind};
 
-use super::{ANY_STATES, Stop, Translator, escaped};
+use super::{ANY_STATES, Stop, Translator, escaped, too_large};
+
+/// How many characters of a class that ignores case take as long to compile as a state: each is looked up on its own.
+const FOLDED_PER_STATE: usize = 64;
+
+/// How many characters there are.
+const ALL: usize = 0x11_0000;
 
 /// About how many states a class of Unicode's has.
 const UNICODE_STATES: usize = 400;
@@ -39,24 +45,40 @@ impl Translator<'_> {
             written.push('^');
             states = ANY_STATES;
         }
+        let mut width = 0;
         let mut first = true;
         while first || !self.rest.starts_with(']') {
+            self.deadline.check()?;
             first = false;
             if let Some(class) = self.posix_class()? {
-                written.push_str(&class);
-            } else if let Some((class, more)) = self.named_class()? {
-                written.push_str(&class);
-                states += more;
+                written.push_str(&class.written);
+                states += class.states;
+                width += class.width;
+            } else if let Some(class) = self.named_class()? {
+                written.push_str(&class.written);
+                states += class.states;
+                width += class.width;
             } else {
                 let (from, to) = self.range()?;
                 written.extend([&escaped(from), "-", &escaped(to)]);
-                states += if self.flags.fold || !to.is_ascii() { 4 } else { 0 };
+                states += if self.flags.fold || !to.is_ascii() { 4 } else { 1 };
+                width += span(from, to);
             }
+            width = width.min(ALL);
+            too_large(states + self.folding)?;
         }
         self.take(1);
         written.push(']');
+        self.fold(width);
         self.atom(&written, states);
         Ok(())
+    }
+
+    /// Counts a class of so many characters that are folded, if they are.
+    fn fold(&mut self, width: usize) {
+        if self.flags.fold {
+            self.folding = self.folding.saturating_add(width / FOLDED_PER_STATE);
+        }
     }
 
     /// A character, or two and all between them.
@@ -71,18 +93,18 @@ impl Translator<'_> {
         if to < from { Err(Stop::Undefined) } else { Ok((from, to)) }
     }
 
-    fn posix_class(&mut self) -> Result<Option<String>, Stop> {
+    fn posix_class(&mut self) -> Result<Option<Named>, Stop> {
         let Some((name, rest)) = self.rest.strip_prefix("[:").and_then(|rest| rest.split_once(":]")) else {
             return Ok(None);
         };
         let (name, negated) = name.strip_prefix('^').map_or((name, false), |name| (name, true));
         let (_, class) = POSIX.iter().find(|(known, _)| *known == name).ok_or(Stop::Undefined)?;
         self.rest = rest;
-        Ok(Some(if negated { format!("[^{class}]") } else { (*class).to_owned() }))
+        Ok(Some(Named::ascii(class, negated)))
     }
 
-    /// `\d`, `\pL` and the like, as they stand within brackets, and their states.
-    pub(super) fn named_class(&mut self) -> Result<Option<(String, usize)>, Stop> {
+    /// `\d`, `\pL` and the like.
+    pub(super) fn named_class(&mut self) -> Result<Option<Named>, Stop> {
         let Some(name) = self.rest.strip_prefix('\\').and_then(|rest| rest.get(..1)) else { return Ok(None) };
         if name.eq_ignore_ascii_case("p") {
             self.take(2);
@@ -92,11 +114,11 @@ impl Translator<'_> {
             return Ok(None);
         };
         self.take(2);
-        Ok(Some(if name == *known { ((*class).to_owned(), 1) } else { (format!("[^{class}]"), ANY_STATES) }))
+        Ok(Some(Named::ascii(class, name != *known)))
     }
 
     /// A general category or a script of Unicode.
-    fn unicode_class(&mut self, negated: bool) -> Result<(String, usize), Stop> {
+    fn unicode_class(&mut self, negated: bool) -> Result<Named, Stop> {
         let name = if self.eat("{") {
             let (name, rest) = self.rest.split_once('}').ok_or(Stop::Undefined)?;
             self.rest = rest;
@@ -110,10 +132,43 @@ impl Translator<'_> {
         }
         let is_code = name.len() == 4 && !SHORT_SCRIPTS.contains(&name.to_ascii_lowercase().as_str());
         let letter = if negated { 'P' } else { 'p' };
-        let class = |property: &str| format!("\\{letter}{{{property}={name}}}");
-        let known = |class: &String| Regex::new(class).is_ok();
-        let category = Some(class("gc")).filter(known);
-        let found = category.or_else(|| Some(class("sc")).filter(|class| !is_code && known(class)));
-        found.map(|class| (class, UNICODE_STATES)).ok_or(Stop::Undefined)
+        let class = |property: &str| format!("\\p{{{property}={name}}}");
+        let category = width(&class("gc")).map(|width| ("gc", width));
+        let found = category.or_else(|| Some("sc").filter(|_| !is_code).and_then(|sc| Some((sc, width(&class(sc))?))));
+        let (property, width) = found.ok_or(Stop::Undefined)?;
+        let written = format!("\\{letter}{{{property}={name}}}");
+        // It is folded before it is negated.
+        self.fold(width);
+        Ok(Named { written, states: UNICODE_STATES, width: if negated { ALL - width } else { width } })
     }
+}
+
+/// A class with a name.
+pub(super) struct Named {
+    /// As it stands within brackets.
+    pub(super) written: String,
+    pub(super) states: usize,
+    /// About how many characters are in it.
+    width: usize,
+}
+
+impl Named {
+    /// Of some characters of ASCII, or of all others.
+    fn ascii(class: &str, negated: bool) -> Self {
+        if negated {
+            Self { written: format!("[^{class}]"), states: ANY_STATES, width: ALL }
+        } else {
+            Self { written: class.to_owned(), states: 1, width: 128 }
+        }
+    }
+}
+
+/// How many characters a class of Unicode's has, if there is one.
+fn width(class: &str) -> Option<usize> {
+    let HirKind::Class(Class::Unicode(class)) = regex_syntax::parse(class).ok()?.into_kind() else { return None };
+    Some(class.iter().map(|range| span(range.start(), range.end())).sum())
+}
+
+fn span(from: char, to: char) -> usize {
+    usize::try_from(u32::from(to) - u32::from(from) + 1).unwrap_or(ALL)
 }

@@ -19,8 +19,8 @@ impl Translator<'_> {
             literal.chars().for_each(|character| self.literal(character));
             return Ok(());
         }
-        if let Some((class, states)) = self.named_class()? {
-            self.atom(&format!("[{class}]"), states);
+        if let Some(class) = self.named_class()? {
+            self.atom(&format!("[{}]", class.written), class.states);
             return Ok(());
         }
         let character = self.character()?;
