@@ -17,6 +17,23 @@ pub(crate) fn describe() -> Result<String> {
     Ok(format!("{date}; {model}, {cores} cores; Linux {}", kernel.trim()))
 }
 
+/// The instruction sets that libraries choose their code by.
+const FEATURES: [&str; 12] =
+    ["adx", "aes", "avx", "avx2", "avx512f", "bmi2", "erms", "fsrm", "pclmulqdq", "sha_ni", "vaes", "vpclmulqdq"];
+
+/// The maker of the processor, which of [`FEATURES`] it has, and how many cores there are: the gateway has threads for them.
+pub(crate) fn processor() -> Result<String> {
+    let cpus = fs::read_to_string("/proc/cpuinfo").context("this runs on Linux only: it reads /proc")?;
+    let value = |name: &str| {
+        let line = cpus.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
+        line.map_or("unknown", |(_, value)| value.trim())
+    };
+    let flags: Vec<_> = value("flags").split_ascii_whitespace().collect();
+    let features = FEATURES.into_iter().filter(|feature| flags.contains(feature));
+    let described = [value("vendor_id")].into_iter().chain(features).collect::<Vec<_>>().join(" ");
+    Ok(format!("{described}, {} cores", std::thread::available_parallelism()?))
+}
+
 /// Pins this thread, and what it starts from now on, to the last core that it may use; the first serves most
 /// interrupts. Returns the core's number.
 #[cfg(target_os = "linux")]

@@ -12,10 +12,11 @@ pub(crate) fn time(work: impl FnOnce()) -> Duration {
     used().saturating_sub(before)
 }
 
-/// Asserts that `large`, which does the same for a hundred times as many objects as `small`, takes less than ten times as
-/// long: of several attempts the quickest count, so that no other load on the machine does.
-pub(crate) fn assert_grows_less_than_tenfold(small: impl Fn() -> Duration, large: impl Fn() -> Duration) {
+/// Asserts that `large`, which does the same for a hundred times as many objects as `small`, takes less than thirty times
+/// as long. A scan of all objects takes a hundred times as long, objects that are not in the processor's caches a few times.
+/// Of several attempts the quickest count, so that no other load on the machine does.
+pub(crate) fn assert_hardly_grows(small: impl Fn() -> Duration, large: impl Fn() -> Duration) {
     let quickest = |attempt: &dyn Fn() -> Duration| (0..5).map(|_| attempt()).min().unwrap_or_default();
     let (small, large) = (quickest(&small), quickest(&large));
-    assert!(large < 10 * small, "{large:?}, and {small:?} for a hundredth of the objects");
+    assert!(large < 30 * small, "{large:?}, and {small:?} for a hundredth of the objects");
 }
