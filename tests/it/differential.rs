@@ -13,6 +13,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use self::engines::{Opa, OpaWasm, Ours, Regorus};
+use crate::modules::{VERDICT, compiled};
 use crate::soak;
 
 /// What one engine says to one question; `None` where the rule is undefined or an error.
@@ -33,6 +34,7 @@ struct Tally {
     verdicts: usize,
     allowed: usize,
     undefined: usize,
+    given_up: usize,
     by_opa_wasm: usize,
     by_regorus: usize,
     /// What engines disagree on, the first of each policy.
@@ -53,26 +55,32 @@ async fn random_policies_have_the_verdicts_that_other_engines_give() -> Result<(
     let extent = if soak::is_asked_for() { ALL } else { SAMPLE };
     let (ours, regorus) = (Ours::new()?, if extent.regorus { Some(Regorus::build()?) } else { None });
     let mut tally = Tally::default();
-    for seed in 0..extent.policies {
+    let (mut policies, mut seeds) = (0, 0..2 * extent.policies);
+    while policies < extent.policies {
+        let seed = seeds.next().context("OPA compiles less than half of the policies")?;
         let mut random = Rng::with_seed(seed);
         let rules = policy::rules(&mut random);
+        // Some have types that OPA's compiler sees to be wrong.
+        let Ok(wasm) = compiled(&rules, VERDICT) else { continue };
+        policies += 1;
         let questions: Vec<_> = (0..extent.questions).map(|_| question::question(&mut random)).collect();
         let before = tally.mismatches.len();
-        compare(&ours, regorus.as_ref(), &rules, &questions, &mut tally)
+        compare(&ours, regorus.as_ref(), &rules, &wasm, &questions, &mut tally)
             .await
             .with_context(|| format!("policy {seed}:\n{rules}"))?;
         if let Some(first) = tally.mismatches.get_mut(before) {
             *first = format!("{first}\n  policy {seed}:\n{rules}\n");
             tally.mismatches.truncate(before + 1);
         }
-        if extent.policies > 50 && seed % 20 == 19 {
-            println!("{} of {} policies", seed + 1, extent.policies);
+        if extent.policies > 50 && policies % 20 == 0 {
+            println!("{policies} of {} policies", extent.policies);
         }
     }
     assert!(tally.mismatches.is_empty(), "{}", tally.mismatches.join("\n"));
     println!("{tally:?}");
     let questions = usize::try_from(extent.policies)? * extent.questions;
-    assert_eq!(tally.verdicts + tally.undefined, questions);
+    assert_eq!(tally.verdicts + tally.undefined + tally.given_up, questions);
+    assert!(tally.given_up <= questions / 50, "{tally:?}");
     assert!(
         tally.allowed > questions / 50 && tally.undefined > 0,
         "what always ends alike compares nothing: {tally:?}"
@@ -87,16 +95,19 @@ async fn compare(
     ours: &Ours,
     regorus: Option<&Regorus>,
     rules: &str,
+    wasm: &[u8],
     questions: &[Value],
     tally: &mut Tally,
 ) -> Result<()> {
-    let wasm = crate::modules::compiled(rules, crate::modules::VERDICT)?;
     let opa = Opa::decide(rules, questions)?;
-    let mut opa_wasm = OpaWasm::load(&wasm).await;
+    let mut opa_wasm = OpaWasm::load(wasm).await;
     let by_regorus = regorus.map(|regorus| regorus.decide(rules, questions)).transpose()?;
-    let module = ours.load(&wasm)?;
+    let module = ours.load(wasm)?;
     for (number, question) in questions.iter().enumerate() {
-        let said = Ours::decide(&module, question)?;
+        let Some(said) = Ours::decide(&module, question)? else {
+            tally.given_up += 1;
+            continue;
+        };
         tally.compare("OPA", question, &said, &opa[number]);
         if let Some(others) = &mut opa_wasm
             && let Some(theirs) = others.decide(question).await

@@ -15,6 +15,18 @@ use serde_json::{Value, json};
 use super::Said;
 use crate::modules::{VERDICT, opa};
 
+/// A verdict of an engine; `None` where it has another shape, which the gateway denies.
+fn verdict(said: Option<Value>) -> Said {
+    said.filter(|verdict| {
+        let texts = |field: &str| match &verdict[field] {
+            Value::Array(texts) => texts.iter().all(Value::is_string),
+            Value::Object(texts) => texts.values().all(Value::is_string),
+            _ => false,
+        };
+        texts("reasons") && texts("tags")
+    })
+}
+
 /// The gateway's host.
 pub(super) struct Ours(Engine);
 
@@ -28,14 +40,16 @@ impl Ours {
         Ok(Module::load(&self.0, wasm, budget, b"{}")?)
     }
 
-    /// An error that is not about the verdict is one of the host's.
-    pub(super) fn decide(module: &Module, question: &Value) -> Result<Said> {
+    /// An error that is not about the verdict is the host's fault.
+    /// `None` where OPA's own module gives up on arithmetic that its interpreter does: 0 / -1 for instance.
+    pub(super) fn decide(module: &Module, question: &Value) -> Result<Option<Said>> {
         match module.evaluate(&serde_json::to_vec(question)?, Timestamp::UNIX_EPOCH) {
             Ok(evaluation) => {
                 let verdict = evaluation.verdict;
-                Ok(Some(json!({ "allow": verdict.allow, "reasons": verdict.reasons, "tags": verdict.tags })))
+                Ok(Some(Some(json!({ "allow": verdict.allow, "reasons": verdict.reasons, "tags": verdict.tags }))))
             }
-            Err(EvalError::Undefined) => Ok(None),
+            Err(EvalError::Undefined | EvalError::Malformed { .. }) => Ok(Some(None)),
+            Err(EvalError::Abort(message)) if message.starts_with("opa_arith_") => Ok(None),
             Err(error) => Err(error).with_context(|| question.to_string()),
         }
     }
@@ -56,7 +70,7 @@ impl Opa {
         let output = eval.current_dir(&directory).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         let verdicts: Value = serde_json::from_slice(&output.stdout).context("opa eval")?;
-        Ok((0..questions.len()).map(|number| verdicts.get(number.to_string()).cloned()).collect())
+        Ok((0..questions.len()).map(|number| verdict(verdicts.get(number.to_string()).cloned())).collect())
     }
 }
 
@@ -79,7 +93,7 @@ impl OpaWasm {
     /// `None` where it fails.
     pub(super) async fn decide(&mut self, question: &Value) -> Option<Said> {
         let results: Value = self.policy.evaluate(&mut self.store, VERDICT, question).await.ok()?;
-        Some(results.get(0).map(|result| result["result"].clone()))
+        Some(verdict(results.get(0).map(|result| result["result"].clone())))
     }
 }
 
@@ -104,6 +118,6 @@ impl Regorus {
         let said: Vec<Value> = serde_json::from_slice(&output.stdout).context("regorus")?;
         ensure!(said.len() == questions.len(), "regorus decided {} questions", said.len());
         // An object with the verdict, an empty one for undefined, null for an error.
-        Ok(said.into_iter().map(|one| one.is_object().then(|| one.get("verdict").cloned())).collect())
+        Ok(said.into_iter().map(|one| one.is_object().then(|| verdict(one.get("verdict").cloned()))).collect())
     }
 }
