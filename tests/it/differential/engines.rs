@@ -41,7 +41,7 @@ impl Ours {
     }
 
     /// An error that is not about the verdict is the host's fault.
-    /// `None` where OPA's own module gives up on arithmetic that its interpreter does: 0 / -1 for instance.
+    /// `None` where OPA's own module aborts in arithmetic (`opa_arith_divide: invalid number`), which is a denial.
     pub(super) fn decide(module: &Module, question: &Value) -> Result<Option<Said>> {
         match module.evaluate(&serde_json::to_vec(question)?, Timestamp::UNIX_EPOCH) {
             Ok(evaluation) => {
