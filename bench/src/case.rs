@@ -73,13 +73,13 @@ impl Case {
             Self::ReadHttp1 => "scalegate: read",
             Self::ReadHttp2 => "scalegate: read, HTTP/2",
             Self::ReadGrpc => "scalegate: read, gRPC",
-            Self::Decided => "scalegate: read, decided anew",
+            Self::Decided => "scalegate: uncached read",
             Self::ApiServer => "kube-apiserver: GET from its cache",
             Self::Opa => "OPA server: the decision alone, no TLS",
             Self::NginxHandshake => "nginx: handshake and static file",
             Self::ReadHandshake => "scalegate: handshake and read",
             Self::PageKept => "scalegate: list of 500",
-            Self::PageDecided => "scalegate: list of 500, decided anew",
+            Self::PageDecided => "scalegate: uncached list of 500",
         }
     }
 

@@ -56,7 +56,7 @@ impl Kind {
             Self::Read => "read",
             Self::ReadHttp2 => "read over HTTP/2",
             Self::ReadGrpc => "read over gRPC",
-            Self::Decision => "read, decided anew",
+            Self::Decision => "uncached read",
             Self::SetDecision => "dry run of a set",
             Self::Page => "list of 500",
             Self::Handshake => "handshake and read",
