@@ -6,6 +6,8 @@
 //! `nextUpdate`, is refused. A CA without a list is not asked.
 //!
 //! Time: a CA lets clients in from the beginning to the end of its own certificate, like each certificate below it.
+//!
+//! All of this is checked in each handshake; only the arithmetic of signatures on certificates and lists is done once.
 
 mod authority;
 mod ca;
@@ -13,6 +15,7 @@ mod error;
 mod objection;
 mod refusal;
 mod revocation;
+mod signatures;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,7 @@ use objection::Verdict;
 pub(super) use refusal::noting;
 pub(super) use revocation::ListMark;
 use revocation::RevocationList;
+pub(super) use signatures::algorithms;
 
 /// All CAs whose clients may connect.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{Error, ServerConfig};
 use thiserror::Error;
 
-use super::authorities::{Authorities, AuthoritiesError};
+use super::authorities::{Authorities, AuthoritiesError, algorithms};
 use crate::config;
 use crate::identity::{Validity, der};
 use crate::pem::{self, PemError};
@@ -151,6 +151,7 @@ fn provider() -> CryptoProvider {
             cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
         ],
         kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1],
+        signature_verification_algorithms: algorithms(),
         ..aws_lc_rs::default_provider()
     }
 }
