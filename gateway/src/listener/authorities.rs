@@ -144,10 +144,15 @@ impl Authorities {
     }
 
     /// When a chain that was just verified stops being valid: when the client's certificate expires, or earlier if a CA
-    /// or intermediate certificate that it needs expires.
-    pub(super) fn end(&self, chain: &[CertificateDer<'_>]) -> Timestamp {
+    /// or intermediate certificate that it needs expires. `identity` is whom its certificate names.
+    pub(super) fn end(
+        &self,
+        chain: &[CertificateDer<'_>],
+        identity: &Result<Arc<ClientIdentity>, IdentityError>,
+    ) -> Timestamp {
         let Some((leaf, intermediates)) = chain.split_first() else { return Timestamp::MAX };
-        let (now, own) = (Timestamp::now(), ca::not_after(leaf));
+        let now = Timestamp::now();
+        let own = identity.as_ref().map_or_else(|_| ca::not_after(leaf), |identity| identity.not_after());
         let above = intermediates.iter().map(ca::not_after).chain(self.all.iter().map(|ca| ca.validity.not_after));
         // Since the handshake, one may have ended already.
         let mut ends: Vec<_> =

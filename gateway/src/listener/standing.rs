@@ -27,10 +27,11 @@ impl Standing {
     /// The standing of a chain that `tls` just verified. If the certificate has no usable identity, requests get 403.
     pub(super) fn new(chain: &[CertificateDer<'static>], tls: &Tls) -> Self {
         let authorities = &tls.authorities;
+        let identity = authorities.identify(chain).map(Arc::new);
         Self {
             chain: chain.to_vec(),
-            identity: authorities.identify(chain).map(Arc::new),
-            end: authorities.end(chain),
+            end: authorities.end(chain, &identity),
+            identity,
             judged_by: authorities.digest,
             objection: None,
         }
@@ -54,7 +55,7 @@ impl Standing {
         }
         self.judged_by = tls.authorities.digest;
         self.objection = tls.authorities.objection(&self.chain, &self.identity);
-        self.end = tls.authorities.end(&self.chain);
+        self.end = tls.authorities.end(&self.chain, &self.identity);
         self.objection.is_some()
     }
 

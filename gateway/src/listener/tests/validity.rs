@@ -1,5 +1,6 @@
 //! From when to when certificates are good: those of clients, of the CAs above them, and the server's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -190,7 +191,8 @@ fn a_chain_ends_with_the_last_of_the_cas_that_vouch_for_it() {
     let until = |year| move |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(year, 1, 1);
     let end = |pki: &Pki, client: &Credentials| {
         let tls = Tls::load(&pki.settings).unwrap();
-        tls.authorities.end(&chain(client)).to_string()
+        let (authorities, chain) = (&tls.authorities, chain(client));
+        authorities.end(&chain, &authorities.identify(&chain).map(Arc::new)).to_string()
     };
     let old = Ca::with("client CA", until(2050));
     let client = old.client(URI, until(2080));
