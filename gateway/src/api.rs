@@ -58,7 +58,8 @@ impl Api {
 impl Handler for Api {
     async fn handle(&self, peer: &Peer, admission: &Admission, request: Request<Incoming>) -> Response<ResponseBody> {
         if is_grpc(&request) {
-            self.grpc.answer(peer, admission, request).await
+            // Boxed, so that the futures of other requests are small.
+            Box::pin(self.grpc.answer(peer, admission, request)).await
         } else {
             self.http.answer(peer, Ok(admission), request).await
         }

@@ -80,7 +80,8 @@ impl HttpApi {
         let limit = self.limits.request_timeout;
         let result = match admission {
             Ok(admission) => {
-                let work = self.dispatch(call.caller(peer, admission), route, &head, &mut body);
+                // Boxed, since tasks of connections and streams are moved, and most requests are repeated.
+                let work = Box::pin(self.dispatch(call.caller(peer, admission), route, &head, &mut body));
                 match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
                     Ok(result) => result,
                     Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),

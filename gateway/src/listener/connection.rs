@@ -98,10 +98,11 @@ pub(super) async fn run<H: Handler>(
     drop(handshake);
     let _open = context.metrics.connection();
     let peer = Peer { address, identity, account };
+    // Boxed, since the task of a connection is moved several times, and is as large as what it may become.
     if session.alpn_protocol() == Some(b"h2") {
-        http2(context, peer, stream, standing, state).await;
+        Box::pin(http2(context, peer, stream, standing, state)).await;
     } else {
-        http1(context, peer, stream, standing, state).await;
+        Box::pin(http1(context, peer, stream, standing, state)).await;
     }
 }
 
