@@ -113,10 +113,9 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
         readiness.drain();
         Ok(())
     };
-    let serve = async {
-        listener.serve(Arc::new(Api::new(http, grpc)), shutdown.clone()).await;
-        Ok(())
-    };
+    // On a thread that serves connections: another one would have to be woken for each new connection, and wake one in turn.
+    let listening = tokio::spawn(listener.serve(Arc::new(Api::new(http, grpc)), shutdown.clone()));
+    let serve = async { listening.await.context("the listener failed") };
     // Without the reconciler nothing that is accepted would ever arrive: its failure ends the process.
     let reconcile = async { reconciler.run(shutdown.recv()).await.context("the reconciler failed") };
     tokio::select! {
