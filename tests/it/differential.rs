@@ -1,11 +1,8 @@
 //! Random policies and questions, decided by the gateway's host, by OPA and by other engines: all must agree, and what
 //! one of them has no verdict on, the gateway denies.
 //!
-//! A run of the tests compares a few, the same every time. `make soak PART=policies` compares 200 policies on 500
-//! questions each, and asks regorus too.
-//!
-//! TODO: list, with reasons, what OPA's modules and regorus decide otherwise than OPA's interpreter. Until then the whole
-//! comparison fails, with the first difference of each policy; the gateway and opa-wasm, which run the same modules, agree.
+//! A run of the tests compares a few, the same every time. `make soak PART=policies` compares 300 policies on 500
+//! questions each, 150 of them with regorus too. What is known to differ is left out, and listed in `policy.rs`.
 
 mod engines;
 mod policy;
@@ -16,6 +13,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use self::engines::{Opa, OpaWasm, Ours, Regorus};
+use self::policy::Language;
 use crate::modules::{VERDICT, compiled};
 use crate::soak;
 
@@ -30,7 +28,7 @@ struct Extent {
 }
 
 const SAMPLE: Extent = Extent { policies: 6, questions: 60, regorus: false };
-const ALL: Extent = Extent { policies: 200, questions: 500, regorus: true };
+const ALL: Extent = Extent { policies: 300, questions: 500, regorus: true };
 
 #[derive(Debug, Default)]
 struct Tally {
@@ -62,13 +60,15 @@ async fn random_policies_have_the_verdicts_that_other_engines_give() -> Result<(
     while policies < extent.policies {
         let seed = seeds.next().context("OPA compiles less than half of the policies")?;
         let mut random = Rng::with_seed(seed);
-        let rules = policy::rules(&mut random);
+        let language = if seed % 2 == 0 { Language::Common } else { Language::OfOpa };
+        let rules = policy::rules(&mut random, language);
         // Some have types that OPA's compiler sees to be wrong.
         let Ok(wasm) = compiled(&rules, VERDICT) else { continue };
         policies += 1;
         let questions: Vec<_> = (0..extent.questions).map(|_| question::question(&mut random)).collect();
         let before = tally.mismatches.len();
-        compare(&ours, regorus.as_ref(), &rules, &wasm, &questions, &mut tally)
+        let regorus = regorus.as_ref().filter(|_| language == Language::Common);
+        compare(&ours, regorus, &rules, &wasm, &questions, &mut tally)
             .await
             .with_context(|| format!("policy {seed}:\n{rules}"))?;
         if let Some(first) = tally.mismatches.get_mut(before) {
@@ -118,7 +118,9 @@ async fn compare(
             tally.compare("opa-wasm", question, &said, &theirs);
             tally.by_opa_wasm += 1;
         }
-        if let Some(theirs) = by_regorus.as_ref().and_then(|all| all[number].as_ref()) {
+        // An error within one rule leaves regorus without a verdict, where OPA has one without that rule.
+        let by_regorus = by_regorus.as_ref().and_then(|all| all[number].as_ref());
+        if let Some(theirs) = by_regorus.filter(|theirs| theirs.is_some() || said.is_none()) {
             tally.compare("regorus", question, &said, theirs);
             tally.by_regorus += 1;
         }
