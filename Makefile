@@ -43,11 +43,12 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 # What each part of `make soak` runs.
 SOAK_modules = hostile_modules::
 SOAK_policies = differential::
+SOAK_api = described::
 # Without it, the gateway takes twice as long to check a module.
 OPTIMISED = --config profile.dev.package.scalegate.opt-level=2
 
 .PHONY: soak
-soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: modules, policies))) build controlplane ## try much more of what `make test` tries a sample of, up to an hour or more (PART=modules or policies)
+soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: api, modules, policies))) build controlplane ## try much more of what `make test` tries a sample of, up to an hour or more (PART=api, modules or policies)
 	SCALEGATE_SOAK="$(PART)" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
 	    $(CARGO) test --locked --workspace $(OPTIMISED) --test it -- --test-threads 1 --nocapture $(SOAK_$(PART))
 
@@ -142,11 +143,12 @@ proto-baseline: ## write anew what `make lint` compares the proto with, at a rel
 	gateway/proto/check.sh --update
 
 .PHONY: schema
-schema: ## generate the JSON Schemas of policies and of audit records, and what policies may call
+schema: ## generate the JSON Schemas of policies and of audit records, what policies may call, and the OpenAPI description
 	$(CARGO) run --locked --quiet --bin scalegate -- policy schema > policies/schema.json
 	$(CARGO) run --locked --quiet --bin scalegate -- policy capabilities > policies/capabilities.json
 	$(CARGO) run --locked --quiet --bin scalegate -- policy builtins > policies/builtins.md
 	$(CARGO) run --locked --quiet --bin scalegate -- audit-schema > schemas/decision.json
+	$(CARGO) run --locked --quiet --bin scalegate -- openapi > gateway/openapi.json
 
 .PHONY: image
 image: ## build the image into target/image/scalegate.tar (docker with buildx, or buildah)

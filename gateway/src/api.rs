@@ -14,7 +14,9 @@ mod http;
 mod metrics;
 mod operation;
 mod operations;
+mod origin;
 mod selector;
+mod stream;
 mod view;
 
 use std::time::Duration;
@@ -29,7 +31,7 @@ use crate::listener::{Handler, Peer, ResponseBody};
 pub use self::cursor::Cursors;
 pub use self::error::{Error, ErrorKind};
 pub use self::grpc::GrpcApi;
-pub use self::http::HttpApi;
+pub use self::http::{HttpApi, openapi};
 pub use self::metrics::ApiMetrics;
 pub use self::operations::Operations;
 
@@ -67,7 +69,7 @@ impl Handler for Api {
 
     async fn refuse(&self, peer: &Peer, exceeded: Exceeded, request: Request<Incoming>) -> Response<ResponseBody> {
         if is_grpc(&request) {
-            self.grpc.refuse(exceeded, &request)
+            self.grpc.refuse(peer, exceeded, &request)
         } else {
             self.http.answer(peer, Err(exceeded), request).await
         }

@@ -18,7 +18,9 @@ mod tests;
 
 pub use metrics::AuditMetrics;
 pub use outcome::{Outcome, PendingOutcome, UNKNOWN};
-pub use record::{DecisionRecord, ListRecord, ModuleRecord, NamedInput, Origin, SCHEMA, Subject, schema};
+pub use record::{
+    DecisionRecord, ListRecord, ModuleRecord, NamedInput, Origin, SCHEMA, StreamEvent, StreamRecord, Subject, schema,
+};
 pub use redact::{RedactKey, RedactKeyError, RedactedField, Redaction};
 pub use status::AuditStatus;
 
@@ -178,6 +180,13 @@ impl Audit {
         let line = self.0.line(&Record::List(record), redact::Redaction::list);
         let pushed = self.0.lines.push_shared(line.into_bytes(), record.share, None);
         self.0.metrics.recorded("list", pushed.is_ok());
+    }
+
+    /// Records what happened to a stream. Never waits.
+    pub fn streamed(&self, record: &StreamRecord<'_>) {
+        let line = self.0.line(&Record::Stream(record), redact::Redaction::list);
+        let pushed = self.0.lines.push_shared(line.into_bytes(), record.share, None);
+        self.0.metrics.recorded("stream", pushed.is_ok());
     }
 }
 

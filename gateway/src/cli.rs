@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 
+use crate::api;
 use crate::audit;
 use crate::config::{Args, ConfigErrors};
 use crate::resource;
@@ -84,6 +85,8 @@ enum Command {
     Crd,
     /// Print the JSON Schema of the audit records
     AuditSchema,
+    /// Print the `OpenAPI` description of the API over HTTP
+    Openapi,
 }
 
 /// Why a command failed.
@@ -158,6 +161,7 @@ impl Cli {
             Command::DevCerts(args) => Ok(dev_certs::dev_certs(&args)?),
             Command::Crd => print(&resource::crd_yaml().map_err(anyhow::Error::from)?),
             Command::AuditSchema => print(&audit::schema()),
+            Command::Openapi => print(&api::openapi()),
         }
     }
 }

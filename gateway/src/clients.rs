@@ -5,12 +5,13 @@
 //! trust domain can take them all.
 
 mod credit;
+mod lines;
 mod places;
 
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::credit::Credit;
+use self::lines::LogLines;
 use self::places::{FEW, Places, Source, give_back, take};
 use crate::identity::ClientIdentity;
 
@@ -42,6 +44,8 @@ pub struct Bounds {
     pub requests: Bound,
     /// Changes, until the API server has answered.
     pub changes: Bound,
+    /// Streams, until they end.
+    pub streams: Bound,
     /// Refused requests whose bodies are still read, so that their clients can read the answer.
     pub refusals: Bound,
 }
@@ -74,6 +78,7 @@ struct Pools {
     connections: Places,
     requests: Places,
     changes: Places,
+    streams: Places,
     refusals: Places,
     /// The time that slow decisions of all clients took on serving threads.
     inline: Credit,
@@ -96,8 +101,10 @@ pub struct Account {
     connections: AtomicUsize,
     requests: AtomicUsize,
     changes: AtomicUsize,
+    streams: AtomicUsize,
     refusals: AtomicUsize,
     inline: Credit,
+    log: LogLines,
     /// Limits its concurrent decisions while it has many requests in progress.
     deciding: Semaphore,
 }
@@ -107,6 +114,7 @@ enum Kind {
     Connection,
     Request,
     Change,
+    Stream,
     Refusal,
 }
 
@@ -129,9 +137,17 @@ pub struct Admission(Arc<Admitted>);
 
 #[derive(Debug)]
 struct Admitted {
+    account: Arc<Account>,
+    held: Mutex<Held>,
+}
+
+/// The places of a request.
+#[derive(Debug)]
+struct Held {
+    #[expect(dead_code, reason = "it is held")]
     place: Place,
     /// The further places that a costly request took.
-    wider: OnceLock<Place>,
+    wider: Option<Place>,
 }
 
 impl Clients {
@@ -145,6 +161,7 @@ impl Clients {
             connections: places(bounds.connections),
             requests: places(bounds.requests),
             changes: places(bounds.changes),
+            streams: places(bounds.streams),
             refusals: places(bounds.refusals),
             inline: Credit::new(credit::OF_ALL),
         };
@@ -187,8 +204,10 @@ impl Account {
             connections: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             inline: Credit::new(credit::OF_CLIENT),
+            log: LogLines::default(),
             deciding: Semaphore::new(threads()),
         }
     }
@@ -206,7 +225,8 @@ impl Account {
     /// Takes a place for a request.
     pub fn admit(self: &Arc<Self>) -> Result<Admission, Exceeded> {
         let place = self.take(Kind::Request, 1)?;
-        Ok(Admission(Arc::new(Admitted { place, wider: OnceLock::new() })))
+        let held = Mutex::new(Held { place, wider: None });
+        Ok(Admission(Arc::new(Admitted { account: self.clone(), held })))
     }
 
     /// Whether the client has fewer changes in progress than it may.
@@ -249,6 +269,11 @@ impl Account {
         self.pools.inline.charge(spent);
     }
 
+    /// Whether another request of the client that is refused may write to the log: ten a second may.
+    pub fn may_log(&self) -> bool {
+        self.log.take()
+    }
+
     fn take(self: &Arc<Self>, kind: Kind, count: usize) -> Result<Place, Exceeded> {
         let (places, held) = (self.places(kind), self.held(kind));
         if !take(held, places.of_client(), count) {
@@ -267,6 +292,7 @@ impl Account {
             Kind::Connection => &self.pools.connections,
             Kind::Request => &self.pools.requests,
             Kind::Change => &self.pools.changes,
+            Kind::Stream => &self.pools.streams,
             Kind::Refusal => &self.pools.refusals,
         }
     }
@@ -276,6 +302,7 @@ impl Account {
             Kind::Connection => &self.connections,
             Kind::Request => &self.requests,
             Kind::Change => &self.changes,
+            Kind::Stream => &self.streams,
             Kind::Refusal => &self.refusals,
         }
     }
@@ -299,16 +326,27 @@ impl Drop for Place {
 impl Admission {
     /// The client's account.
     pub fn account(&self) -> &Arc<Account> {
-        &self.0.place.account
+        &self.0.account
     }
 
     /// Takes `more` places for a request that costs more than others. Further calls take none.
     pub fn widen(&self, more: usize) -> Result<(), Exceeded> {
-        if self.0.wider.get().is_none() {
-            // If another clone was first, these places are given back.
-            let _ = self.0.wider.set(self.account().take(Kind::Request, more)?);
+        let mut held = self.held();
+        if held.wider.is_none() {
+            held.wider = Some(self.account().take(Kind::Request, more)?);
         }
         Ok(())
+    }
+
+    /// Takes the place of a stream, and gives those of a request back.
+    pub fn stream(&self) -> Result<(), Exceeded> {
+        let place = self.account().take(Kind::Stream, 1)?;
+        *self.held() = Held { place, wider: None };
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -323,7 +361,10 @@ pub(crate) mod testing {
 
     pub(crate) fn clients() -> Clients {
         let bound = Bound { all: 10_000, of_client: 5_000 };
-        Clients::new(&Bounds { connections: bound, requests: bound, changes: bound, refusals: bound }, ["example.org"])
+        Clients::new(
+            &Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound },
+            ["example.org"],
+        )
     }
 
     /// An admitted request of `client`.

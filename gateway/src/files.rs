@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use fingerprint::Fingerprint;
@@ -18,9 +19,10 @@ pub(crate) use follower::RETRIES;
 pub(crate) use follower::{Follower, Outlook, Source};
 
 /// Why the newest files do not serve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReloadFailure {
     /// When they were looked at.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// What is wrong with them.
     pub message: String,

@@ -12,6 +12,7 @@ mod cache;
 pub mod document;
 mod engine;
 mod evaluator;
+mod facts;
 mod input;
 mod inspect;
 mod list;
@@ -31,6 +32,7 @@ mod tests;
 mod trial;
 mod turns;
 mod verdict;
+mod watch;
 
 pub use action::{Decidable, DryRun, Effect, Get, Release, Set};
 pub use budget::Budget;
@@ -48,6 +50,7 @@ pub use set::{
     SetLimit,
 };
 pub use trial::{ModuleTrial, Trial, TrialError, try_out};
+pub use watch::{Change, Selection, WatchError, Watching};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -158,7 +161,7 @@ impl Policy {
         };
         Ok(Listing {
             items: picked.items.into_iter().map(permit).collect(),
-            undecided: picked.undecided,
+            undecided: picked.undecided.len(),
             next: picked.next,
         })
     }

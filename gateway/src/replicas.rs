@@ -22,6 +22,7 @@ mod cache;
 mod changes;
 mod contact;
 mod decode;
+mod feeds;
 mod kind;
 mod links;
 mod metrics;
@@ -34,8 +35,9 @@ mod watch;
 
 pub use changes::{CacheChange, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
+pub use feeds::{Changed, Feed, Topic};
 pub use metrics::ReplicasMetrics;
-pub use model::{Autoscaler, MOST_AUTOSCALERS, MOST_METADATA, Observation, Rollout, Workload};
+pub use model::{Autoscaler, MOST_AUTOSCALERS, MOST_METADATA, MOST_OBSTACLE, Observation, Obstacle, Rollout, Workload};
 pub use scope::Scope;
 pub use version::{InvalidVersion, Version};
 
@@ -184,6 +186,16 @@ impl Replicas {
     /// The changes from now on.
     pub fn subscribe(&self) -> Changes {
         self.0.subscribe()
+    }
+
+    /// How long ago the API server last confirmed what is known about `namespace`, or about the whole cluster.
+    pub fn age(&self, namespace: Option<&str>) -> Duration {
+        self.0.age(namespace)
+    }
+
+    /// The changes of the workloads of `topic` from now on.
+    pub fn feed(&self, topic: Topic) -> Feed {
+        self.0.feed(topic)
     }
 
     /// Waits until what is known about `name` satisfies `wanted`, which is asked at once and after each change of the

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::workload::WorkloadKind;
 
+/// The condition that the Deployment's `spec.replicas` is the wanted count.
+pub const SYNCED: &str = "Synced";
+
 /// How many replicas a Deployment should run, who asked for it and why.
 ///
 /// scalegate's reconciler drives the Deployment of the same name to this count. Deleting the object leaves the

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -239,6 +239,20 @@ impl Connection {
         let trailers = body.trailers().cloned().unwrap_or_default();
         let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
         Ok(Sent::Answered(Box::new(Answer { status, headers, body, trailers })))
+    }
+
+    /// GET, whose body the caller reads.
+    pub async fn open(&mut self, path: &str) -> Result<Response<Incoming>> {
+        let request = Request::get(match self {
+            Self::Http1(_) => path.to_owned(),
+            Self::Http2(_) => format!("https://localhost{path}"),
+        });
+        Ok(match self {
+            Self::Http1(sender) => {
+                sender.send_request(request.header("host", "localhost").body(Full::default())?).await?
+            }
+            Self::Http2(sender) => sender.send_request(request.body(Full::default())?).await?,
+        })
     }
 
     /// Whether it has not ended yet.

@@ -44,6 +44,10 @@ pub struct GatewayOptions {
     pub answer_cache_bytes: Option<u32>,
     /// `listen.requestTimeout` in seconds; `None` for the default.
     pub request_timeout: Option<u32>,
+    /// `listen.writeTimeout` in seconds; `None` for the default.
+    pub write_timeout: Option<u32>,
+    /// `listen.maxStreams`, of which one client may have half; `None` for the defaults.
+    pub max_streams: Option<u32>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -182,6 +186,8 @@ impl GatewayOptions {
             max_requests: None,
             answer_cache_bytes: None,
             request_timeout: None,
+            write_timeout: None,
+            max_streams: None,
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
@@ -208,6 +214,13 @@ impl GatewayOptions {
         }
         if let Some(seconds) = self.request_timeout {
             listen["requestTimeout"] = format!("{seconds}s").into();
+        }
+        if let Some(seconds) = self.write_timeout {
+            listen["writeTimeout"] = format!("{seconds}s").into();
+        }
+        if let Some(max_streams) = self.max_streams {
+            listen["maxStreams"] = max_streams.into();
+            listen["maxStreamsPerClient"] = (max_streams / 2).into();
         }
         json!({
             "listen": listen,

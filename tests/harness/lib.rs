@@ -5,6 +5,7 @@
 //! - [`proxy`]: the way to the API server, for a test to cut.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
+//! - [`follow`]: callers that follow changes.
 //! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt; [`template`]: one of them.
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests, [`policies`]: their rules.
@@ -16,6 +17,7 @@ pub mod console;
 pub mod controlplane;
 mod curl;
 pub mod fixtures;
+pub mod follow;
 pub mod gateway;
 pub mod grpc;
 pub mod kubeconfig;

@@ -122,7 +122,7 @@ async fn paths_that_spell_no_name_are_refused() -> Result<()> {
         ("/v2/deployments", 404),
         ("/", 404),
         ("/v1/deployments?limit=0", 400),
-        ("/v1/deployments?watch=true", 400),
+        ("/v1/deployments?watch=yes", 400),
         ("/v1/deployments?labelSelector=a+b", 400),
         ("/v1/deployments?labelSelector=a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a", 400),
         ("/v1/deployments?continue=x", 400),

@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use scalegate_tests::client::Client;
 use scalegate_tests::fixtures::deployment;
-use scalegate_tests::gateway::Gateway;
+use scalegate_tests::gateway::{Gateway, GatewayOptions};
 use scalegate_tests::poll;
 use scalegate_tests::suite::{self, Exclusive};
 use serde_json::{Value, json};
@@ -36,7 +36,11 @@ const NAP: Duration = Duration::from_secs(2);
 const WINDOW: u32 = 16 * 1024;
 
 /// A gateway with a list of some hundred kilobytes, and the path of the list.
-async fn large_list(suite: &Exclusive, kube: &kube::Client) -> Result<(Gateway, String, String)> {
+pub(crate) async fn large_list(
+    suite: &Exclusive,
+    kube: &kube::Client,
+    adjust: impl FnOnce(&mut GatewayOptions),
+) -> Result<(Gateway, String, String)> {
     let namespace = suite.namespace("slow").await?;
     let create = (0..DEPLOYMENTS).map(|n| {
         let name = format!("deployment-{n:03}-{}", "x".repeat(40));
@@ -50,6 +54,7 @@ async fn large_list(suite: &Exclusive, kube: &kube::Client) -> Result<(Gateway, 
     write_set(&policies, &json!({"modules": [entry("all", &module)]}).to_string(), &[("all.wasm".into(), module)])?;
     let mut options = suite.options("slow");
     options.policies = policies;
+    adjust(&mut options);
     let gateway = suite.start(&options).await?;
     let path = format!("/v1/namespaces/{namespace}/deployments");
     let viewer = gateway.client("viewer")?;
@@ -76,14 +81,14 @@ fn ageless(body: &[u8]) -> Result<Value> {
 }
 
 /// A connection whose client lets the kernel keep little.
-async fn narrow(client: &Client, address: SocketAddr, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
+pub(crate) async fn narrow(client: &Client, address: SocketAddr, alpn: &[u8]) -> Result<TlsStream<TcpStream>> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(WINDOW)?;
     client.tls_over(socket.connect(address).await?, alpn).await
 }
 
 /// Requests for lists, of which the last one ends the connection.
-fn pipelined(path: &str) -> Vec<u8> {
+pub(crate) fn pipelined(path: &str) -> Vec<u8> {
     let get = |connection| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: {connection}\r\n\r\n");
     (1..PIPELINED).map(|_| get("keep-alive")).chain([get("close")]).collect::<String>().into_bytes()
 }
@@ -120,7 +125,7 @@ fn first_body(answers: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// A connection over HTTP/2 whose client lets the gateway send little ahead on each stream, and much on all together.
-async fn narrow_http2(gateway: &Gateway, client: &str) -> Result<SendRequest<Bytes>> {
+pub(crate) async fn narrow_http2(gateway: &Gateway, client: &str) -> Result<SendRequest<Bytes>> {
     let stream = narrow(&gateway.client(client)?, gateway.address, b"h2").await?;
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(WINDOW).initial_connection_window_size(16 << 20);
@@ -130,7 +135,7 @@ async fn narrow_http2(gateway: &Gateway, client: &str) -> Result<SendRequest<Byt
 }
 
 /// A request whose answer's body is read by the caller.
-async fn ask(sender: &SendRequest<Bytes>, path: &str) -> Result<http::Response<h2::RecvStream>> {
+pub(crate) async fn ask(sender: &SendRequest<Bytes>, path: &str) -> Result<http::Response<h2::RecvStream>> {
     let mut sender = sender.clone().ready().await?;
     let request = Request::get(format!("https://localhost{path}")).body(())?;
     let answer = sender.send_request(request, true)?.0.await?;
@@ -159,7 +164,7 @@ async fn sipped_http2(gateway: &Gateway, path: &str) -> Result<Vec<u8>> {
 async fn a_large_list_arrives_whole_however_slowly_it_is_read_and_keeps_nobody_waiting() -> Result<()> {
     let suite = suite::exclusive().await?;
     let kube = suite.kube().await?;
-    let (gateway, namespace, path) = large_list(&suite, &kube).await?;
+    let (gateway, namespace, path) = large_list(&suite, &kube, |_| ()).await?;
     let result = check(&gateway, &path).await;
     // Other tests look at all Deployments that there are.
     let deployments: Api<Deployment> = Api::namespaced(kube, &namespace);

@@ -7,7 +7,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::audit::Origin;
-use crate::clients::Admission;
+use crate::clients::{Account, Admission};
 use crate::identity::IdentityError;
 use crate::ids;
 use crate::listener::Peer;
@@ -51,14 +51,14 @@ impl Call {
         Ok(Caller { client, admission, origin: Origin { request_id: self.id, peer: peer.address } })
     }
 
-    /// Counts the answer under `route`, and logs an error with its internal message.
-    pub(super) fn ended(&self, metrics: &ApiMetrics, route: &'static str, error: Option<&Error>) {
+    /// Counts the answer to `account` under `route`, and logs an error with its internal message.
+    pub(super) fn ended(&self, account: &Account, metrics: &ApiMetrics, route: &'static str, error: Option<&Error>) {
         let outcome = error.map_or("ok", |error| error.kind().code);
         metrics.observe(route, outcome, self.started.elapsed());
         let Some(error) = error else { return };
         let _entered = self.span.enter();
-        // A client that exceeds its bound must not fill the log too.
-        if matches!(error, Error::TooManyRequests | Error::Full) {
+        // A client that exceeds its bound must not fill the log too, nor one that goes on asking for what it may not.
+        if matches!(error, Error::TooManyRequests | Error::Full) || !account.may_log() {
             return;
         }
         let http = error.kind().http;

@@ -75,6 +75,9 @@ pub enum Error {
     /// The certificate was verified but names nobody.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A page of another site made a browser send the request.
+    #[error("a page of another site sent the request")]
+    CrossSite,
     /// The policies refused.
     #[error("refused (decision {decision}): {}", reasons.join("; "))]
     Refused {
@@ -150,6 +153,12 @@ pub enum Error {
         /// What it said, for the log.
         cause: String,
     },
+    /// Other policies serve than those that a stream began with.
+    #[error("other policies serve now")]
+    PolicyChanged,
+    /// The gateway stops.
+    #[error("the gateway stops")]
+    Draining,
     /// A fault of the gateway's own.
     #[error("internal: {cause}")]
     Internal {
@@ -197,6 +206,8 @@ impl Error {
             | Self::PolicyUnavailable { .. }
             | Self::TooManyRequests
             | Self::Full
+            | Self::PolicyChanged
+            | Self::Draining
             | Self::Busy { .. } => Some(1),
             Self::Stale { .. }
             | Self::AuditUnavailable { .. }

@@ -1,5 +1,7 @@
 //! What clients write into requests, checked in the same way at every door.
 
+use std::time::Duration;
+
 use crate::dns;
 use crate::replicas::Version;
 use crate::resource::check_reason;
@@ -9,6 +11,9 @@ use super::error::Error;
 
 /// The longest part of a list, and the default.
 pub(super) const MAX_LIMIT: usize = 500;
+
+/// What a request that waits may take beside its wait.
+const BESIDE_WAITING: Duration = Duration::from_secs(10);
 
 /// A workload's name, as Kubernetes lets it be.
 pub(super) fn workload(kind: WorkloadKind, in_namespace: &str, name: &str) -> Result<WorkloadRef, Error> {
@@ -47,6 +52,15 @@ pub(super) fn reason(text: String) -> Result<String, Error> {
 pub(super) fn limit(name: &str, value: Option<usize>) -> Result<usize, Error> {
     let limit = value.filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| invalid_parameter(name, format!("takes a whole number from 1 to {MAX_LIMIT}")))
+}
+
+/// How long the answer to a set may wait, where a request may take `most`: what comes before and after takes time too.
+pub(super) fn wait(name: &str, wait: Duration, most: Duration) -> Result<Duration, Error> {
+    let most = most.saturating_sub(BESIDE_WAITING);
+    if (Duration::from_secs(1)..=most).contains(&wait) {
+        return Ok(wait);
+    }
+    Err(invalid_parameter(name, format!("takes 1s to {}s, as this gateway is configured", most.as_secs())))
 }
 
 /// A version that an earlier answer gave.

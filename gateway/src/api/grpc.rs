@@ -40,6 +40,8 @@ use super::call::{Call, REQUEST_ID};
 use super::error::Error;
 use super::metrics::ApiMetrics;
 use super::operations::Operations;
+use super::origin::refuse_other_sites;
+use super::stream::Deadline;
 
 use self::service::ReplicaDoor;
 
@@ -87,6 +89,8 @@ impl hyper::body::Body for Until {
 struct Asked {
     caller: Caller,
     call: Call,
+    /// When a stream ends, if the client says so.
+    deadline: Option<Deadline>,
     /// What went wrong, for the log and the metrics.
     failure: Arc<Mutex<Option<Error>>>,
 }
@@ -112,7 +116,7 @@ impl GrpcApi {
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         let services = vec![
-            serve(ReplicaServiceServer::new(ReplicaDoor::new(operations))),
+            serve(ReplicaServiceServer::new(ReplicaDoor::new(operations, limits.request_timeout))),
             serve(
                 HealthServer::new(health::Health::new(monitor, shutdown.clone())).max_decoding_message_size(MAX_NAME),
             ),
@@ -136,7 +140,7 @@ impl GrpcApi {
         let result = work.instrument(call.span.clone()).await;
 
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        call.ended(&self.metrics, route, result.as_ref().err().or(noted.as_ref()));
+        call.ended(&peer.account, &self.metrics, route, result.as_ref().err().or(noted.as_ref()));
         let answer = result.unwrap_or_else(|error| refused(&error, &call));
         let answer = if route == REFLECTION {
             answer.map(|body| ResponseBody::stream(self.until_its_end(body)))
@@ -155,10 +159,15 @@ impl GrpcApi {
     }
 
     /// Refuses one request for which there is no place.
-    pub(super) fn refuse(&self, exceeded: Exceeded, request: &Request<Incoming>) -> Response<ResponseBody> {
+    pub(super) fn refuse(
+        &self,
+        peer: &Peer,
+        exceeded: Exceeded,
+        request: &Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let call = Call::begin().traced("grpc", request.uri().path());
         let error = exceeded.into();
-        call.ended(&self.metrics, route(request.uri().path()), Some(&error));
+        call.ended(&peer.account, &self.metrics, route(request.uri().path()), Some(&error));
         named(refused(&error, &call).map(ResponseBody::stream), &call)
     }
 
@@ -170,11 +179,15 @@ impl GrpcApi {
         failure: &Arc<Mutex<Option<Error>>>,
     ) -> Result<Response<Body>, Error> {
         let caller = caller?;
+        let (head, body) = request.into_parts();
+        refuse_other_sites(&head)?;
+        let request = Request::from_parts(head, body);
         let wanted = timeout::of(request.headers())?;
         let limit = wanted.map_or(self.limits.request_timeout, |wanted| wanted.min(self.limits.request_timeout));
         let name = request.uri().path().split('/').nth(1).unwrap_or_default();
         let (name, serve) = self.services.iter().find(|(service, _)| *service == name).ok_or(Error::NoSuchRoute)?;
-        let asked = Asked { caller, call: call.clone(), failure: failure.clone() };
+        let ends = wanted.map(|limit| Deadline { at: Instant::now() + limit, limit });
+        let asked = Asked { caller, call: call.clone(), deadline: ends, failure: failure.clone() };
         let deadline = Instant::now() + limit;
         if *name != ReplicaServiceServer::<ReplicaDoor>::NAME {
             // A stream begins within this time; how long it goes on is its own affair.
@@ -267,6 +280,7 @@ fn route(path: &str) -> &'static str {
     match path {
         "/scalegate.v1.ReplicaService/ListReplicas" => "ListReplicas",
         "/scalegate.v1.ReplicaService/GetReplicas" => "GetReplicas",
+        "/scalegate.v1.ReplicaService/WatchReplicas" => "WatchReplicas",
         "/scalegate.v1.ReplicaService/SetReplicas" => "SetReplicas",
         "/scalegate.v1.ReplicaService/ReleaseReplicas" => "ReleaseReplicas",
         "/scalegate.v1.ReplicaService/ListPolicies" => "ListPolicies",
@@ -318,6 +332,6 @@ mod tests {
             assert_eq!(route(&format!("/scalegate.v1.ReplicaService/{}", method.name())), method.name());
             methods += 1;
         }
-        assert_eq!(methods, 5);
+        assert_eq!(methods, 6);
     }
 }

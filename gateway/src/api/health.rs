@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -13,19 +14,22 @@ use crate::replicas::{Contact, ContactState, Monitor};
 pub(super) struct Health(Monitor);
 
 /// What any authenticated client may know.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
 pub(super) struct HealthView {
     status: &'static str,
     kubernetes: KubernetesView,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Kubernetes")]
 struct KubernetesView {
     /// Whether every watch is open.
     connected: bool,
     /// Since when all are open, or the first of them is not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     since: Option<Timestamp>,
     /// How old an answer to a read can be now.
     age_seconds: f64,

@@ -1,9 +1,12 @@
 //! The door for HTTP/1.1 and HTTP/2 with JSON.
 
 mod body;
+mod events;
+mod openapi;
 mod problem;
 mod request;
 mod route;
+mod version;
 
 use std::sync::Arc;
 
@@ -18,21 +21,26 @@ use uuid::Uuid;
 use crate::clients::{Admission, Exceeded};
 use crate::identity::IdentityError;
 use crate::listener::{Peer, ResponseBody};
-use crate::policy::{Caller, Release, Set};
+use crate::policy::{Caller, Release, Selection, Set};
 use crate::replicas::Monitor;
+
+pub use self::openapi::text as openapi;
 
 use self::body::RequestBody;
 use self::problem::Problem;
 use self::request::{Query, SetBody};
 use self::route::{Route, Routes};
+use self::version::VersionView;
 use super::Limits;
 use super::call::{Call, REQUEST_ID};
 use super::error::Error;
+use super::fields;
 use super::grpc;
 use super::health::Health;
 use super::metrics::ApiMetrics;
 use super::operation::{Answer, ListRequest, Operation, WriteRequest};
 use super::operations::Operations;
+use super::origin::refuse_other_sites;
 use super::view::ReplicasView;
 
 /// Serves [`Operations`] over HTTP.
@@ -73,7 +81,7 @@ impl HttpApi {
             && body.is_complete()
             && let Some(answer) = self.repeat(call.caller(peer, admission), route.as_ref(), &head)
         {
-            call.ended(&self.metrics, name, None);
+            call.ended(&peer.account, &self.metrics, name, None);
             return identified(answer, &call.id);
         }
         let call = call.traced(head.method.as_str(), head.uri.path());
@@ -97,7 +105,7 @@ impl HttpApi {
         }
         drop(waiting);
 
-        call.ended(&self.metrics, name, result.as_ref().err());
+        call.ended(&peer.account, &self.metrics, name, result.as_ref().err());
         let answer = result.unwrap_or_else(|error| refuse(&error, &call.id));
         let mut answer = identified(answer, &call.id);
         if !body.is_complete() && head.version < Version::HTTP_2 {
@@ -114,7 +122,8 @@ impl HttpApi {
             return None;
         }
         request::host(head.version, &head.headers).and_then(|()| grpc::refuse_unserved(head)).ok()?;
-        render(self.operations.repeat(&caller, workload.clone())?).ok()
+        refuse_other_sites(head).ok()?;
+        render(self.operations.repeat(&caller, workload.clone())?, caller.origin.request_id).ok()
     }
 
     async fn dispatch<B>(
@@ -131,12 +140,19 @@ impl HttpApi {
         let caller = caller?;
         request::host(head.version, &head.headers)?;
         grpc::refuse_unserved(head)?;
+        refuse_other_sites(head)?;
         let route = route.ok_or(Error::NoSuchRoute)?;
         let query = Query::parse(head.uri.query())?;
         if matches!(head.method, Method::GET | Method::HEAD) {
             body.none().await?;
             return match read(route, query)? {
-                Read::Operation(operation) => render(self.operations.perform(&caller, operation).await?),
+                Read::Operation(operation) => {
+                    render(self.operations.perform(&caller, operation).await?, caller.origin.request_id)
+                }
+                Read::Description => {
+                    Ok(response(StatusCode::OK, "application/json", openapi::document().as_bytes().to_vec()))
+                }
+                Read::Version => json(StatusCode::OK, &VersionView::CURRENT),
                 Read::Health => {
                     let (healthy, view) = self.health.view();
                     json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &view)
@@ -144,7 +160,7 @@ impl HttpApi {
             };
         }
         let change = self.change(route, head, query, body).await?;
-        render(self.operations.perform(&caller, change).await?)
+        render(self.operations.perform(&caller, change).await?, caller.origin.request_id)
     }
 
     /// What a request that changes something asks for.
@@ -152,7 +168,7 @@ impl HttpApi {
         &self,
         route: Route,
         head: &Parts,
-        query: Query,
+        mut query: Query,
         body: &mut RequestBody<B>,
     ) -> Result<Operation, Error>
     where
@@ -165,10 +181,15 @@ impl HttpApi {
         match head.method {
             Method::PUT => {
                 let (target, precondition) = (workload?, request::precondition(&head.headers)?);
+                let wait = query.wait("wait", self.limits.request_timeout)?;
                 let dry_run = query.only_flag("dryRun")?;
+                if dry_run && wait.is_some() {
+                    return Err(fields::invalid_parameter("wait", "makes no sense with dryRun: nothing is stored"));
+                }
                 let SetBody { replicas, reason } =
                     request::set_body(&head.headers, body, self.limits.max_body_bytes).await?;
-                Ok(Operation::Set(WriteRequest { action: Set { target, replicas, reason }, precondition, dry_run }))
+                let action = Set { target, replicas, reason };
+                Ok(Operation::Set { change: WriteRequest { action, precondition, dry_run }, wait })
             }
             Method::DELETE => {
                 body.none().await?;
@@ -186,10 +207,20 @@ enum Read {
     Operation(Operation),
     /// Needs no permit.
     Health,
+    /// Needs no permit.
+    Version,
+    /// Needs no permit.
+    Description,
 }
 
 fn read(route: Route, mut query: Query) -> Result<Read, Error> {
     let operation = match route {
+        Route::Replicas { workload } if query.flag("watch")? => Operation::Watch(Selection::One(workload?)),
+        Route::Workloads { kind, namespace } if query.flag("watch")? => Operation::Watch(Selection::Many {
+            kind,
+            namespace: namespace?,
+            selector: query.selector("labelSelector")?,
+        }),
         Route::Replicas { workload } => {
             let (workload, at_least) = (workload?, query.version("atLeastVersion")?);
             Operation::Get { workload, at_least }
@@ -202,6 +233,14 @@ fn read(route: Route, mut query: Query) -> Result<Read, Error> {
             limit: query.limit("limit")?,
         }),
         Route::Policies => Operation::ListPolicies,
+        Route::Version => {
+            query.nothing()?;
+            return Ok(Read::Version);
+        }
+        Route::Description => {
+            query.nothing()?;
+            return Ok(Read::Description);
+        }
         Route::Health => {
             query.nothing()?;
             return Ok(Read::Health);
@@ -211,11 +250,12 @@ fn read(route: Route, mut query: Query) -> Result<Read, Error> {
     Ok(Read::Operation(operation))
 }
 
-fn render(answer: Answer) -> Result<HttpAnswer, Error> {
+fn render(answer: Answer, request_id: Uuid) -> Result<HttpAnswer, Error> {
     match answer {
-        Answer::Replicas(view) => versioned(&view, StatusCode::OK),
+        Answer::Replicas(view) | Answer::Ready(view) => versioned(&view, StatusCode::OK),
         Answer::Accepted(view) => versioned(&view, StatusCode::ACCEPTED),
         Answer::List(list) => json(StatusCode::OK, &list),
+        Answer::Stream(stream) => Ok(events::answer(*stream, request_id)),
         Answer::Policies(status) => json(StatusCode::OK, &status),
     }
 }

@@ -1,11 +1,14 @@
 //! What a client asks for and what it gets, whichever door it came through.
 
+use std::time::Duration;
+
 use kube::core::Selector;
 
-use crate::policy::{PolicyStatus, Release, Set};
+use crate::policy::{PolicyStatus, Release, Selection, Set};
 use crate::replicas::Version;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
+use super::stream::Stream;
 use super::view::{ListView, ReplicasView};
 
 /// What is asked for.
@@ -15,8 +18,14 @@ pub(super) enum Operation {
     Get { workload: WorkloadRef, at_least: Option<Version> },
     /// The workloads that the client may get.
     List(ListRequest),
+    /// To follow what the client may get.
+    Watch(Selection),
     /// To set a workload's baseline.
-    Set(WriteRequest<Set>),
+    Set {
+        change: WriteRequest<Set>,
+        /// How long the answer waits for its replicas to be ready.
+        wait: Option<Duration>,
+    },
     /// To stop managing a workload; its count stays.
     Release(WriteRequest<Release>),
     /// Which policies serve.
@@ -24,14 +33,17 @@ pub(super) enum Operation {
 }
 
 /// What comes of it.
-#[derive(Debug)]
 pub(super) enum Answer {
     /// The state of a workload: read, or as a change that was only decided would leave it, or after a release.
     Replicas(Box<ReplicasView>),
-    /// A change that was stored. It is applied later.
+    /// A change that was stored, and is not known to be ready: it is applied later.
     Accepted(Box<ReplicasView>),
+    /// A change that was stored and waited for: its replicas are ready.
+    Ready(Box<ReplicasView>),
     /// A part of a list.
     List(ListView),
+    /// What changes, until the stream ends.
+    Stream(Box<Stream>),
     /// The policies that serve.
     Policies(PolicyStatus),
 }

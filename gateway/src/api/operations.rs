@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::policy::{Caller, DryRun, Get, ListQuery, Permit, Policy, Release, Set};
+use crate::policy::{Caller, DryRun, Get, ListQuery, Permit, Policy, Release, Selection, Set};
 use crate::replicas::{Observation, Version};
+use crate::shutdown::Shutdown;
 use crate::targets::{Targets, WriteError};
 use crate::workload::WorkloadRef;
 
 use super::cursor::Cursors;
 use super::error::Error;
+use super::metrics::ApiMetrics;
 use super::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
-use super::view::{ListView, ReplicasView};
+use super::stream::Stream;
+use super::view::{ListView, Progress, ReplicasView};
 
 /// How long a write is retried after losing to a concurrent writer.
 const PERSISTENCE: Duration = Duration::from_secs(5);
@@ -33,12 +36,20 @@ pub struct Operations {
     policy: Arc<Policy>,
     targets: Targets,
     cursors: Arc<Cursors>,
+    shutdown: Shutdown,
+    metrics: ApiMetrics,
 }
 
 impl Operations {
-    /// Operations that `policy` permits and `targets` writes; lists go on by `cursors`.
-    pub fn new(policy: Arc<Policy>, targets: Targets, cursors: Arc<Cursors>) -> Self {
-        Self { policy, targets, cursors }
+    /// Operations that `policy` permits and `targets` writes; lists go on by `cursors`; streams end at `shutdown`.
+    pub fn new(
+        policy: Arc<Policy>,
+        targets: Targets,
+        cursors: Arc<Cursors>,
+        shutdown: Shutdown,
+        metrics: ApiMetrics,
+    ) -> Self {
+        Self { policy, targets, cursors, shutdown, metrics }
     }
 
     /// Does what `client` asks for, if the policies permit it.
@@ -46,7 +57,16 @@ impl Operations {
         match operation {
             Operation::Get { workload, at_least } => self.get(caller, workload, at_least.as_ref()).await,
             Operation::List(request) => self.list(caller, request).await,
-            Operation::Set(change) => self.set(caller, change).await,
+            Operation::Watch(selection) => {
+                if let Selection::Many { .. } = selection {
+                    // To begin it costs as much as a list.
+                    caller.admission.widen(LIST_PLACES - 1)?;
+                }
+                let watching = self.policy.watch(caller, selection).await?;
+                caller.admission.stream()?;
+                Ok(Answer::Stream(Box::new(Stream::new(watching, &self.shutdown, &self.metrics))))
+            }
+            Operation::Set { change, wait } => self.set(caller, change, wait).await,
             Operation::Release(change) => self.release(caller, change).await,
             Operation::ListPolicies => Ok(Answer::Policies(self.policy.describe(caller).await?)),
         }
@@ -92,7 +112,7 @@ impl Operations {
         Ok(Answer::List(ListView::of(&listing, next)))
     }
 
-    async fn set(&self, caller: &Caller, change: WriteRequest<Set>) -> Result<Answer, Error> {
+    async fn set(&self, caller: &Caller, change: WriteRequest<Set>, wait: Option<Duration>) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         if change.dry_run {
             let permit = self.policy.decide(caller, DryRun(change.action)).await?;
@@ -106,11 +126,48 @@ impl Operations {
             check(&permit, &target, &change.precondition)?;
             not_autoscaled(&permit, &target)?;
             match self.targets.set(&permit).await {
-                Ok(stored) => return accepted(ReplicasView::after(&permit, Some(&stored)), target),
+                Ok(stored) => {
+                    let view = ReplicasView::after(&permit, Some(&stored));
+                    let view = view.ok_or(Error::NotFound { target })?;
+                    let Some(wait) = wait else { return Ok(Answer::Accepted(Box::new(view))) };
+                    return Ok(self.arrived(caller, &permit, view, Version::of(&stored), wait).await);
+                }
                 Err(error) => self.moved_on(&permit, error).await?,
             }
         }
         Err(Error::Conflict { target })
+    }
+
+    /// Waits until a change that was stored is ready, cannot become so, or `wait` is over, and shows how far it is. The
+    /// client may set what it may not get: then it sees no more than what it has set.
+    async fn arrived(
+        &self,
+        caller: &Caller,
+        permit: &Permit<Set>,
+        view: ReplicasView,
+        stored: Option<Version>,
+        wait: Duration,
+    ) -> Answer {
+        let settled = |observation: &Observation| {
+            let seen = observation.version();
+            match (observation.workload.as_deref(), &stored) {
+                (None, _) => true,
+                // The cache may not have seen the change yet.
+                (Some(_), Some(stored)) if reached(observation, stored) != Reached::Yes => false,
+                // Another change took its place.
+                (Some(_), stored) if seen != *stored => true,
+                (Some(workload), _) => {
+                    Progress::of(workload, observation.target.as_deref()).is_settled(workload.rollout)
+                }
+            }
+        };
+        self.policy.changed(permit, Instant::now() + wait, settled).await;
+        let get = Get { target: permit.action().target.clone() };
+        let Ok(now) = self.policy.decide(caller, get).await else { return Answer::Accepted(Box::new(view)) };
+        let Some(current) = ReplicasView::of(&now) else { return Answer::Accepted(Box::new(view)) };
+        let is_ready = current.version == view.version && current.progress.ready;
+        let current = Box::new(ReplicasView { decision_id: view.decision_id, ..current });
+        if is_ready { Answer::Ready(current) } else { Answer::Accepted(current) }
     }
 
     /// A workload that is gone may have left its target behind, which is released like others.
@@ -148,10 +205,6 @@ impl Operations {
 
 fn shown(view: Option<ReplicasView>, target: WorkloadRef) -> Result<Answer, Error> {
     view.map(|view| Answer::Replicas(Box::new(view))).ok_or(Error::NotFound { target })
-}
-
-fn accepted(view: Option<ReplicasView>, target: WorkloadRef) -> Result<Answer, Error> {
-    view.map(|view| Answer::Accepted(Box::new(view))).ok_or(Error::NotFound { target })
 }
 
 /// What holds before a set: the state is fresh, the workload exists, and is at the version that the client meant.

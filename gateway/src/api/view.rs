@@ -2,17 +2,22 @@
 //!
 //! Accepted is not applied and applied is not ready: [`Progress`] keeps the three apart in every answer.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::policy::{Decidable, Get, Listing, Permit};
-use crate::replicas::{Observation, Rollout, Version, Workload};
-use crate::resource::ReplicaTarget;
+use crate::replicas::{MOST_OBSTACLE, Observation, Obstacle, Rollout, Version, Workload};
+use crate::resource::{ReplicaTarget, SYNCED};
+use crate::text::cut;
 
 /// The replicas of one workload.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Replicas")]
 pub(super) struct ReplicasView {
     pub(super) kind: &'static str,
     pub(super) namespace: String,
@@ -32,16 +37,18 @@ pub(super) struct ReplicasView {
     pub(super) decision_id: Option<String>,
     /// True where a change was decided and not written.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
     pub(super) dry_run: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Hash, Serialize, JsonSchema)]
 pub(super) struct Spec {
     pub(super) replicas: i32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Status")]
 pub(super) struct StatusView {
     pub(super) ready_replicas: i32,
     pub(super) available_replicas: i32,
@@ -50,8 +57,9 @@ pub(super) struct StatusView {
 }
 
 /// What was asked of the Deployment through the gateway.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Target")]
 pub(super) struct TargetView {
     pub(super) replicas: i32,
     pub(super) requested_by: Option<String>,
@@ -60,7 +68,7 @@ pub(super) struct TargetView {
 }
 
 /// Who sets the Deployment's count.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Hash, Serialize, JsonSchema)]
 pub(super) struct Owner {
     pub(super) kind: String,
     pub(super) name: String,
@@ -68,7 +76,7 @@ pub(super) struct Owner {
 
 /// How far the target is. Without one, accepted and applied are true, and ready says whether all replicas are ready and
 /// the rollout is complete.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Hash, Serialize, JsonSchema)]
 pub(super) struct Progress {
     /// The target is stored.
     pub(super) accepted: bool,
@@ -76,10 +84,14 @@ pub(super) struct Progress {
     pub(super) applied: bool,
     /// That many replicas are ready, and the rollout is complete.
     pub(super) ready: bool,
+    /// Why not, where Kubernetes says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) obstacle: Option<Obstacle>,
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReplicasList")]
 pub(super) struct ListView {
     pub(super) items: Vec<ReplicasView>,
     /// How many were left out for lack of a verdict.
@@ -116,7 +128,7 @@ impl ReplicasView {
             status: None,
             target: None,
             owner: None,
-            progress: Progress { accepted: true, applied: true, ready: false },
+            progress: Progress { accepted: true, applied: true, ready: false, obstacle: None },
             age_seconds: seconds(observation.age),
             decision_id: Some(permit.decision().to_string()),
             dry_run: false,
@@ -132,8 +144,16 @@ impl ReplicasView {
             reason: request.reason,
             decision_id: Some(permit.decision().to_string()),
         });
-        let progress = Progress { accepted: false, applied: false, ready: false };
+        let progress = Progress { accepted: false, applied: false, ready: false, obstacle: None };
         Some(Self { dry_run: true, target, progress, ..view })
+    }
+
+    /// A number that differs, but for a chance of one in 2^64, where anything but the age differs.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let Self { kind, namespace, name, version, spec, status, target, owner, progress, .. } = self;
+        let mut hasher = DefaultHasher::new();
+        (kind, namespace, name, version, spec, status, target, owner, progress).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn render(observation: &Observation, workload: &Workload, target: Option<&ReplicaTarget>) -> Self {
@@ -162,7 +182,7 @@ impl ReplicasView {
 }
 
 /// Seconds, to the millisecond.
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
@@ -188,11 +208,31 @@ impl Owner {
 }
 
 impl Progress {
-    fn of(workload: &Workload, target: Option<&ReplicaTarget>) -> Self {
+    /// Returns whether waiting longer makes no sense: everything is ready, or the rollout has failed or is paused, or somebody
+    /// else drives the workload.
+    pub(super) fn is_settled(&self, rollout: Rollout) -> bool {
+        let stuck = self.applied && matches!(rollout, Rollout::Failed | Rollout::Paused);
+        self.ready || stuck || (!self.applied && self.obstacle.is_some())
+    }
+
+    pub(super) fn of(workload: &Workload, target: Option<&ReplicaTarget>) -> Self {
         let applied = target.is_none_or(|target| target.spec.effective_replicas() == workload.replicas);
         let ready = applied && workload.ready == workload.replicas && workload.rollout == Rollout::Complete;
-        Self { accepted: true, applied, ready }
+        let obstacle = match (applied, ready) {
+            (_, true) => None,
+            (true, false) => workload.obstacle.clone(),
+            (false, false) => target.and_then(not_applied),
+        };
+        Self { accepted: true, applied, ready, obstacle }
     }
+}
+
+/// Why the leader has not applied a target, once it has tried.
+fn not_applied(target: &ReplicaTarget) -> Option<Obstacle> {
+    let status = target.status.as_ref().filter(|status| status.observed_generation == target.metadata.generation)?;
+    let is_false = |condition: &&Condition| condition.type_ == SYNCED && condition.status == "False";
+    let condition = status.conditions.iter().find(is_false)?;
+    Some(Obstacle { reason: condition.reason.clone(), message: cut(&condition.message, MOST_OBSTACLE).into_owned() })
 }
 
 impl ListView {

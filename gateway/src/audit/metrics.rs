@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lines::Lines;
 
 /// The kinds of records that are counted.
-const KINDS: [&str; 3] = ["decision", "list", "outcome"];
+const KINDS: [&str; 4] = ["decision", "list", "outcome", "stream"];
 
 type Label = (&'static str, &'static str);
 

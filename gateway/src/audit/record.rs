@@ -26,6 +26,8 @@ pub(super) enum Record<'a> {
     Decision(&'a DecisionRecord<'a>),
     /// One list, with as many decisions as `evaluated` says.
     List(&'a ListRecord<'a>),
+    /// What happened to a stream. All records of one stream have the same decision.
+    Stream(&'a StreamRecord<'a>),
     /// The input of later decisions, which name it by its digest.
     Input(InputRecord<'a>),
     /// What came of an allowed change.
@@ -225,6 +227,74 @@ pub struct ListRecord<'a> {
     /// The client's share of the queue.
     #[serde(skip)]
     pub share: &'a Arc<str>,
+}
+
+/// What happened to a stream: it was opened, a verdict on one of its workloads changed, or it ended. Its changes are decided
+/// one by one, and recorded only where the verdict is another than before.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamRecord<'a> {
+    /// The decision.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// When it happened.
+    #[schemars(with = "String")]
+    pub instant: Timestamp,
+    /// The client's id.
+    pub client_id: &'a str,
+    /// The trust domain of the CA that vouches for it.
+    pub trust_domain: &'a str,
+    /// The serial number of the client's certificate.
+    pub serial: &'a str,
+    /// The kind of the workloads.
+    pub workload_kind: &'a str,
+    /// Their namespace; null for all.
+    pub namespace: Option<&'a str>,
+    /// The only workload; null for a list.
+    pub name: Option<&'a str>,
+    /// The label selector.
+    pub selector: &'a str,
+    /// What happened.
+    pub event: StreamEvent<'a>,
+    /// How many were decided so far.
+    pub evaluated: usize,
+    /// How many the client may get now.
+    pub allowed: usize,
+    /// How many there is no verdict on now.
+    pub undecided: usize,
+    /// How many changes were sent so far.
+    pub changes: u64,
+    /// The digest of the policy set.
+    pub policy_set: &'a str,
+    /// How long the stream has lasted.
+    pub elapsed_micros: u64,
+    /// The client's share of the queue.
+    #[serde(skip)]
+    pub share: &'a Arc<str>,
+}
+
+/// What happens to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StreamEvent<'a> {
+    /// It begins: everything that there is was decided.
+    Opened,
+    /// A workload is shown that was not shown before.
+    Allowed {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// A workload that was shown may no longer be.
+    Refused {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// It is over, for this reason.
+    Ended(&'static str),
 }
 
 /// The digest of an input; the input itself follows in the field `input`.

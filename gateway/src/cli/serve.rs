@@ -100,7 +100,13 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let _ = loaded.set(monitor);
     let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening).await?;
     let targets = Targets::new(client);
-    let operations = Arc::new(Operations::new(policy, targets.clone(), cursors(&tls, &mut background)?));
+    let operations = Arc::new(Operations::new(
+        policy,
+        targets.clone(),
+        cursors(&tls, &mut background)?,
+        shutdown.clone(),
+        answering.clone(),
+    ));
     let limits =
         Limits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
     let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, answering.clone());
@@ -151,6 +157,7 @@ fn clients(config: &Config) -> Clients {
         connections: Bound { all: listen.max_connections, of_client: listen.max_connections_per_client },
         requests: Bound { all: listen.max_requests, of_client: listen.max_requests_per_client },
         changes: CHANGES,
+        streams: Bound { all: listen.max_streams, of_client: listen.max_streams_per_client },
         refusals: REFUSALS,
     };
     Clients::new(&bounds, config.tls.client_cas.iter().map(|ca| ca.voucher.trust_domain.as_str()))

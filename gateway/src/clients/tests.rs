@@ -7,7 +7,7 @@ use crate::identity::fixtures::{client, client_of, named};
 
 fn clients(all: usize, of_client: usize, trust_domains: &[&str]) -> Clients {
     let bound = Bound { all, of_client };
-    let bounds = Bounds { connections: bound, requests: bound, changes: bound, refusals: bound };
+    let bounds = Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound };
     Clients::new(&bounds, trust_domains.iter().copied())
 }
 

@@ -44,6 +44,11 @@ pub struct Listen {
     pub max_requests: usize,
     /// `maxRequestsPerClient`: requests of one client; those beyond it are answered with 429. Default 250, 16 to 1000000.
     pub max_requests_per_client: usize,
+    /// `maxStreams`: streams of changes. Half of them are kept for the trust domains in equal parts; streams beyond the limit
+    /// are answered with 503 `busy`. Default 2000, 1 to 1000000.
+    pub max_streams: usize,
+    /// `maxStreamsPerClient`: streams of one client; those beyond it are answered with 429. Default 100, 1 to 1000000.
+    pub max_streams_per_client: usize,
     /// `handshakeTimeout`: the longest TLS handshake. Default 10 s, 100 ms to 1 min.
     pub handshake_timeout: Duration,
     /// `headerTimeout`: the longest time from the first byte of a request's head to its last, on HTTP/1.1.
@@ -51,6 +56,9 @@ pub struct Listen {
     pub header_timeout: Duration,
     /// `idleTimeout`: how long a connection may stay without a request. Default 2 min, 100 ms to 1 h.
     pub idle_timeout: Duration,
+    /// `writeTimeout`: how long a client may leave a part of an answer unread before its connection is closed. Default 30 s,
+    /// 1 s to 10 min.
+    pub write_timeout: Duration,
     /// `requestTimeout`: the longest time from a request's head to its answer, its body and a wait for `atLeastVersion` included.
     /// Default 1 min, 1 s to 10 min.
     pub request_timeout: Duration,

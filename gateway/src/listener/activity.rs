@@ -3,13 +3,15 @@
 //! Requests only store times; a timer of the connection looks at them when it fires, instead of being set anew for each
 //! request.
 
-use std::sync::Arc;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tokio_util::io::InspectReader;
 
 /// How long a connection may stay in each state.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +20,15 @@ pub(super) struct Patience {
     pub(super) head: Option<Duration>,
     /// Without a request.
     pub(super) idle: Duration,
+    /// While the client does not read a part of an answer.
+    pub(super) write: Duration,
+}
+
+impl Patience {
+    /// The shortest of them.
+    pub(super) fn shortest(self) -> Duration {
+        self.head.unwrap_or(self.idle).min(self.idle).min(self.write)
+    }
 }
 
 /// The state of one connection. Times are in milliseconds since `start`; 0 stands for none.
@@ -27,6 +38,8 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     idle_since: AtomicU64,
     head_since: AtomicU64,
+    /// Since when each answer that is being sent waits for its client to read.
+    sending: Mutex<Vec<Arc<AtomicU64>>>,
     /// Whether requests are no longer taken.
     ended: AtomicBool,
 }
@@ -39,6 +52,7 @@ impl Activity {
             requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(1),
+            sending: Mutex::default(),
             ended: AtomicBool::new(false),
         })
     }
@@ -50,23 +64,43 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// Follows how far a long answer has been sent, until the guard is dropped. Behind unread answers, not even its first
+    /// part is asked for.
+    pub(super) fn send(self: &Arc<Self>) -> Sending {
+        let since = Arc::new(AtomicU64::new(self.now()));
+        self.sending().push(since.clone());
+        Sending { activity: self.clone(), since }
+    }
+
+    /// When the client must have read more of an answer; `None` while none waits for that.
+    pub(super) fn write_deadline(&self, patience: Patience) -> Option<Instant> {
+        let waiting = |since: &Arc<AtomicU64>| Some(since.load(Relaxed)).filter(|since| *since > 0);
+        let oldest = self.sending().iter().filter_map(waiting).min()?;
+        Some(self.start + Duration::from_millis(oldest) + patience.write)
+    }
+
+    fn sending(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes no more requests.
     pub(super) fn end(&self) {
         self.ended.store(true, Relaxed);
     }
 
-    /// `stream`, with a note of the arrival of its bytes.
-    pub(super) fn watch<S: AsyncRead>(self: &Arc<Self>, stream: S) -> InspectReader<S, impl FnMut(&[u8]) + use<S>> {
-        let activity = self.clone();
-        InspectReader::new(stream, move |bytes| {
-            if !bytes.is_empty() {
-                activity.bytes_arrived();
-            }
-        })
+    /// `stream`, with notes of the arrival of its bytes, and of how long its client lets it wait to write.
+    pub(super) fn watch<S>(self: &Arc<Self>, stream: S) -> Watched<S> {
+        let sending = self.send();
+        sending.asked();
+        Watched { stream, sending }
     }
 
-    /// When the connection must be closed if nothing more happens; `None` while a request is handled.
+    /// When the connection must be closed if nothing more happens; `None` while a request is handled and its answer read.
     pub(super) fn deadline(&self, patience: Patience) -> Option<Instant> {
+        [self.write_deadline(patience), self.request_deadline(patience)].into_iter().flatten().min()
+    }
+
+    fn request_deadline(&self, patience: Patience) -> Option<Instant> {
         if self.requests.load(Relaxed) > 0 {
             return None;
         }
@@ -90,6 +124,93 @@ impl Activity {
         if self.requests.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.now(), Relaxed);
         }
+    }
+}
+
+/// An answer that is being sent.
+#[derive(Debug)]
+pub(super) struct Sending {
+    activity: Arc<Activity>,
+    since: Arc<AtomicU64>,
+}
+
+impl Sending {
+    /// Notes that a part was handed over: the client must read before the next one is asked for.
+    pub(super) fn handed_over(&self) {
+        self.since.store(self.activity.now(), Relaxed);
+    }
+
+    /// Notes that the client must read before more can be sent, unless that is noted already.
+    fn waits(&self) {
+        let _ = self.since.compare_exchange(0, self.activity.now(), Relaxed, Relaxed);
+    }
+
+    /// Notes that the next part is asked for.
+    pub(super) fn asked(&self) {
+        self.since.store(0, Relaxed);
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.activity.sending().retain(|since| !Arc::ptr_eq(since, &self.since));
+    }
+}
+
+/// A stream that notes what its client does.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    stream: S,
+    sending: Sending,
+}
+
+impl<S> Watched<S> {
+    fn written<T>(&self, result: Poll<T>) -> Poll<T> {
+        match result {
+            Poll::Pending => self.sending.waits(),
+            Poll::Ready(_) => self.sending.asked(),
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.sending.activity.bytes_arrived();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(result)
     }
 }
 
@@ -121,7 +242,8 @@ mod tests {
 
     const HEAD: Duration = Duration::from_secs(10);
     const IDLE: Duration = Duration::from_mins(1);
-    const PATIENCE: Patience = Patience { head: Some(HEAD), idle: IDLE };
+    const WRITE: Duration = Duration::from_secs(30);
+    const PATIENCE: Patience = Patience { head: Some(HEAD), idle: IDLE, write: WRITE };
 
     /// How long after what is noted in `since` the connection ends.
     fn patience_left(activity: &Activity, since: &AtomicU64) -> Duration {
@@ -148,5 +270,23 @@ mod tests {
         server.read_u8().await.unwrap();
         let shifted = first_byte.map(|deadline| deadline + Duration::from_secs(5));
         assert_eq!(activity.deadline(PATIENCE), shifted, "a trickle of bytes wins no time");
+    }
+
+    #[test]
+    fn an_answer_that_waits_for_its_reader_has_limited_time_however_many_others_are_read() {
+        let activity = Activity::new();
+        let _request = activity.begin();
+        let (unread, read) = (activity.send(), activity.send());
+        read.asked();
+        unread.asked();
+        assert_eq!(activity.deadline(PATIENCE), None);
+        unread.handed_over();
+        let deadline = activity.deadline(PATIENCE).unwrap();
+        assert!(deadline <= Instant::now() + WRITE + Duration::from_millis(1));
+        read.handed_over();
+        read.asked();
+        assert_eq!(activity.deadline(PATIENCE), Some(deadline));
+        drop(unread);
+        assert_eq!(activity.deadline(PATIENCE), None);
     }
 }

@@ -8,6 +8,8 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
+use super::activity::Sending;
+
 /// What ends a streamed body early.
 pub type BodyError = Box<dyn Error + Send + Sync>;
 
@@ -73,9 +75,20 @@ impl Body for ResponseBody {
     }
 }
 
-/// A body that keeps something until it was sent.
+impl ResponseBody {
+    /// Whether it is sent in several parts.
+    pub(super) fn is_long(&self) -> bool {
+        match self {
+            Self::Whole(rest) => rest.len() > PIECE,
+            Self::Stream(_) => true,
+        }
+    }
+}
+
+/// A body that keeps something until it was sent, and notes how far a long one has been sent.
 pub(super) struct Keeping<T> {
     pub(super) body: ResponseBody,
+    pub(super) sending: Option<Sending>,
     pub(super) _kept: T,
 }
 
@@ -84,7 +97,15 @@ impl<T: Unpin> Body for Keeping<T> {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(sending) = &this.sending {
+            match &frame {
+                Poll::Ready(_) => sending.handed_over(),
+                Poll::Pending => sending.asked(),
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -128,7 +128,9 @@ async fn http1<H: Handler>(
     standing: Standing,
     state: watch::Receiver<State>,
 ) {
-    let patience = Patience { head: Some(context.limits.header_timeout), idle: context.limits.idle_timeout };
+    let limits = &context.limits;
+    let patience =
+        Patience { head: Some(limits.header_timeout), idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
     let io = TokioIo::new(activity.watch(stream));
@@ -150,7 +152,8 @@ async fn http2<H: Handler>(
     standing: Standing,
     state: watch::Receiver<State>,
 ) {
-    let patience = Patience { head: None, idle: context.limits.idle_timeout };
+    let limits = &context.limits;
+    let patience = Patience { head: None, idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -161,7 +164,7 @@ async fn http2<H: Handler>(
         .initial_connection_window_size(WINDOW_BYTES)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .serve_connection(TokioIo::new(stream), service(&context, peer, &activity, OnDrain::GoAway));
+        .serve_connection(TokioIo::new(activity.watch(stream)), service(&context, peer, &activity, OnDrain::GoAway));
     let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::GoAway };
     drive(connection, &context, life, state).await;
     bid_farewell(back).await;
@@ -191,7 +194,8 @@ fn service<H: Handler>(
 ) -> impl HttpService<Incoming, ResBody = Keeping<Kept>, Error = Objected, Future: Send> + use<H> {
     let (context, peer, activity) = (context.clone(), Arc::new(peer), activity.clone());
     service_fn(move |request: Request<Incoming>| {
-        let (context, peer, busy) = (context.clone(), peer.clone(), activity.begin());
+        let (context, peer, activity) = (context.clone(), peer.clone(), activity.clone());
+        let busy = activity.begin();
         async move {
             if busy.is_refused() {
                 return Err(Objected);
@@ -207,7 +211,8 @@ fn service<H: Handler>(
             Ok(response.map(|body| {
                 // A stream keeps its connection busy until it ends; of a whole answer the idle timeout bounds the sending.
                 let busy = matches!(body, ResponseBody::Stream(_)).then_some(busy);
-                Keeping { body, _kept: Kept { _admission: admission.ok(), _busy: busy } }
+                let sending = body.is_long().then(|| activity.send());
+                Keeping { body, sending, _kept: Kept { _admission: admission.ok(), _busy: busy } }
             }))
         }
     })
@@ -275,6 +280,7 @@ where
                 None if ending => return,
                 None => {
                     life.tell_objection(context);
+                    life.tell_unread(context);
                     // Half a request is no reason to wait for the rest.
                     if life.patience.head.is_some() && life.activity.is_reading_head() {
                         return;
@@ -293,10 +299,17 @@ impl Life<'_> {
     fn next_check(&self) -> Option<Instant> {
         let now = Instant::now();
         let life = self.standing.life()?;
-        let shortest = self.patience.head.unwrap_or(self.patience.idle).min(self.patience.idle);
+        let shortest = self.patience.shortest();
         // While a request is handled, the soonest end is that of a wait that begins now.
         let deadline = self.activity.deadline(self.patience).unwrap_or(now + shortest);
         (deadline > now).then(|| deadline.min(now + shortest).min(now + life.min(WALL_CLOCK_CHECK)))
+    }
+
+    /// Counts that an answer which its client does not read ends the connection, if one does.
+    fn tell_unread<H>(&self, context: &Context<H>) {
+        if self.activity.write_deadline(self.patience).is_some_and(|deadline| deadline <= Instant::now()) {
+            context.metrics.unread();
+        }
     }
 
     /// Counts and logs that the client's certificate ends the connection, if it does.

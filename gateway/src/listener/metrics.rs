@@ -12,6 +12,9 @@ use super::outcome::Outcome;
 use super::tls::Expiry;
 use crate::clients::Exceeded;
 
+/// The reason of a connection whose client does not read an answer.
+const UNREAD: &str = "unread";
+
 /// The listener's metrics. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct ListenerMetrics {
@@ -85,7 +88,7 @@ impl ListenerMetrics {
         );
         registry.register(
             "connections_ended",
-            "Connections that were ended because of the client's certificate, by reason",
+            "Connections that were ended because of the client's certificate, or because it left an answer unread, by reason",
             metrics.ended.clone(),
         );
         registry.register(
@@ -101,6 +104,7 @@ impl ListenerMetrics {
         for objection in Objection::ALL {
             drop(metrics.ended.get_or_create(&ByReason { reason: objection.as_str() }));
         }
+        drop(metrics.ended.get_or_create(&ByReason { reason: UNREAD }));
         for exceeded in [Exceeded::Client, Exceeded::All] {
             drop(metrics.no_place.get_or_create(&ByBound::of(exceeded)));
         }
@@ -136,6 +140,11 @@ impl ListenerMetrics {
     /// A connection is ended because of the client's certificate.
     pub(super) fn ended(&self, objection: Objection) {
         self.ended.get_or_create(&ByReason { reason: objection.as_str() }).inc();
+    }
+
+    /// A connection is ended because its client does not read an answer.
+    pub(super) fn unread(&self) {
+        self.ended.get_or_create(&ByReason { reason: UNREAD }).inc();
     }
 
     /// A connection of a verified client was refused.

@@ -141,8 +141,8 @@ impl Tls {
     }
 }
 
-/// The algorithms that are spoken. The hybrid exchange is first: what is recorded today stays secret from tomorrow's
-/// quantum computers.
+/// The algorithms that are spoken. Of the groups, the client's first choice is taken. With the hybrid one, what is recorded
+/// today stays secret from tomorrow's quantum computers; P-384 is for clients that have no other.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
@@ -150,7 +150,7 @@ fn provider() -> CryptoProvider {
             cipher_suite::TLS13_AES_128_GCM_SHA256,
             cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
         ],
-        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1],
+        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
         signature_verification_algorithms: algorithms(),
         ..aws_lc_rs::default_provider()
     }

@@ -8,15 +8,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::mem::{replace, take};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::document::{Client, Input};
+use super::facts::Facts;
 use super::verdict::{Answer, Conclusion, Outcome};
 use crate::audit::ModuleRecord;
-use crate::replicas::{Autoscaler, Observation, Workload};
-use crate::resource::ReplicaTarget;
-use crate::workload::WorkloadRef;
+use crate::replicas::Observation;
 
 /// What an entry takes beside its texts, in bytes.
 const OVERHEAD: usize = 4 << 10;
@@ -59,50 +58,6 @@ struct Entry {
     answer: Arc<Answer>,
     made: Instant,
     bytes: usize,
-}
-
-/// The objects that a document was made from.
-#[derive(Debug)]
-struct Facts {
-    name: WorkloadRef,
-    workload: Option<Weak<Workload>>,
-    target: Option<Weak<ReplicaTarget>>,
-    autoscalers: Vec<Weak<Autoscaler>>,
-    namespace_labels: Option<Weak<BTreeMap<String, String>>>,
-}
-
-impl Facts {
-    fn of(observation: &Observation) -> Self {
-        // The age is no part of a document.
-        let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
-        Self {
-            name: name.clone(),
-            workload: workload.as_ref().map(Arc::downgrade),
-            target: target.as_ref().map(Arc::downgrade),
-            autoscalers: autoscalers.iter().map(Arc::downgrade).collect(),
-            namespace_labels: namespace_labels.as_ref().map(Arc::downgrade),
-        }
-    }
-
-    /// Returns whether `observation` is of the very same objects.
-    fn are_those_of(&self, observation: &Observation) -> bool {
-        let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
-        same(self.workload.as_ref(), workload.as_ref())
-            && same(self.target.as_ref(), target.as_ref())
-            && same(self.namespace_labels.as_ref(), namespace_labels.as_ref())
-            && self.autoscalers.len() == autoscalers.len()
-            && self.autoscalers.iter().zip(autoscalers).all(|(kept, now)| same(Some(kept), Some(now)))
-            && self.name == *name
-    }
-}
-
-/// Returns whether both are the same object, or both are absent.
-fn same<T>(kept: Option<&Weak<T>>, now: Option<&Arc<T>>) -> bool {
-    match (kept, now) {
-        (Some(kept), Some(now)) => std::ptr::eq(kept.as_ptr(), Arc::as_ptr(now)),
-        (None, None) => true,
-        _ => false,
-    }
 }
 
 impl Entry {

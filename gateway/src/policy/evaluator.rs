@@ -255,6 +255,23 @@ impl Evaluator {
         decided.unwrap_or_else(|unanswered| Decided::without_verdicts(question, unanswered.into()))
     }
 
+    /// Evaluates one client's questions against one set, in order, as [`Evaluator::pooled`] does; one alone where a request's
+    /// question would be.
+    pub(super) async fn several(
+        &self,
+        account: &Arc<Account>,
+        set: &Arc<PolicySet>,
+        mut questions: Vec<Question>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>, Unanswered> {
+        if questions.len() == 1 && runs_inline(set, &questions[0].input) && account.may_run_inline() {
+            let decided = questions.pop().map(|question| self.evaluate(set, question, now));
+            account.ran_inline(decided.as_ref().map_or(Duration::ZERO, |decided| decided.elapsed));
+            return Ok(decided.into_iter().collect());
+        }
+        self.pooled(account, set, questions, now).await
+    }
+
     /// Evaluates one client's questions against one set, in order. Always evaluates the first; stops after one that is
     /// unavailable or once the turn has lasted [`SLICE`].
     pub(super) async fn pooled(

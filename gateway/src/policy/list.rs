@@ -20,7 +20,7 @@ use crate::replicas::{Observation, Page};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
 /// The most Deployments one request decides about.
-const EVALUATIONS: usize = 1_000;
+pub(super) const EVALUATIONS: usize = 1_000;
 
 /// The most names one request scans, however few its selector matches.
 const SCANNED: usize = 10_000;
@@ -61,10 +61,11 @@ pub(super) struct Picked {
     pub(super) decision: DecisionId,
     pub(super) items: Vec<(Observation, Tags)>,
     pub(super) next: Option<WorkloadRef>,
-    pub(super) undecided: usize,
+    /// Those that there is no verdict on.
+    pub(super) undecided: Vec<WorkloadRef>,
     /// Why there is no verdict on the first of these.
-    cause: Option<String>,
-    evaluated: usize,
+    pub(super) cause: Option<String>,
+    pub(super) evaluated: usize,
 }
 
 impl Evaluator {
@@ -95,7 +96,7 @@ impl Evaluator {
         let walked = self.walk(caller, query, page, &set, now, &mut listing.picked).await;
         let picked = listing.finish(&walked);
         if let Some(cause) = &picked.cause {
-            tracing::warn!(decision_id = %picked.decision, undecided = picked.undecided, cause, "no verdict on items of a list");
+            tracing::warn!(decision_id = %picked.decision, undecided = picked.undecided.len(), cause, "no verdict on items of a list");
         }
         match walked {
             Ok(()) => Ok(picked),
@@ -103,7 +104,8 @@ impl Evaluator {
         }
     }
 
-    async fn walk(
+    /// Walks the pages that `page` gives, and adds to `picked` what the caller may get of them.
+    pub(super) async fn walk(
         &self,
         caller: &Caller,
         query: &ListQuery,
@@ -128,7 +130,7 @@ impl Evaluator {
             let questions =
                 questions.collect::<Result<Vec<_>, _>>().map_err(|error| Unanswered::Cause(error.to_string()))?;
             drop(turn);
-            let mut asked = self.pooled(caller.admission.account(), set, questions, now).await?.into_iter();
+            let mut asked = self.several(caller.admission.account(), set, questions, now).await?.into_iter();
             let mut next = part.next;
             let mut last = None;
             for (observation, known) in part.items.into_iter().zip(known) {
@@ -193,7 +195,7 @@ impl Recording<'_> {
             limit: self.query.limit,
             evaluated: self.picked.evaluated,
             allowed: self.picked.items.len(),
-            undecided: self.picked.undecided,
+            undecided: self.picked.undecided.len(),
             outcome,
             cause,
             policy_set: self.set.digest().as_str(),
@@ -212,12 +214,12 @@ impl Drop for Recording<'_> {
 }
 
 impl Picked {
-    fn after(next: Option<WorkloadRef>) -> Self {
-        Self { decision: DecisionId::new(), items: Vec::new(), next, undecided: 0, cause: None, evaluated: 0 }
+    pub(super) fn after(next: Option<WorkloadRef>) -> Self {
+        Self { decision: DecisionId::new(), items: Vec::new(), next, undecided: Vec::new(), cause: None, evaluated: 0 }
     }
 
     fn may_go_on(&self) -> bool {
-        self.evaluated < EVALUATIONS && self.undecided < UNDECIDED
+        self.evaluated < EVALUATIONS && self.undecided.len() < UNDECIDED
     }
 
     fn add(&mut self, observation: Observation, decided: &Decided) {
@@ -226,7 +228,7 @@ impl Picked {
             Outcome::Allowed(tags) => self.items.push((observation, tags.clone())),
             Outcome::Refused(_) => {}
             Outcome::Busy(cause) | Outcome::Unavailable(cause) => {
-                self.undecided += 1;
+                self.undecided.push(observation.name);
                 self.cause.get_or_insert_with(|| cause.clone());
             }
         }

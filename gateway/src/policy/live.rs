@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::set::PolicySet;
 use crate::files::{LastFailure, ReloadFailure};
@@ -13,16 +15,19 @@ use crate::files::{LastFailure, ReloadFailure};
 #[derive(Debug)]
 pub(super) struct Live {
     set: ArcSwap<PolicySet>,
+    /// Wakes those who wait for another set.
+    swapped: watch::Sender<()>,
     failure: LastFailure,
 }
 
 /// Which policies serve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyStatus {
     /// SHA-256 over `policies.yaml` and its modules, lower-case hexadecimal.
     pub digest: String,
     /// When this set began to serve.
+    #[schemars(with = "String")]
     pub since: Timestamp,
     /// Its modules, in their order.
     pub modules: Vec<ModuleStatus>,
@@ -31,7 +36,7 @@ pub struct PolicyStatus {
 }
 
 /// One module that serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModuleStatus {
     /// Its name in `policies.yaml`.
@@ -65,7 +70,7 @@ fn first_line(mut failure: ReloadFailure) -> ReloadFailure {
 
 impl Live {
     pub(super) fn new(set: PolicySet) -> Self {
-        Self { set: ArcSwap::from_pointee(set), failure: LastFailure::default() }
+        Self { set: ArcSwap::from_pointee(set), swapped: watch::Sender::new(()), failure: LastFailure::default() }
     }
 
     pub(super) fn set(&self) -> Arc<PolicySet> {
@@ -76,7 +81,16 @@ impl Live {
     pub(super) fn replace(&self, set: PolicySet) -> Option<Arc<PolicySet>> {
         self.failure.clear();
         let other = self.set.load().digest() != set.digest();
-        other.then(|| self.set.swap(Arc::new(set)))
+        other.then(|| {
+            let before = self.set.swap(Arc::new(set));
+            self.swapped.send_replace(());
+            before
+        })
+    }
+
+    /// Changes with the set.
+    pub(super) fn swaps(&self) -> watch::Receiver<()> {
+        self.swapped.subscribe()
     }
 
     /// Whether `message` is another than the one before.

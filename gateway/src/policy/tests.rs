@@ -5,6 +5,7 @@
 mod example;
 mod lists;
 mod record;
+mod streams;
 
 use tempfile::TempDir;
 

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::replicas::{Rollout, Workload};
+pub(super) use crate::resource::SYNCED;
 
 use super::contention::Corrections;
 use super::ownership;
@@ -12,8 +13,6 @@ use super::plan::{Seen, Situation};
 pub(super) const READY: &str = "Ready";
 /// The Deployment exists, and is the one that the target was made for.
 pub(super) const TARGET_FOUND: &str = "TargetFound";
-/// The Deployment's `spec.replicas` is the wanted count.
-pub(super) const SYNCED: &str = "Synced";
 /// Somebody else sets the Deployment's count too.
 pub(super) const CONTENDED: &str = "Contended";
 
@@ -99,7 +98,10 @@ fn ready(situation: Situation<'_>) -> (bool, Why) {
 }
 
 fn rolled_out(workload: &Workload) -> (bool, Why) {
-    let message = format!("{} of {} replicas are ready", workload.ready, workload.replicas);
+    let mut message = format!("{} of {} replicas are ready", workload.ready, workload.replicas);
+    if let Some(obstacle) = &workload.obstacle {
+        message = format!("{message}: {}", obstacle.message);
+    }
     match workload.rollout {
         Rollout::Complete if workload.ready == workload.replicas => (true, ("Ready", message)),
         Rollout::Complete | Rollout::Progressing => (false, ("Progressing", message)),

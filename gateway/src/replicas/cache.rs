@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use kube::core::{Selector, SelectorExt};
 use tokio::sync::{broadcast, watch};
@@ -12,6 +13,7 @@ use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::changes::{BACKLOG, CacheChange, Changes};
 use super::contact::{Contact, Link, Watched};
+use super::feeds::{Feed, Feeds, Topic};
 use super::kind::{ObjectName, WatchedKind, workload_of};
 use super::scope::Scope;
 use super::state::{State, Table, put_back};
@@ -31,6 +33,7 @@ pub(super) struct Cache {
     state: RwLock<State>,
     changes: broadcast::Sender<CacheChange>,
     waiters: Waiters,
+    feeds: Feeds,
     synced: watch::Sender<bool>,
 }
 
@@ -41,6 +44,7 @@ impl Cache {
             state: RwLock::new(State::empty(scopes)),
             changes: broadcast::Sender::new(BACKLOG),
             waiters: Waiters::default(),
+            feeds: Feeds::default(),
             synced: watch::Sender::new(false),
         }
     }
@@ -83,6 +87,11 @@ impl Cache {
         self.read().targets.iter().filter_map(|(name, target)| workload_of(name, target)).collect()
     }
 
+    pub(super) fn age(&self, namespace: Option<&str>) -> Duration {
+        let (state, now) = (self.read(), Instant::now());
+        namespace.map_or_else(|| state.links.oldest(now), |namespace| state.links.age(namespace, || now))
+    }
+
     pub(super) fn contact(&self) -> Contact {
         let now = Instant::now();
         Contact { watches: self.read().links.report(now) }
@@ -114,6 +123,14 @@ impl Cache {
     pub(super) fn subscribe(self: &Arc<Self>) -> Changes {
         Changes { receiver: self.changes.subscribe(), _cache: self.clone() }
     }
+
+    pub(super) fn feeds(&self) -> &Feeds {
+        &self.feeds
+    }
+
+    pub(super) fn feed(self: &Arc<Self>, topic: Topic) -> Feed {
+        self.feeds.subscribe(self.clone(), topic)
+    }
 }
 
 /// What the watches tell.
@@ -140,6 +157,9 @@ impl Cache {
         let before = before.filter(|before| Some(before) != now.as_ref());
         for name in [now, before].into_iter().flatten() {
             self.tell(CacheChange::One(name));
+        }
+        if K::WATCHED == Watched::Namespaces {
+            self.feeds.relabelled(&name.name);
         }
     }
 
@@ -208,6 +228,7 @@ impl Cache {
 
     fn tell(&self, change: CacheChange) {
         self.waiters.wake(&change);
+        self.feeds.tell(&change);
         // Nobody may be listening.
         let _ = self.changes.send(change);
     }

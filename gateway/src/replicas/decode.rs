@@ -13,10 +13,11 @@ use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ReplicaTargetStatus};
+use crate::text::cut;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::kind::ObjectName;
-use super::{Autoscaler, MOST_METADATA, Rollout, Workload};
+use super::{Autoscaler, MOST_METADATA, MOST_OBSTACLE, Obstacle, Rollout, Workload};
 
 /// Why an object is not understood.
 #[derive(Debug, Error)]
@@ -146,7 +147,11 @@ struct DeploymentCondition {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
+    status: String,
+    #[serde(default)]
     reason: String,
+    #[serde(default)]
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -224,6 +229,7 @@ pub(super) fn deployment(
         available: status.available_replicas,
         updated: status.updated_replicas,
         rollout,
+        obstacle: obstacle(spec.paused, &status),
         selector: Selector::try_from(spec.selector)?.to_string(),
     })
 }
@@ -247,6 +253,21 @@ fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) ->
     } else {
         Rollout::Progressing
     }
+}
+
+/// What keeps replicas from being ready: why they cannot be made, else why the rollout does not go on, else that too few are
+/// available.
+fn obstacle(is_paused: bool, status: &DeploymentStatus) -> Option<Obstacle> {
+    let found = |kind: &str, bad: &str| {
+        let condition = status.conditions.iter().find(|it| it.kind == kind && it.status == bad)?;
+        let message = cut(&condition.message, MOST_OBSTACLE).into_owned();
+        Some(Obstacle { reason: condition.reason.clone(), message })
+    };
+    let paused = || Obstacle { reason: "Paused".to_owned(), message: "the rollout is paused".to_owned() };
+    found("ReplicaFailure", "True")
+        .or_else(|| found("Progressing", "False"))
+        .or_else(|| is_paused.then(paused))
+        .or_else(|| found("Available", "False"))
 }
 
 /// The manager that last set `spec.replicas`; several may own it, when they applied the same count.

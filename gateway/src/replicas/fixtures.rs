@@ -95,6 +95,7 @@ pub(crate) fn deployment(namespace: &str, name: &str, replicas: i32) -> Workload
         available: replicas,
         updated: replicas,
         rollout: Rollout::Complete,
+        obstacle: None,
         selector: format!("app={name}"),
         replicas_manager: None,
     }

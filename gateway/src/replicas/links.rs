@@ -32,6 +32,11 @@ impl Links {
         watching.flatten().map(|(_, link)| link.age(&mut now)).max().unwrap_or_default()
     }
 
+    /// The age of the oldest watch.
+    pub(super) fn oldest(&self, now: Instant) -> Duration {
+        self.0.values().flatten().map(|(_, link)| link.age(|| now)).max().unwrap_or_default()
+    }
+
     pub(super) fn synced(&self) -> bool {
         self.0.values().flatten().all(|(_, link)| link.is_synced())
     }

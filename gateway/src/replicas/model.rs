@@ -20,7 +20,7 @@ pub const MOST_METADATA: usize = 64 << 10;
 pub const MOST_AUTOSCALERS: usize = 8;
 
 /// How far a workload's rollout is, as `kubectl rollout status` would judge it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rollout {
     /// Every wanted replica is updated and available.
@@ -31,6 +31,18 @@ pub enum Rollout {
     Failed,
     /// It is paused.
     Paused,
+}
+
+/// The longest message of an [`Obstacle`], in bytes.
+pub const MOST_OBSTACLE: usize = 512;
+
+/// What keeps a count from being applied, or its replicas from being ready.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+pub struct Obstacle {
+    /// One word, such as `FailedCreate`, `ProgressDeadlineExceeded` or `Contended`.
+    pub reason: String,
+    /// In Kubernetes' words, [`MOST_OBSTACLE`] bytes at most.
+    pub message: String,
 }
 
 /// A workload, without its pod template.
@@ -60,6 +72,8 @@ pub struct Workload {
     pub updated: i32,
     /// How far the rollout is.
     pub rollout: Rollout,
+    /// What keeps replicas from being ready, as the object's conditions say.
+    pub obstacle: Option<Obstacle>,
     /// The label selector of its pods, in the string form of `status.selector` on a scale.
     pub selector: String,
     /// The field manager that last set `spec.replicas`, when the object tells.

@@ -36,6 +36,7 @@ impl Error {
                 )
             }
             Self::Identity(error) => error.to_string(),
+            Self::CrossSite => "a page of another site made your browser send this; nothing was done".into(),
             Self::Refused { reasons, .. } => reasons.join("; "),
             Self::PolicyUnavailable { .. } => {
                 "the policies gave no verdict, so the request is refused; the gateway's log has the cause under the \
@@ -75,6 +76,8 @@ impl Error {
             Self::WriteRejected { .. } => {
                 "Kubernetes refused this change; the gateway's log has the cause under the request id".into()
             }
+            Self::PolicyChanged => "other policies serve now: begin the stream again".into(),
+            Self::Draining => "this gateway stops: begin the stream again, with another one".into(),
             Self::Internal { .. } => "the gateway failed; its log has the cause under the request id".into(),
             Self::KubernetesUnavailable { .. } => {
                 "Kubernetes did not confirm this change; it may or may not have been stored: read, then try again"

@@ -41,6 +41,7 @@ impl Error {
                 kind(StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded, "deadline_exceeded")
             }
             Self::Identity(_) => kind(StatusCode::FORBIDDEN, Code::PermissionDenied, "identity_refused"),
+            Self::CrossSite => kind(StatusCode::FORBIDDEN, Code::PermissionDenied, "cross_site"),
             Self::Refused { .. } => kind(StatusCode::FORBIDDEN, Code::PermissionDenied, "refused"),
             Self::PolicyUnavailable { .. } => {
                 kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_unavailable")
@@ -60,6 +61,8 @@ impl Error {
             Self::Conflict { .. } => kind(StatusCode::CONFLICT, Code::Aborted, "conflict"),
             Self::VersionNotReached => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "version_not_reached"),
             Self::Stale { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "cache_stale"),
+            Self::PolicyChanged => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_changed"),
+            Self::Draining => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "draining"),
             Self::WriteRejected { .. } => kind(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "write_rejected"),
             Self::Internal { .. } => kind(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "internal"),
             Self::KubernetesUnavailable { .. } => {

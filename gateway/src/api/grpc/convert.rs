@@ -1,14 +1,19 @@
 //! Messages and operations: what a client writes is checked as at the door of HTTP, and an empty text is an absent one.
 
+use std::time::Duration;
+
 use crate::api::error::Error;
 use crate::api::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
+use crate::api::stream::StreamItem;
 use crate::api::view::{ListView, ReplicasView};
 use crate::api::{fields, selector};
-use crate::policy::{Release, Set};
+use crate::policy::{Release, Selection, Set};
+use crate::proto::v1::watch_replicas_response::Event;
 use crate::proto::v1::{
-    GetReplicasRequest, GetReplicasResponse, ListPoliciesResponse, ListReplicasRequest, ListReplicasResponse, Owner,
-    PolicyModule, Progress, ReleaseReplicasRequest, ReleaseReplicasResponse, Replicas, ReplicasStatus, Rollout,
-    SetReplicasRequest, SetReplicasResponse, Target, Workload,
+    GetReplicasRequest, GetReplicasResponse, Heartbeat, ListPoliciesResponse, ListReplicasRequest,
+    ListReplicasResponse, Obstacle, Owner, PolicyModule, Progress, ReleaseReplicasRequest, ReleaseReplicasResponse,
+    Replicas, ReplicasStatus, Rollout, SetReplicasRequest, SetReplicasResponse, Synced, Target, WatchReplicasRequest,
+    WatchReplicasResponse, Workload,
 };
 use crate::replicas;
 use crate::workload::{WorkloadKind, WorkloadRef};
@@ -34,7 +39,21 @@ pub(super) fn get(message: GetReplicasRequest) -> Result<Operation, Error> {
     Ok(Operation::Get { workload, at_least: version("at_least_version", message.at_least_version)? })
 }
 
-pub(super) fn set(message: SetReplicasRequest) -> Result<Operation, Error> {
+pub(super) fn watch(message: WatchReplicasRequest) -> Result<Operation, Error> {
+    let WatchReplicasRequest { workload: one, kind: of_kind, namespace, label_selector } = message;
+    if one.is_some() {
+        if [&of_kind, &namespace, &label_selector].iter().any(|text| !text.is_empty()) {
+            return Err(fields::invalid_parameter("workload", "stands alone: it names its kind and namespace"));
+        }
+        return Ok(Operation::Watch(Selection::One(workload(one)?)));
+    }
+    let selector =
+        selector::parse(&label_selector).map_err(|error| fields::invalid_parameter("label_selector", error))?;
+    let namespace = given(namespace).map(|namespace| fields::namespace(&namespace)).transpose()?;
+    Ok(Operation::Watch(Selection::Many { kind: kind(&of_kind)?, namespace, selector }))
+}
+
+pub(super) fn set(message: SetReplicasRequest, limit: Duration) -> Result<Operation, Error> {
     unsupported("idempotency_key", !message.idempotency_key.is_empty())?;
     unsupported("duration", message.duration.is_some())?;
     unsupported("start_time", message.start_time.is_some())?;
@@ -43,11 +62,13 @@ pub(super) fn set(message: SetReplicasRequest) -> Result<Operation, Error> {
         replicas: count(message.replicas)?,
         reason: given(message.reason).map(fields::reason).transpose()?,
     };
-    Ok(Operation::Set(WriteRequest {
-        action,
-        precondition: precondition(message.if_version)?,
-        dry_run: message.dry_run,
-    }))
+    let wait = message.wait.map(|wait| duration("wait", wait)).transpose()?;
+    let wait = wait.map(|wait| fields::wait("wait", wait, limit)).transpose()?;
+    if wait.is_some() && message.dry_run {
+        return Err(fields::invalid_parameter("wait", "makes no sense with dry_run: nothing is stored"));
+    }
+    let (precondition, dry_run) = (precondition(message.if_version)?, message.dry_run);
+    Ok(Operation::Set { change: WriteRequest { action, precondition, dry_run }, wait })
 }
 
 pub(super) fn release(message: ReleaseReplicasRequest) -> Result<Operation, Error> {
@@ -85,6 +106,10 @@ fn count(replicas: Option<i32>) -> Result<i32, Error> {
     Err(Error::invalid("invalid_replicas", detail))
 }
 
+fn duration(name: &str, value: prost_types::Duration) -> Result<Duration, Error> {
+    Duration::try_from(value).map_err(|error| fields::invalid_parameter(name, error))
+}
+
 fn version(name: &str, text: String) -> Result<Option<replicas::Version>, Error> {
     given(text).map(|text| fields::version(name, &text)).transpose()
 }
@@ -120,8 +145,22 @@ pub(super) fn got(answer: Answer) -> Option<GetReplicasResponse> {
     Some(GetReplicasResponse { replicas: Some((*view).into()) })
 }
 
+pub(super) fn event(item: StreamItem) -> WatchReplicasResponse {
+    let event = match item {
+        StreamItem::Replicas(view) => Event::Replicas((*view).into()),
+        StreamItem::Gone(WorkloadRef { kind, namespace, name }) => {
+            Event::Gone(Workload { kind: kind.as_str().to_owned(), namespace, name })
+        }
+        StreamItem::Synced { undecided } => {
+            Event::Synced(Synced { undecided: u32::try_from(undecided).unwrap_or(u32::MAX) })
+        }
+        StreamItem::Heartbeat { age_seconds } => Event::Heartbeat(Heartbeat { age_seconds }),
+    };
+    WatchReplicasResponse { event: Some(event) }
+}
+
 pub(super) fn accepted(answer: Answer) -> Option<SetReplicasResponse> {
-    let (Answer::Accepted(view) | Answer::Replicas(view)) = answer else { return None };
+    let (Answer::Accepted(view) | Answer::Ready(view) | Answer::Replicas(view)) = answer else { return None };
     let (decision_id, dry_run) = (view.decision_id.clone().unwrap_or_default(), view.dry_run);
     Some(SetReplicasResponse { replicas: Some((*view).into()), decision_id, dry_run })
 }
@@ -173,6 +212,10 @@ impl From<ReplicasView> for Replicas {
                 accepted: view.progress.accepted,
                 applied: view.progress.applied,
                 ready: view.progress.ready,
+                obstacle: view
+                    .progress
+                    .obstacle
+                    .map(|replicas::Obstacle { reason, message }| Obstacle { reason, message }),
             }),
             age_seconds: view.age_seconds,
         }

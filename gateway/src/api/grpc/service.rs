@@ -1,27 +1,34 @@
 //! `scalegate.v1.ReplicaService`: each method makes an operation of its message, and a message of what comes of it.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::{BoxStream, unfold};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::api::error::Error;
 use crate::api::operation::{Answer, Operation};
 use crate::api::operations::Operations;
+use crate::api::stream::Stream;
 use crate::proto::v1::replica_service_server::ReplicaService;
 use crate::proto::v1::{
     GetReplicasRequest, GetReplicasResponse, ListPoliciesRequest, ListPoliciesResponse, ListReplicasRequest,
     ListReplicasResponse, ReleaseReplicasRequest, ReleaseReplicasResponse, SetReplicasRequest, SetReplicasResponse,
+    WatchReplicasRequest, WatchReplicasResponse,
 };
 
 use super::{Asked, convert, status};
 
 pub(super) struct ReplicaDoor {
     operations: Arc<Operations>,
+    request_timeout: Duration,
 }
 
 impl ReplicaDoor {
-    pub(super) fn new(operations: Arc<Operations>) -> Self {
-        Self { operations }
+    pub(super) fn new(operations: Arc<Operations>, request_timeout: Duration) -> Self {
+        Self { operations, request_timeout }
     }
 
     async fn perform<M, R>(
@@ -60,11 +67,26 @@ impl ReplicaService for ReplicaDoor {
         self.perform(request, convert::get, convert::got).await
     }
 
+    type WatchReplicasStream = BoxStream<'static, Result<WatchReplicasResponse, Status>>;
+
+    async fn watch_replicas(
+        &self,
+        request: Request<WatchReplicasRequest>,
+    ) -> Result<Response<Self::WatchReplicasStream>, Status> {
+        let asked = request.extensions().get::<Asked>().cloned();
+        let (id, deadline) = asked.map(|asked| (asked.call.id, asked.deadline)).unwrap_or_default();
+        self.perform(request, convert::watch, |answer| {
+            let Answer::Stream(stream) = answer else { return None };
+            Some(messages(stream.until(deadline), id))
+        })
+        .await
+    }
+
     async fn set_replicas(
         &self,
         request: Request<SetReplicasRequest>,
     ) -> Result<Response<SetReplicasResponse>, Status> {
-        self.perform(request, convert::set, convert::accepted).await
+        self.perform(request, |message| convert::set(message, self.request_timeout), convert::accepted).await
     }
 
     async fn release_replicas(
@@ -80,4 +102,13 @@ impl ReplicaService for ReplicaDoor {
     ) -> Result<Response<ListPoliciesResponse>, Status> {
         self.perform(request, |_| Ok(Operation::ListPolicies), convert::policies).await
     }
+}
+
+/// The messages of a stream, and the status of the error that ends it.
+fn messages(stream: Stream, request_id: Uuid) -> BoxStream<'static, Result<WatchReplicasResponse, Status>> {
+    let messages = unfold(stream, move |mut stream| async move {
+        let next = stream.next().await?;
+        Some((next.map(convert::event).map_err(|error| status::of(&error, &request_id)), stream))
+    });
+    messages.boxed()
 }

@@ -1,12 +1,13 @@
 //! Errors as RFC 9457 problem documents.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::error::{Error, ErrorKind};
 
 /// A problem document. `code` is stable; `title` and `detail` are words for people and may change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Problem {
     r#type: String,
@@ -15,6 +16,7 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schemars(default)]
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision_id: Option<String>,

@@ -1,6 +1,7 @@
 //! Reading the query, the headers and the body of a request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -9,6 +10,7 @@ use http::header::{
 use http::{HeaderMap, Version};
 use hyper::body::Body;
 use kube::core::Selector;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -50,13 +52,26 @@ impl Query {
 
     /// The flag `name` (`true` or `false`, by default false), and nothing beside it.
     pub(super) fn only_flag(mut self, name: &str) -> Result<bool, Error> {
-        let flag = match self.0.remove(name).as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(invalid_parameter(name, "takes `true` or `false`")),
-        };
+        let flag = self.flag(name)?;
         self.nothing()?;
         Ok(flag)
+    }
+
+    /// The flag `name` (`true` or `false`, by default false).
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Error> {
+        match self.0.remove(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(invalid_parameter(name, "takes `true` or `false`")),
+        }
+    }
+
+    /// How long to wait, such as `30s`, where a request may take `most`.
+    pub(super) fn wait(&mut self, name: &str, most: Duration) -> Result<Option<Duration>, Error> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        let wait =
+            humantime::parse_duration(&text).map_err(|_| invalid_parameter(name, "takes a duration such as `30s`"))?;
+        fields::wait(name, wait, most).map(Some)
     }
 
     pub(super) fn version(&mut self, name: &str) -> Result<Option<replicas::Version>, Error> {
@@ -112,9 +127,14 @@ pub(super) fn host(version: Version, headers: &HeaderMap) -> Result<(), Error> {
 }
 
 /// The body of a set.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "Set", deny_unknown_fields)]
 pub(super) struct SetBody {
+    /// The count, 0 or more.
+    #[schemars(range(min = 0))]
     pub(super) replicas: i32,
+    /// Why; 512 bytes at most.
+    #[schemars(default)]
     pub(super) reason: Option<String>,
 }
 

@@ -12,23 +12,29 @@ pub(super) enum Route {
     Replicas { workload: Result<WorkloadRef, Error> },
     Workloads { kind: WorkloadKind, namespace: Result<Option<String>, Error> },
     Policies,
+    Version,
+    Description,
     Health,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Pattern {
+pub(super) enum Pattern {
     Replicas,
     AllWorkloads,
     Workloads,
     Policies,
+    Version,
+    Description,
     Health,
 }
 
-const PATTERNS: [(&str, Pattern); 5] = [
+pub(super) const PATTERNS: [(&str, Pattern); 7] = [
     ("/v1/namespaces/{namespace}/{plural}/{name}/replicas", Pattern::Replicas),
     ("/v1/namespaces/{namespace}/{plural}", Pattern::Workloads),
     ("/v1/{plural}", Pattern::AllWorkloads),
     ("/v1/policies", Pattern::Policies),
+    ("/v1/version", Pattern::Version),
+    ("/openapi.json", Pattern::Description),
     ("/healthz", Pattern::Health),
 ];
 
@@ -59,6 +65,8 @@ impl Routes {
             }
             Pattern::AllWorkloads => Route::Workloads { kind: kind()?, namespace: Ok(None) },
             Pattern::Policies => Route::Policies,
+            Pattern::Version => Route::Version,
+            Pattern::Description => Route::Description,
             Pattern::Health => Route::Health,
         })
     }
@@ -71,6 +79,8 @@ impl Route {
             Self::Replicas { .. } => "replicas",
             Self::Workloads { kind, .. } => kind.plural(),
             Self::Policies => "policies",
+            Self::Version => "version",
+            Self::Description => "openapi",
             Self::Health => "healthz",
         }
     }
@@ -88,6 +98,8 @@ mod tests {
             ("/v1/namespaces/demo/deployments", "deployments"),
             ("/v1/deployments", "deployments"),
             ("/v1/policies", "policies"),
+            ("/v1/version", "version"),
+            ("/openapi.json", "openapi"),
             ("/healthz", "healthz"),
         ] {
             assert_eq!(routes.find(path).as_ref().map(Route::name), Some(route), "{path}");

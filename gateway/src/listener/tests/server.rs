@@ -79,6 +79,7 @@ impl Server {
             connections: places(limits.max_connections, limits.max_connections_per_client),
             requests: places(limits.max_requests, limits.max_requests_per_client),
             changes: places(1, 1),
+            streams: places(1, 1),
             refusals: places(1, 1),
         };
         let clients = Clients::new(&bounds, ["example.org"]);

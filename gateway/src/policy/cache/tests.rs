@@ -13,7 +13,8 @@ use crate::policy::input;
 use crate::policy::testing::{client, labelled};
 use crate::policy::verdict::{Conclusion, Outcome, Question};
 use crate::replicas::fixtures::{Object, deployment, target};
-use crate::replicas::{Replicas, Rollout};
+use crate::replicas::{Autoscaler, Replicas, Rollout, Workload};
+use crate::workload::WorkloadRef;
 
 /// The memory of the default settings.
 const BYTES: usize = 32 << 20;

@@ -99,6 +99,29 @@ fn the_rollout_is_judged_as_kubectl_judges_it() {
 }
 
 #[test]
+fn the_obstacle_is_the_first_cause_that_the_conditions_name() {
+    let mut web = web();
+    let reason = |web: &Value| decoded(web.clone()).obstacle.map(|obstacle| obstacle.reason);
+    assert_eq!(reason(&web), None);
+    let conditions = [
+        ("Available", "False", "MinimumReplicasUnavailable"),
+        ("Progressing", "False", "ProgressDeadlineExceeded"),
+        ("ReplicaFailure", "True", "FailedCreate"),
+    ];
+    web["status"]["conditions"] = json!([]);
+    for (kind, status, expected) in conditions {
+        let condition = json!({"type": kind, "status": status, "reason": expected, "message": "é".repeat(600)});
+        web["status"]["conditions"].as_array_mut().unwrap().push(condition);
+        assert_eq!(reason(&web).as_deref(), Some(expected));
+    }
+    assert!(decoded(web.clone()).obstacle.unwrap().message.len() <= MOST_OBSTACLE);
+    web["status"]["conditions"] =
+        json!([{"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}]);
+    web["spec"]["paused"] = json!(true);
+    assert_eq!(reason(&web).as_deref(), Some("Paused"));
+}
+
+#[test]
 fn labels_and_annotations_that_would_fill_the_memory_are_dropped_and_the_object_says_so() {
     let labels = |count: usize| {
         let labels: serde_json::Map<_, _> = (0..count).map(|number| (format!("l{number:06}"), json!("v"))).collect();

@@ -1,0 +1,398 @@
+//! What a client follows: first what it may get, then each change of it, decided anew.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::core::{Selector, SelectorExt};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::action::Get;
+use super::evaluator::{Unanswered, unavailable};
+use super::facts::Facts;
+use super::input::Tags;
+use super::list::{EVALUATIONS, ListQuery, Picked};
+use super::permit::{DecisionId, Denied, Permit};
+use super::records::micros;
+use super::{Caller, Policy};
+use crate::audit::{StreamEvent, StreamRecord, Subject};
+use crate::replicas::{Changed, Feed, Observation, Page, Topic};
+use crate::workload::{WorkloadKind, WorkloadRef};
+
+/// After how long what there was no verdict on is decided again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a stream ended, unless something else is noted.
+const CLOSED: &str = "closed";
+
+/// What a client follows.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// One workload.
+    One(WorkloadRef),
+    /// The workloads of a kind that the client may get.
+    Many {
+        /// The kind.
+        kind: WorkloadKind,
+        /// One namespace, or all.
+        namespace: Option<String>,
+        /// By the workloads' labels.
+        selector: Selector,
+    },
+}
+
+/// A change of what a client may get.
+#[derive(Debug)]
+pub enum Change {
+    /// A workload, as it is now.
+    Shown(Box<Permit<Get>>),
+    /// A workload that is gone, that is no longer selected, or that the client may no longer get.
+    Gone(WorkloadRef),
+    /// Everything that there was when the stream began, or when the gateway last looked at everything, has been shown.
+    Synced {
+        /// How many workloads there is no verdict on: they are decided again.
+        undecided: usize,
+    },
+}
+
+/// Why there is no stream, or no more of it.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// The policies do not permit it, or could not be asked.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// There is no such workload.
+    #[error("no {0}")]
+    NotFound(WorkloadRef),
+    /// More workloads are selected than one stream may follow.
+    #[error("more than {EVALUATIONS} workloads are selected")]
+    TooMany,
+}
+
+/// A stream of changes. Its end is on record once it is dropped.
+#[derive(Debug)]
+pub struct Watching {
+    policy: Policy,
+    caller: Caller,
+    selection: Selection,
+    feed: Feed,
+    swaps: watch::Receiver<()>,
+    decision: DecisionId,
+    began: Instant,
+    shown: BTreeMap<WorkloadRef, Facts>,
+    /// What is decided again at `retry`: these, or all.
+    undecided: BTreeSet<WorkloadRef>,
+    all_again: bool,
+    retry: Instant,
+    ready: VecDeque<Change>,
+    evaluated: usize,
+    changes: u64,
+    opened: bool,
+    ending: &'static str,
+}
+
+impl Policy {
+    /// Begins to follow what `caller` may get of `selection`.
+    ///
+    /// # Errors
+    ///
+    /// [`WatchError`], before anything is shown.
+    pub async fn watch(&self, caller: &Caller, selection: Selection) -> Result<Watching, WatchError> {
+        // From here on no change is missed.
+        let feed = self.replicas.feed(selection.topic());
+        let mut watching = Watching {
+            policy: self.clone(),
+            caller: caller.clone(),
+            selection,
+            feed,
+            swaps: self.evaluator.live().swaps(),
+            decision: DecisionId::new(),
+            began: Instant::now(),
+            shown: BTreeMap::new(),
+            undecided: BTreeSet::new(),
+            all_again: false,
+            retry: Instant::now(),
+            ready: VecDeque::new(),
+            evaluated: 0,
+            changes: 0,
+            opened: false,
+            ending: CLOSED,
+        };
+        if let Selection::One(target) = &watching.selection {
+            let permit = self.decide(caller, Get { target: target.clone() }).await?;
+            if permit.observation.workload.is_none() {
+                return Err(WatchError::NotFound(target.clone()));
+            }
+            watching.decision = permit.decision;
+            watching.evaluated = 1;
+            watching.show(permit.observation, permit.tags);
+        } else {
+            tracing::Span::current().record("decision_id", tracing::field::display(watching.decision));
+            watching.look_at_all().await?;
+        }
+        watching.ready.push_back(Change::Synced { undecided: watching.undecided.len() });
+        watching.opened = true;
+        watching.record(StreamEvent::Opened);
+        Ok(watching)
+    }
+}
+
+impl Selection {
+    fn topic(&self) -> Topic {
+        match self {
+            Self::One(name) => Topic::Workload(name.clone()),
+            Self::Many { kind, namespace, .. } => Topic::Workloads { kind: *kind, namespace: namespace.clone() },
+        }
+    }
+
+    fn selects(&self, observation: &Observation) -> bool {
+        let Some(workload) = &observation.workload else { return false };
+        match self {
+            Self::One(_) => true,
+            Self::Many { selector, .. } => selector.matches(&*workload.labels),
+        }
+    }
+
+    fn kind(&self) -> WorkloadKind {
+        match self {
+            Self::One(name) => name.kind,
+            Self::Many { kind, .. } => *kind,
+        }
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::One(name) => Some(&name.namespace),
+            Self::Many { namespace, .. } => namespace.as_deref(),
+        }
+    }
+}
+
+impl Watching {
+    /// A change that is there already.
+    pub fn ready(&mut self) -> Option<Change> {
+        let change = self.ready.pop_front();
+        self.changes += u64::from(change.is_some());
+        change
+    }
+
+    /// Waits for workloads to decide about. Cancelling it loses none.
+    pub async fn changed(&mut self) -> Changed {
+        tokio::select! {
+            changed = self.feed.changed() => changed,
+            () = sleep_until(self.retry), if self.all_again || !self.undecided.is_empty() => {
+                if std::mem::take(&mut self.all_again) {
+                    return Changed::All;
+                }
+                Changed::Names(std::mem::take(&mut self.undecided).into_iter().map(Arc::new).collect())
+            }
+        }
+    }
+
+    /// Decides about what has changed; [`Watching::ready`] has what comes of it. What there is no turn for is decided
+    /// later.
+    ///
+    /// # Errors
+    ///
+    /// [`WatchError::TooMany`] once too many workloads are selected.
+    pub async fn look(&mut self, changed: Changed) -> Result<(), WatchError> {
+        let names = match (changed, &self.selection) {
+            (Changed::Names(names), _) => names.iter().map(|name| (**name).clone()).collect(),
+            (Changed::All, Selection::One(name)) => BTreeSet::from([name.clone()]),
+            (Changed::All, Selection::Many { .. }) => {
+                match self.look_at_all().await {
+                    Ok(()) => self.ready.push_back(Change::Synced { undecided: self.undecided.len() }),
+                    Err(WatchError::Denied(_)) => {
+                        self.all_again = true;
+                        self.retry = Instant::now() + RETRY;
+                    }
+                    Err(error) => return Err(error),
+                }
+                return Ok(());
+            }
+        };
+        self.look_at(names).await
+    }
+
+    /// Notes why the stream ends, for its record; by default its client closes it.
+    pub fn end(&mut self, reason: &'static str) {
+        self.ending = reason;
+    }
+
+    /// Waits until other policies serve than those that the stream began with.
+    pub fn policy_swap(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut swaps = self.swaps.clone();
+        async move {
+            // An error means that the gateway ends.
+            let _ = swaps.changed().await;
+        }
+    }
+
+    /// How long ago the API server last confirmed what the stream shows.
+    pub fn age(&self) -> Duration {
+        self.policy.replicas.age(self.selection.namespace())
+    }
+
+    /// Decides about everything that is selected.
+    async fn look_at_all(&mut self) -> Result<(), WatchError> {
+        let Selection::Many { kind, namespace, selector } = self.selection.clone() else { return Ok(()) };
+        let replicas = self.policy.replicas.clone();
+        let page = |after: Option<&_>, limit| replicas.page(kind, namespace.as_deref(), after, &selector, limit);
+        let picked = self.walk(EVALUATIONS, page).await.map_err(|unanswered| unanswered.denied(self.decision))?;
+        if picked.next.is_some() {
+            // A page that ends early for want of verdicts says nothing of how many there are.
+            return Err(match picked.cause {
+                Some(cause) => WatchError::Denied(unavailable(self.decision, cause)),
+                None => WatchError::TooMany,
+            });
+        }
+        let mut before: BTreeSet<_> = self.shown.keys().cloned().collect();
+        for (observation, tags) in picked.items {
+            before.remove(&observation.name);
+            self.show(observation, tags);
+        }
+        for name in before {
+            self.hide(name);
+        }
+        self.undecided = picked.undecided.into_iter().collect();
+        self.retry = Instant::now() + RETRY;
+        Ok(())
+    }
+
+    /// Decides about workloads that may have changed.
+    async fn look_at(&mut self, names: BTreeSet<WorkloadRef>) -> Result<(), WatchError> {
+        let mut asked = BTreeMap::new();
+        for name in names {
+            let observation = self.policy.replicas.observe(&name);
+            self.undecided.remove(&name);
+            if !self.selection.selects(&observation) {
+                self.hide(name);
+            } else if self.shown.get(&name).is_none_or(|facts| !facts.are_those_of(&observation)) {
+                asked.insert(name, observation);
+            }
+        }
+        let page = |after: Option<&WorkloadRef>, limit| {
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut rest = asked.range::<WorkloadRef, _>((from, Bound::Unbounded));
+            let items: Vec<_> = rest.by_ref().take(limit).map(|(_, observation)| observation.clone()).collect();
+            let next = rest.next().and_then(|_| items.last()).map(|last| last.name.clone());
+            Page { scanned: items.len(), items, next }
+        };
+        let Ok(picked) = self.walk(asked.len(), page).await else {
+            // Without a turn, later.
+            self.undecided.extend(asked.into_keys());
+            self.retry = Instant::now() + RETRY;
+            return Ok(());
+        };
+        let mut refused: BTreeSet<_> = asked.into_keys().collect();
+        if let Some(last) = &picked.next {
+            // What the walk did not come to.
+            self.undecided.extend(refused.split_off(last).into_iter().filter(|name| name != last));
+            refused.insert(last.clone());
+        }
+        for (observation, tags) in picked.items {
+            refused.remove(&observation.name);
+            if !self.shown.contains_key(&observation.name) {
+                self.record(StreamEvent::Allowed {
+                    namespace: &observation.name.namespace,
+                    name: &observation.name.name,
+                });
+            }
+            self.show(observation, tags);
+        }
+        for name in refused {
+            if self.shown.contains_key(&name) {
+                self.record(StreamEvent::Refused { namespace: &name.namespace, name: &name.name });
+            }
+            self.hide(name);
+        }
+        self.undecided.extend(picked.undecided);
+        self.retry = Instant::now() + RETRY;
+        if self.shown.len() > EVALUATIONS { Err(WatchError::TooMany) } else { Ok(()) }
+    }
+
+    /// What the client may get of the workloads that `page` gives.
+    async fn walk(
+        &mut self,
+        limit: usize,
+        page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
+    ) -> Result<Picked, Unanswered> {
+        let mut picked = Picked::after(None);
+        if limit == 0 {
+            return Ok(picked);
+        }
+        let query = ListQuery {
+            kind: self.selection.kind(),
+            namespace: None,
+            selector: Selector::default(),
+            limit,
+            after: None,
+        };
+        let (evaluator, set) = (&self.policy.evaluator, self.policy.evaluator.live().set());
+        let walked = evaluator.walk(&self.caller, &query, page, &set, Timestamp::now(), &mut picked).await;
+        self.evaluated += picked.evaluated;
+        walked.map(|()| picked)
+    }
+
+    fn show(&mut self, observation: Observation, tags: Tags) {
+        let facts = Facts::of(&observation);
+        if self.shown.get(&observation.name).is_some_and(|shown| shown.are_those_of(&observation)) {
+            return;
+        }
+        self.shown.insert(observation.name.clone(), facts);
+        self.ready.push_back(Change::Shown(Box::new(Permit {
+            action: Get { target: observation.name.clone() },
+            client: self.caller.client.clone(),
+            observation,
+            decision: self.decision,
+            tags,
+            pending: std::sync::Mutex::default(),
+        })));
+    }
+
+    fn hide(&mut self, name: WorkloadRef) {
+        if self.shown.remove(&name).is_some() {
+            self.ready.push_back(Change::Gone(name));
+        }
+    }
+
+    fn record(&self, event: StreamEvent<'_>) {
+        let client = self.caller.client.client();
+        let (selector, name) = match &self.selection {
+            Selection::One(name) => (String::new(), Some(name.name.as_str())),
+            Selection::Many { selector, .. } => (selector.to_string(), None),
+        };
+        let set = self.policy.evaluator.live().set();
+        self.policy.evaluator.audit().streamed(&StreamRecord {
+            subject: Subject { decision_id: self.decision.uuid(), origin: self.caller.origin },
+            instant: Timestamp::now(),
+            client_id: &client.id,
+            trust_domain: &client.trust_domain,
+            serial: &client.serial,
+            workload_kind: self.selection.kind().as_str(),
+            namespace: self.selection.namespace(),
+            name,
+            selector: &selector,
+            event,
+            evaluated: self.evaluated,
+            allowed: self.shown.len(),
+            undecided: self.undecided.len(),
+            changes: self.changes,
+            policy_set: set.digest().as_str(),
+            elapsed_micros: micros(self.began.elapsed()),
+            share: self.caller.admission.account().name(),
+        });
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if self.opened {
+            self.record(StreamEvent::Ended(self.ending));
+        }
+    }
+}
