@@ -53,17 +53,31 @@ pub enum EngineError {
     EpochThread(#[source] io::Error),
 }
 
+/// Whether an engine's evaluations end at their deadline and within their memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Metering {
+    On,
+    Off,
+}
+
 /// Compiles and runs modules. Clones share one engine; the last one to go ends its thread.
 #[derive(Debug, Clone)]
 pub struct Engine {
     wasm: wasmtime::Engine,
-    epochs: Arc<EpochThread>,
+    /// `None` for one that does not meter.
+    epochs: Option<Arc<EpochThread>>,
 }
 
 impl Engine {
     /// Starts an engine that compiles each module anew.
     pub fn new() -> Result<Self, EngineError> {
-        Self::start(None)
+        Self::start(None, Metering::On)
+    }
+
+    /// Starts an engine whose evaluations have neither deadline nor bound of memory, to measure what those cost: nothing
+    /// ends a module that loops.
+    pub fn unmetered() -> Result<Self, EngineError> {
+        Self::start(None, Metering::Off)
     }
 
     /// Starts an engine that keeps compiled modules in a directory of its own below `directory`, and finds them there by
@@ -76,12 +90,12 @@ impl Engine {
         tempfile::tempfile_in(&own).map_err(|error| unusable(error.to_string()))?;
         let mut settings = CacheConfig::new();
         settings.with_directory(own);
-        Self::start(Some(Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))?))
+        Self::start(Some(Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))?), Metering::On)
     }
 
-    fn start(compiled: Option<Cache>) -> Result<Self, EngineError> {
+    fn start(compiled: Option<Cache>, metering: Metering) -> Result<Self, EngineError> {
         let mut config = Config::new();
-        config.epoch_interruption(true);
+        config.epoch_interruption(metering == Metering::On);
         // Verdicts are functions of their input, on every machine.
         config.cranelift_nan_canonicalization(true);
         config.wasm_relaxed_simd(false);
@@ -93,7 +107,10 @@ impl Engine {
         config.memory_guaranteed_dense_image_size(MOST_INITIAL_BYTES as u64 + 1);
         config.cache(compiled);
         let wasm = pooling(&mut config)?;
-        let epochs = Arc::new(EpochThread::start(wasm.clone()).map_err(EngineError::EpochThread)?);
+        let epochs = match metering {
+            Metering::On => Some(Arc::new(EpochThread::start(wasm.clone()).map_err(EngineError::EpochThread)?)),
+            Metering::Off => None,
+        };
         Ok(Self { wasm, epochs })
     }
 
@@ -101,9 +118,10 @@ impl Engine {
         &self.wasm
     }
 
-    /// Marks an evaluation as running, which keeps the clock going until the guard is dropped.
-    pub(super) fn running(&self) -> Running {
-        self.epochs.running()
+    /// Marks an evaluation as running, which keeps the clock going until the guard is dropped. `None` where evaluations
+    /// are not metered.
+    pub(super) fn running(&self) -> Option<Running> {
+        self.epochs.as_ref().map(|epochs| epochs.running())
     }
 
     /// Compiles a module on one thread, of the lowest priority: requests come first.
@@ -262,7 +280,7 @@ mod tests {
         let mut settings = CacheConfig::new();
         settings.with_directory(directory.path().join("scalegate-compiled"));
         let cache = Cache::new(settings).unwrap();
-        let engine = Engine::start(Some(cache.clone())).unwrap();
+        let engine = Engine::start(Some(cache.clone()), Metering::On).unwrap();
         engine.compile(&wasm).unwrap();
         assert_eq!((cache.cache_hits(), cache.cache_misses()), (1, 0));
     }
@@ -296,7 +314,7 @@ mod tests {
     #[test]
     fn the_clock_stops_when_nothing_runs_and_goes_on_with_the_next_evaluation() {
         let engine = Engine::new().unwrap();
-        let clock = engine.epochs.clock.clone();
+        let clock = engine.epochs.as_ref().unwrap().clock.clone();
         let becomes = |parked: bool| {
             while clock.parked.load(SeqCst) != parked {
                 thread::sleep(TICK);

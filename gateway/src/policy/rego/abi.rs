@@ -295,9 +295,12 @@ fn exported<P: WasmParams, R: WasmResults>(
     function.and_then(|function| function.typed(&*store).ok()).ok_or_else(|| missing(name))
 }
 
-/// A store within `budget`, whose time begins now.
+/// A store within `budget`, whose time begins now, unless the engine does not meter.
 fn store(code: &Code, builtins: Arc<BTreeMap<i32, Builtin>>, budget: Budget, now: Timestamp) -> Store<Host> {
-    let mut store = Store::new(code.wasm().engine(), Host::new(budget, now, builtins, code.engine().running()));
+    let mut store = Store::new(code.wasm().engine(), Host::new(budget, now, builtins, code.engine()));
+    if !store.data().is_metered() {
+        return store;
+    }
     store.limiter(|host| host);
     store.set_epoch_deadline(budget.epochs());
     // Epochs pass also while the thread waits for a processor.

@@ -26,14 +26,21 @@ pub(super) struct Host {
     pub(super) memory: Option<Memory>,
     /// Set once the instance exists: its `start` runs without.
     pub(super) exports: Option<Exports>,
-    /// The clock goes on for as long as it is there.
-    _running: Running,
+    /// The clock goes on for as long as it is there. `None` without limits.
+    running: Option<Running>,
 }
 
 impl Host {
-    pub(super) fn new(budget: Budget, now: Timestamp, builtins: Arc<BTreeMap<i32, Builtin>>, running: Running) -> Self {
-        let context = BuiltinContext::new(budget.output_bytes, Deadline::after(budget.deadline), now);
-        Self { budget, context, builtins, memory: None, exports: None, _running: running }
+    pub(super) fn new(budget: Budget, now: Timestamp, builtins: Arc<BTreeMap<i32, Builtin>>, engine: &Engine) -> Self {
+        let running = engine.running();
+        let deadline = if running.is_some() { Deadline::after(budget.deadline) } else { Deadline::never() };
+        let context = BuiltinContext::new(budget.output_bytes, deadline, now);
+        Self { budget, context, builtins, memory: None, exports: None, running }
+    }
+
+    /// Returns whether the evaluation has a deadline and a bound of memory.
+    pub(super) fn is_metered(&self) -> bool {
+        self.running.is_some()
     }
 }
 

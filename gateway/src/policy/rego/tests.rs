@@ -124,6 +124,18 @@ fn a_module_that_loops_meets_its_deadline() {
 }
 
 #[test]
+fn without_a_meter_a_module_may_take_more_than_its_budget() {
+    let budget = Budget { memory_bytes: 1 << 20, ..patient() };
+    let fake = Fake::evaluating(format!("(drop (memory.grow (i32.const 64))) (i32.const {RESULT})"));
+    let evaluate = |engine: Engine| {
+        let module = Module::load(&engine, &fake.wasm(), budget, b"{}").unwrap();
+        module.evaluate(b"{}", Timestamp::UNIX_EPOCH).map(|evaluation| evaluation.memory_bytes)
+    };
+    assert_eq!(evaluate(Engine::new().unwrap()), Err(EvalError::Memory(1 << 20)));
+    assert_eq!(evaluate(Engine::unmetered().unwrap()), Ok(66 << 16));
+}
+
+#[test]
 fn time_in_which_the_module_does_not_run_is_not_its_own() {
     let module = load(&Fake::default(), short()).unwrap();
     let builtins = module.builtins.clone();
