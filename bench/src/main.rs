@@ -8,8 +8,9 @@
 //! - [`measure`]: requests, each sent when the one before was answered.
 //! - [`report`], [`picture`]: the table, and the same as bars.
 //! - [`decide`]: decisions, beside other engines.
+//! - [`runaway`]: how soon a module that loops is stopped.
 //! - [`swaps`]: reads while policies are swapped.
-//! - [`count`]: how many instructions a request takes.
+//! - [`count`]: how many instructions a request and a decision take.
 //! - [`scale`]: how the gateway's work grows.
 
 mod case;
@@ -22,6 +23,7 @@ mod nginx;
 mod opa;
 mod picture;
 mod report;
+mod runaway;
 mod scale;
 mod swaps;
 
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use mimalloc::MiMalloc;
 use scalegate_tests::client::Client;
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::paths::scratch;
@@ -44,6 +47,10 @@ use measure::{Reached, Server};
 use nginx::Nginx;
 use opa::OpaServer;
 use report::Report;
+
+/// The gateway's allocator, for the engines that decide in this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The certificate of the client.
 const CLIENT: &str = "viewer";
@@ -67,7 +74,7 @@ struct CompareArgs {
     /// How many seconds each case is measured in a round. Processor time is counted in steps of 10 ms.
     #[arg(long, env = "BENCH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// Measure only the cases whose names contain this text; `decisions` and `swaps` name the rest.
+    /// Measure only the cases whose names contain this text; `decisions`, `swaps` and `runaways` name the rest.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// Where to write the table and its picture too: bench.md and bench.svg in this directory.
@@ -99,6 +106,11 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     let (program, opa_program) = (nginx::program()?, opa::program()?);
     let machine = machine::describe()?;
     let work = scratch("bench")?;
+    let mut others = Vec::new();
+    if "runaways".contains(&args.only) {
+        println!("-- stopping modules that loop");
+        others.push(runaway::measure()?.to_string());
+    }
     println!("-- starting a control plane with {} Deployments", cluster::PAGE);
     let cluster = Cluster::start(&work).await?;
     let core = machine::pin()?;
@@ -130,19 +142,18 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     let suite = cipher_suite(&servers.nginx).await?;
     ensure!(suite == cipher_suite(&servers.gateway).await?, "nginx and the gateway use different cipher suites");
 
-    let deciding = Deciding::prepare(&opa_program, &work.join("decide"))?;
-    let (report, decisions) = rounds(args, &servers, &deciding).await?;
-    let others = format!("{}; {}", nginx.version, opa::version(&opa_program)?);
-    let mut swapped = String::new();
+    let mut deciding = Deciding::prepare(&opa_program, &work.join("decide")).await?;
+    let (report, decisions) = rounds(args, &servers, &mut deciding).await?;
     if "swaps".contains(&args.only) {
         println!("-- swapping policies");
-        swapped = format!("\n- {}", swaps::measure(&cluster, &gateways.0, &servers.gateway).await?);
+        others.push(swaps::measure(&cluster, &gateways.0, &servers.gateway).await?.to_string());
     }
-    let caption = format!("{machine}; {others}; {suite}; a read is {} bytes", body.len());
-    println!("\n{caption}\n\n{report}{swapped}\n\n{decisions}");
+    let versions = format!("{}; {}", nginx.version, opa::version(&opa_program)?);
+    let caption = format!("{machine}; {versions}; {suite}; a read is {} bytes", body.len());
+    let text = format!("{caption}\n\n{report}\n{}\n\n{decisions}\n", others.join("\n"));
+    println!("\n{text}");
     if let Some(directory) = &args.write {
-        fs::write(directory.join("bench.md"), format!("{caption}\n\n{report}{swapped}\n\n{decisions}\n"))
-            .context("write bench.md")?;
+        fs::write(directory.join("bench.md"), text).context("write bench.md")?;
         fs::write(directory.join("bench.svg"), picture::svg(&report, &caption)).context("write bench.svg")?;
     }
     nginx.stop().await?;
@@ -162,7 +173,7 @@ fn server_of(gateway: &Gateway) -> Result<Server> {
 }
 
 /// Measures the cases in turn, so that what else the machine does falls on all of them.
-async fn rounds(args: &CompareArgs, servers: &Servers, deciding: &Deciding) -> Result<(Report, Decisions)> {
+async fn rounds(args: &CompareArgs, servers: &Servers, deciding: &mut Deciding) -> Result<(Report, Decisions)> {
     println!("-- warming up");
     let cases: Vec<_> = Case::ALL.into_iter().filter(|case| case.name().contains(&args.only)).collect();
     for &case in &cases {
@@ -175,7 +186,7 @@ async fn rounds(args: &CompareArgs, servers: &Servers, deciding: &Deciding) -> R
             report.add(case, servers.of(case).measure(case, Duration::from_secs(args.seconds)).await?);
         }
         if "decisions".contains(&args.only) {
-            deciding.round(&mut decisions)?;
+            deciding.round(&mut decisions).await?;
         }
     }
     Ok((report, decisions))

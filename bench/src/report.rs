@@ -96,13 +96,23 @@ impl fmt::Display for Report {
             writeln!(f, "| {} | {cpu:.1} | {beside} | {rate:.0} | {p50:.0} | {p99:.0} |", case.name())?;
         }
         for (aim, ratio) in AIMS.iter().filter_map(|aim| Some((aim, self.ratio(aim)?))) {
-            let verdict = if ratio <= aim.limit { "reached" } else { "MISSED" };
             let less = aim.less.map(|less| format!(", less {}", less.name())).unwrap_or_default();
-            let (case, beside) = (aim.case.name(), aim.beside.name());
-            write!(f, "\n- {case}{less}: {ratio:.3} of {beside}; the aim is {:.3} at most: {verdict}", aim.limit)?;
+            let cost = format!("{}{less}", aim.case.name());
+            write!(f, "\n{}", aim_reached(&cost, ratio, aim.beside.name(), aim.limit))?;
         }
         Ok(())
     }
+}
+
+/// The line that says what `cost` is beside another cost, and whether the aim is reached.
+pub(crate) fn aim_reached(cost: &str, ratio: f64, beside: &str, limit: f64) -> String {
+    let verdict = verdict(ratio, limit);
+    format!("- {cost}: {ratio:.3} of {beside}; the aim is {limit:.3} at most: {verdict}")
+}
+
+/// Whether `value` is within its limit.
+pub(crate) fn verdict(value: f64, limit: f64) -> &'static str {
+    if value <= limit { "reached" } else { "MISSED" }
 }
 
 fn micros(time: Duration) -> f64 {

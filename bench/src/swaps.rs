@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::case::Case;
 use crate::cluster::Cluster;
 use crate::measure::Server;
+use crate::report::verdict;
 
 /// How often the policies are swapped.
 const SWAPS: usize = 200;
@@ -57,16 +58,19 @@ pub(crate) async fn measure(cluster: &Cluster, gateway: &Gateway, server: &Serve
 }
 
 async fn swaps(cluster: &Cluster, gateway: &Gateway) -> Result<()> {
-    let mut digest = serving(gateway).await?;
     for number in 0..SWAPS {
-        policies::copy(if number % 2 == 0 { "freeze" } else { "normal" }, &cluster.policies)?;
-        digest = poll::eventually("the swapped policies to serve", async || {
-            let now = serving(gateway).await?;
-            Ok((now != digest).then_some(now))
-        })
-        .await?;
+        let variant = if number % 2 == 0 { "freeze" } else { "normal" };
+        swap(gateway, || policies::copy(variant, &cluster.policies)).await?;
     }
     Ok(())
+}
+
+/// Changes the policies of `gateway` by `change`, and waits until others serve.
+pub(crate) async fn swap(gateway: &Gateway, change: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = serving(gateway).await?;
+    change()?;
+    poll::eventually("the swapped policies to serve", async || Ok((serving(gateway).await? != before).then_some(())))
+        .await
 }
 
 /// The digest of the policies that serve.
@@ -80,10 +84,10 @@ impl std::fmt::Display for Swapped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [steady, beside] = [self.steady, self.beside].map(|time| time.as_secs_f64() * 1e6);
         let (ratio, reads) = (beside / steady, self.reads);
-        let verdict = if ratio <= 1.5 { "reached" } else { "MISSED" };
+        let verdict = verdict(ratio, 1.5);
         write!(
             f,
-            "{SWAPS} swaps of the policies beside {reads} reads, of which none failed: p99 {beside:.0} µs, without swaps \
+            "- {SWAPS} swaps of the policies beside {reads} reads, of which none failed: p99 {beside:.0} µs, without swaps \
              {steady:.0} µs, {ratio:.2} times; the aim is 1.5 at most: {verdict}"
         )
     }
