@@ -30,18 +30,16 @@ pub(super) type Address = i32;
 pub(super) struct Guest {
     store: Store<Host>,
     instance: Instance,
-    exports: Exports,
+    exports: Arc<Exports>,
 }
 
-/// What the host calls in an instance.
-#[derive(Clone)]
+/// What the host calls in an instance. A function's type is registered with the engine, so a copy of this is not cheap.
 pub(super) struct Exports {
     memory: Memory,
     malloc: TypedFunc<i32, Address>,
     heap_ptr_get: TypedFunc<(), Address>,
     value_parse: TypedFunc<(Address, i32), Address>,
     value_dump: TypedFunc<Address, Address>,
-    json_dump: TypedFunc<Address, Address>,
     eval: OpaEval,
 }
 
@@ -52,7 +50,6 @@ pub(super) struct ExportIndices {
     heap_ptr_get: ModuleExport,
     value_parse: ModuleExport,
     value_dump: ModuleExport,
-    json_dump: ModuleExport,
     eval: ModuleExport,
 }
 
@@ -66,7 +63,6 @@ impl ExportIndices {
             heap_ptr_get: index("opa_heap_ptr_get")?,
             value_parse: index("opa_value_parse")?,
             value_dump: index("opa_value_dump")?,
-            json_dump: index("opa_json_dump")?,
             eval: index("opa_eval")?,
         })
     }
@@ -118,7 +114,7 @@ impl Guest {
     }
 
     fn of(code: &Code, mut store: Store<Host>, instance: Instance) -> Result<Self, EvalError> {
-        let exports = Exports::of(code.exports()?, &instance, &mut store)?;
+        let exports = Arc::new(Exports::of(code.exports()?, &instance, &mut store)?);
         store.data_mut().exports = Some(exports.clone());
         Ok(Self { store, instance, exports })
     }
@@ -156,13 +152,12 @@ impl Guest {
 
     /// Makes a value of a JSON document.
     pub(super) fn parse(&mut self, json: &[u8]) -> Result<Address, EvalError> {
-        let exports = self.exports.clone();
-        exports.parse(&mut self.store, json)
+        self.exports.parse(&mut self.store, json)
     }
 
     /// The result set of an entrypoint, as JSON.
     pub(super) fn evaluate(&mut self, entrypoint: i32, data: Address, input: &[u8]) -> Result<Vec<u8>, EvalError> {
-        let exports = self.exports.clone();
+        let exports = &self.exports;
         let address = exports.write(&mut self.store, input)?;
         let heap = call(&exports.heap_ptr_get, &mut self.store, ())?;
         let arguments = (0, entrypoint, data, address, length(input)?, heap, AS_JSON);
@@ -182,11 +177,11 @@ impl Guest {
     }
 
     fn table(&mut self, export: &str) -> Result<BTreeMap<String, i32>, EvalError> {
-        let exports = self.exports.clone();
         let table = function::<(), Address>(&self.instance, &mut self.store, export)?;
+        let json_dump = function::<Address, Address>(&self.instance, &mut self.store, "opa_json_dump")?;
         let value = call(&table, &mut self.store, ())?;
-        let text = call(&exports.json_dump, &mut self.store, value)?;
-        let json = exports.read(&self.store, text)?;
+        let text = call(&json_dump, &mut self.store, value)?;
+        let json = self.exports.read(&self.store, text)?;
         serde_json::from_slice(&json).map_err(|error| EvalError::Abi(format!("{export}() gives {error}")))
     }
 }
@@ -200,7 +195,6 @@ impl Exports {
             heap_ptr_get: exported(instance, store, &indices.heap_ptr_get, "opa_heap_ptr_get")?,
             value_parse: exported(instance, store, &indices.value_parse, "opa_value_parse")?,
             value_dump: exported(instance, store, &indices.value_dump, "opa_value_dump")?,
-            json_dump: exported(instance, store, &indices.json_dump, "opa_json_dump")?,
             eval: exported(instance, store, &indices.eval, "opa_eval")?,
         })
     }

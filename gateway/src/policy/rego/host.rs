@@ -25,7 +25,7 @@ pub(super) struct Host {
     pub(super) builtins: Arc<BTreeMap<i32, Builtin>>,
     pub(super) memory: Option<Memory>,
     /// Set once the instance exists: its `start` runs without.
-    pub(super) exports: Option<Exports>,
+    pub(super) exports: Option<Arc<Exports>>,
     /// The clock goes on for as long as it is there. `None` without limits.
     running: Option<Running>,
 }

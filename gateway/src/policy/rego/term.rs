@@ -89,7 +89,8 @@ impl Term {
     /// The value as JSON, for `opa_value_parse`; sets in OPA's wider notation.
     pub(super) fn to_json(&self) -> String {
         let mut json = String::new();
-        self.write(&mut json, &|text| serde_json::Value::from(text).to_string());
+        // A text can always be written.
+        self.write(&mut json, &|text| serde_json::to_string(text).unwrap_or_default());
         json
     }
 

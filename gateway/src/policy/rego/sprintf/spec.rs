@@ -26,6 +26,7 @@ impl Spec {
     pub(super) fn pad(&self, text: &str) -> String {
         let missing = self.missing(text.chars().count());
         match (self.minus, self.zero) {
+            _ if missing == 0 => text.to_owned(),
             (true, _) => format!("{text}{}", " ".repeat(missing)),
             (_, true) => format!("{}{text}", "0".repeat(missing)),
             _ => format!("{}{text}", " ".repeat(missing)),
@@ -55,7 +56,9 @@ impl Spec {
         }
     }
 
-    pub(super) fn cut(&self, text: &str) -> String {
-        text.chars().take(self.precision.unwrap_or(usize::MAX)).collect()
+    /// The beginning of `text`, as many characters as the precision says.
+    pub(super) fn cut<'a>(&self, text: &'a str) -> &'a str {
+        let end = self.precision.and_then(|precision| text.char_indices().nth(precision));
+        end.map_or(text, |(end, _)| &text[..end])
     }
 }

@@ -1,5 +1,7 @@
 //! An argument, as OPA hands it to Go.
 
+use std::borrow::Cow;
+
 use num_bigint::BigUint;
 
 use super::float::float;
@@ -12,27 +14,27 @@ use crate::policy::rego::term::Term;
 /// Numbers of more digits are written as they came, and not in another base, which takes the square of the steps.
 const MOST_DIGITS: usize = 10_000;
 
-pub(super) enum Value {
+pub(super) enum Value<'a> {
     Integer(i64),
     /// The digits of a whole number that is no `i64`, and whether it is negative.
     Big(bool, String),
     Float(f64),
-    Text(String),
+    Text(Cow<'a, str>),
 }
 
-impl Value {
-    pub(super) fn of(term: &Term) -> Self {
+impl<'a> Value<'a> {
+    pub(super) fn of(term: &'a Term) -> Self {
         match term {
             Term::Number(number) if number.text().contains(['.', 'e', 'E']) => match number.value() {
                 value if value.is_finite() => Self::Float(value),
-                _ => Self::Text(number.text().to_owned()),
+                _ => Self::Text(number.text().into()),
             },
             Term::Number(number) => match number.text().parse() {
                 Ok(value) => Self::Integer(value),
                 Err(_) => Self::Big(number.text().starts_with('-'), number.text().trim_start_matches('-').to_owned()),
             },
-            Term::String(text) => Self::Text(text.clone()),
-            other => Self::Text(other.to_string()),
+            Term::String(text) => Self::Text(text.into()),
+            other => Self::Text(other.to_string().into()),
         }
     }
 
@@ -53,7 +55,7 @@ impl Value {
 
     pub(super) fn format(&self, verb: char, spec: &Spec) -> Result<String, EvalError> {
         if verb == 'T' {
-            return Ok(spec.pad(&spec.cut(self.kind())));
+            return Ok(spec.pad(spec.cut(self.kind())));
         }
         let spec = if matches!(verb, 'v' | 'w') { spec.general() } else { *spec };
         if let Self::Big(negative, digits) = self {
@@ -73,7 +75,7 @@ impl Value {
                 Some(float(*value, verb, spec))
             }
             (Self::Text(text), 'v') if spec.sharp_v => Some(quoted_text(text, spec)),
-            (Self::Text(text), 's' | 'v') => Some(spec.pad(&spec.cut(text))),
+            (Self::Text(text), 's' | 'v') => Some(spec.pad(spec.cut(text))),
             (Self::Text(text), 'q') => Some(quoted_text(text, spec)),
             (Self::Text(text), 'x' | 'X') => Some(hexadecimal(text, verb, spec)),
             _ => None,
@@ -185,10 +187,10 @@ fn character(value: i64) -> char {
 
 fn quoted_text(text: &str, spec: &Spec) -> String {
     let text = spec.cut(text);
-    if spec.sharp && quote::can_stand_between_backquotes(&text) {
+    if spec.sharp && quote::can_stand_between_backquotes(text) {
         return spec.pad(&format!("`{text}`"));
     }
-    spec.pad(&quoted(&text, if spec.plus { Letters::Ascii } else { Letters::All }))
+    spec.pad(&quoted(text, if spec.plus { Letters::Ascii } else { Letters::All }))
 }
 
 /// Bytes, apart from each other with a blank, and marked with `#`.
