@@ -26,9 +26,9 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The deadline in epochs. The epoch under way is partly over, so one more keeps the promise.
+    /// The deadline in epochs. The epoch under way is partly over, so they may pass sooner; the evaluation then goes on
+    /// until it is due.
     pub(super) fn epochs(&self) -> u64 {
-        let ticks = self.deadline.as_nanos().div_ceil(TICK.as_nanos());
-        u64::try_from(ticks).unwrap_or(u64::MAX - 1).saturating_add(1)
+        u64::try_from(self.deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
     }
 }
