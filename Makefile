@@ -73,7 +73,7 @@ bench-docs: controlplane policies ## the same, and write docs/bench.md and docs/
 COUNTED = RUSTFLAGS="--cfg=rustix_use_libc" $(CARGO) build --quiet --locked --profile counted --target-dir target/counted -p scalegate --bin scalegate
 
 .PHONY: counts
-counts: build controlplane ## check how many instructions requests take (Linux on x86-64, with Valgrind); COUNTS=--write writes the figures anew
+counts: build controlplane ## check how many instructions requests and decisions take (Linux on x86-64, with Valgrind); COUNTS=--write writes the figures anew
 	@echo "building the gateway to count (a few minutes the first time)" >&2
 	$(COUNTED)
 	SCALEGATE_SCALEGATE="$$PWD/target/counted/counted/scalegate" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \

@@ -60,10 +60,19 @@ impl Cluster {
     /// a deadline of a second, so it decides in slots.
     pub(crate) async fn gateway_under(&self, name: &str, under: Vec<String>) -> Result<Gateway> {
         let kubeconfig = self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
-        let patient = self.work.join("patient-policies");
+        let patient = self.patient_policies();
+        if patient.exists() {
+            // An earlier run left the policies that it measured last.
+            std::fs::remove_dir_all(&patient)?;
+        }
         policies::copy_deciding("normal", Deciding::Pooled, &patient)?;
         let options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), patient);
         Gateway::start(&self.work, &GatewayOptions { under, ..options }).await
+    }
+
+    /// The directory with the policies of such gateways.
+    pub(crate) fn patient_policies(&self) -> PathBuf {
+        self.work.join("patient-policies")
     }
 
     /// The API server, as its administrator with a client certificate reaches it.
