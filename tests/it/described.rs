@@ -52,7 +52,7 @@ async fn every_answer_is_one_that_the_description_names() -> Result<()> {
     let file = work.path().join("openapi.json");
     fs::write(&file, document.to_string())?;
     let certs = &suite.options("described").certs;
-    let examples = soak::or(60, 1_100).to_string();
+    let examples = soak::or(60, 2_600).to_string();
     let output = Command::new(program.trim())
         .args(["run", "--url", &format!("https://localhost:{}", gateway.address.port()), "--checks", CHECKS])
         .args([
