@@ -25,7 +25,7 @@ pub(super) const EVALUATIONS: usize = 1_000;
 /// The most names one request scans, however few its selector matches.
 const SCANNED: usize = 10_000;
 /// After how many items without a verdict a page ends: each may have used up a whole deadline.
-const UNDECIDED: usize = 32;
+pub(super) const UNDECIDED: usize = 32;
 /// How many are decided per turn; other requests run between turns.
 const CHUNK: usize = 64;
 
@@ -64,7 +64,7 @@ pub(super) struct Picked {
     /// Those that there is no verdict on.
     pub(super) undecided: Vec<WorkloadRef>,
     /// Why there is no verdict on the first of these.
-    pub(super) cause: Option<String>,
+    cause: Option<String>,
     pub(super) evaluated: usize,
 }
 

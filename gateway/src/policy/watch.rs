@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::action::Get;
-use super::evaluator::{Unanswered, unavailable};
+use super::evaluator::Unanswered;
 use super::facts::Facts;
 use super::input::Tags;
-use super::list::{EVALUATIONS, ListQuery, Picked};
+use super::list::{EVALUATIONS, ListQuery, Picked, UNDECIDED};
 use super::permit::{DecisionId, Denied, Permit};
 use super::records::micros;
 use super::{Caller, Policy};
@@ -23,8 +23,8 @@ use crate::audit::{StreamEvent, StreamRecord, Subject};
 use crate::replicas::{Changed, Feed, Observation, Page, Topic};
 use crate::workload::{WorkloadKind, WorkloadRef};
 
-/// After how long what there was no verdict on is decided again.
-const RETRY: Duration = Duration::from_secs(1);
+/// After how long what there was no verdict on is decided again: at first, and at most. It doubles each time.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Why a stream ended, unless something else is noted.
 const CLOSED: &str = "closed";
@@ -88,6 +88,7 @@ pub struct Watching {
     undecided: BTreeSet<WorkloadRef>,
     all_again: bool,
     retry: Instant,
+    delay: Duration,
     ready: VecDeque<Change>,
     evaluated: usize,
     changes: u64,
@@ -116,6 +117,7 @@ impl Policy {
             undecided: BTreeSet::new(),
             all_again: false,
             retry: Instant::now(),
+            delay: RETRY.0,
             ready: VecDeque::new(),
             evaluated: 0,
             changes: 0,
@@ -206,12 +208,10 @@ impl Watching {
             (Changed::All, Selection::Many { .. }) => {
                 match self.look_at_all().await {
                     Ok(()) => self.ready.push_back(Change::Synced { undecided: self.undecided.len() }),
-                    Err(WatchError::Denied(_)) => {
-                        self.all_again = true;
-                        self.retry = Instant::now() + RETRY;
-                    }
+                    Err(WatchError::Denied(_)) => self.all_again = true,
                     Err(error) => return Err(error),
                 }
+                self.plan_retry();
                 return Ok(());
             }
         };
@@ -244,22 +244,11 @@ impl Watching {
         let page = |after: Option<&_>, limit| replicas.page(kind, namespace.as_deref(), after, &selector, limit);
         let picked = self.walk(EVALUATIONS, page).await.map_err(|unanswered| unanswered.denied(self.decision))?;
         if picked.next.is_some() {
-            // A page that ends early for want of verdicts says nothing of how many there are.
-            return Err(match picked.cause {
-                Some(cause) => WatchError::Denied(unavailable(self.decision, cause)),
-                None => WatchError::TooMany,
-            });
+            return Err(WatchError::TooMany);
         }
-        let mut before: BTreeSet<_> = self.shown.keys().cloned().collect();
-        for (observation, tags) in picked.items {
-            before.remove(&observation.name);
-            self.show(observation, tags);
-        }
-        for name in before {
-            self.hide(name);
-        }
-        self.undecided = picked.undecided.into_iter().collect();
-        self.retry = Instant::now() + RETRY;
+        self.undecided.clear();
+        let before = self.shown.keys().cloned().collect();
+        self.settle(picked, before);
         Ok(())
     }
 
@@ -282,37 +271,35 @@ impl Watching {
             let next = rest.next().and_then(|_| items.last()).map(|last| last.name.clone());
             Page { scanned: items.len(), items, next }
         };
-        let Ok(picked) = self.walk(asked.len(), page).await else {
+        match self.walk(asked.len(), page).await {
+            Ok(picked) => self.settle(picked, asked.into_keys().collect()),
             // Without a turn, later.
-            self.undecided.extend(asked.into_keys());
-            self.retry = Instant::now() + RETRY;
-            return Ok(());
-        };
-        let mut refused: BTreeSet<_> = asked.into_keys().collect();
-        if let Some(last) = &picked.next {
-            // What the walk did not come to.
-            self.undecided.extend(refused.split_off(last).into_iter().filter(|name| name != last));
-            refused.insert(last.clone());
+            Err(_) => self.undecided.extend(asked.into_keys()),
         }
+        self.plan_retry();
+        if self.shown.len() > EVALUATIONS { Err(WatchError::TooMany) } else { Ok(()) }
+    }
+
+    /// Shows what was picked, and hides what is left of `rest`.
+    fn settle(&mut self, picked: Picked, mut rest: BTreeSet<WorkloadRef>) {
         for (observation, tags) in picked.items {
-            refused.remove(&observation.name);
-            if !self.shown.contains_key(&observation.name) {
-                self.record(StreamEvent::Allowed {
-                    namespace: &observation.name.namespace,
-                    name: &observation.name.name,
-                });
-            }
+            rest.remove(&observation.name);
             self.show(observation, tags);
         }
-        for name in refused {
-            if self.shown.contains_key(&name) {
-                self.record(StreamEvent::Refused { namespace: &name.namespace, name: &name.name });
-            }
+        self.undecided.extend(picked.undecided);
+        for name in rest {
             self.hide(name);
         }
-        self.undecided.extend(picked.undecided);
-        self.retry = Instant::now() + RETRY;
-        if self.shown.len() > EVALUATIONS { Err(WatchError::TooMany) } else { Ok(()) }
+    }
+
+    /// Plans when to decide again what there is no verdict on, unless that is planned: other changes do not put it off.
+    fn plan_retry(&mut self) {
+        if self.undecided.is_empty() && !self.all_again {
+            self.delay = RETRY.0;
+        } else if self.retry <= Instant::now() {
+            self.retry = Instant::now() + self.delay;
+            self.delay = RETRY.1.min(2 * self.delay);
+        }
     }
 
     /// What the client may get of the workloads that `page` gives.
@@ -321,21 +308,30 @@ impl Watching {
         limit: usize,
         page: impl Fn(Option<&WorkloadRef>, usize) -> Page,
     ) -> Result<Picked, Unanswered> {
+        let (evaluator, set) = (self.policy.evaluator.clone(), self.policy.evaluator.live().set());
         let mut picked = Picked::after(None);
-        if limit == 0 {
-            return Ok(picked);
+        while picked.evaluated < limit {
+            let query = ListQuery {
+                kind: self.selection.kind(),
+                namespace: None,
+                selector: Selector::default(),
+                limit: limit - picked.evaluated,
+                after: None,
+            };
+            let mut part = Picked::after(picked.next.take());
+            evaluator.walk(&self.caller, &query, &page, &set, Timestamp::now(), &mut part).await?;
+            self.evaluated += part.evaluated;
+            picked.evaluated += part.evaluated;
+            // A part ends early for want of verdicts; those that follow are not to suffer from it.
+            let goes_on = part.undecided.len() >= UNDECIDED;
+            picked.items.extend(part.items);
+            picked.undecided.extend(part.undecided);
+            picked.next = part.next;
+            if picked.next.is_none() || !goes_on {
+                break;
+            }
         }
-        let query = ListQuery {
-            kind: self.selection.kind(),
-            namespace: None,
-            selector: Selector::default(),
-            limit,
-            after: None,
-        };
-        let (evaluator, set) = (&self.policy.evaluator, self.policy.evaluator.live().set());
-        let walked = evaluator.walk(&self.caller, &query, page, &set, Timestamp::now(), &mut picked).await;
-        self.evaluated += picked.evaluated;
-        walked.map(|()| picked)
+        Ok(picked)
     }
 
     fn show(&mut self, observation: Observation, tags: Tags) {
@@ -343,7 +339,10 @@ impl Watching {
         if self.shown.get(&observation.name).is_some_and(|shown| shown.are_those_of(&observation)) {
             return;
         }
-        self.shown.insert(observation.name.clone(), facts);
+        if self.shown.insert(observation.name.clone(), facts).is_none() && self.opened {
+            let WorkloadRef { namespace, name, .. } = &observation.name;
+            self.record(StreamEvent::Allowed { namespace, name });
+        }
         self.ready.push_back(Change::Shown(Box::new(Permit {
             action: Get { target: observation.name.clone() },
             client: self.caller.client.clone(),
@@ -354,8 +353,13 @@ impl Watching {
         })));
     }
 
+    /// Hides a workload that is shown: it is gone, no longer selected, or refused, which is on record.
     fn hide(&mut self, name: WorkloadRef) {
         if self.shown.remove(&name).is_some() {
+            let is_there = self.selection.selects(&self.policy.replicas.observe(&name));
+            if is_there && !self.undecided.contains(&name) {
+                self.record(StreamEvent::Refused { namespace: &name.namespace, name: &name.name });
+            }
             self.ready.push_back(Change::Gone(name));
         }
     }

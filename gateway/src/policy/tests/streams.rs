@@ -79,3 +79,21 @@ async fn a_relist_shows_what_changed_and_hides_what_is_gone() {
     watching.look(crate::replicas::Changed::All).await.unwrap();
     assert_eq!(shown(&mut watching), ["00002", "-00001", "synced 0"]);
 }
+
+#[tokio::test]
+async fn many_workloads_without_a_verdict_keep_no_stream_from_the_others() {
+    let (policy, replicas) = policy(40);
+    let dropped = |number: usize, replicas| {
+        let workload = deployment("demo", &format!("{number:05}"), replicas);
+        Object::Deployment(Workload { metadata_dropped: true, ..workload })
+    };
+    (0..40).for_each(|number| replicas.put(dropped(number, 1)));
+    replicas.put(named(40));
+    let mut watching = policy.watch(&caller(), all()).await.unwrap();
+    assert_eq!(shown(&mut watching), ["00040", "synced 40"]);
+    (0..40).for_each(|number| replicas.put(dropped(number, 2)));
+    replicas.put(named(41));
+    let changed = watching.changed().await;
+    watching.look(changed).await.unwrap();
+    assert_eq!(shown(&mut watching), ["00041"]);
+}
