@@ -1,4 +1,4 @@
-//! What a client follows: first what it may get, then each change of it, decided anew.
+//! Streams of changes: a snapshot of what a client may get, then each change, decided separately.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;

@@ -70,7 +70,7 @@ fn write_end(text: &mut Vec<u8>, error: &Error, request_id: &Uuid) {
     event(text, "end", &Problem::new(error, request_id));
 }
 
-/// JSON has no line breaks of its own, so it is one line of data.
+/// One event. `serde_json` writes no line breaks, so the data fits on one line.
 fn event<T: Serialize>(text: &mut Vec<u8>, name: &str, data: &T) {
     text.extend_from_slice(b"event: ");
     text.extend_from_slice(name.as_bytes());
