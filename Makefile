@@ -44,13 +44,12 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 SOAK_modules = hostile_modules::
 SOAK_policies = differential::
 SOAK_api = described::
-# Without it, the gateway takes twice as long to check a module.
-OPTIMISED = --config profile.dev.package.scalegate.opt-level=2
-
 .PHONY: soak
-soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: api, modules, policies))) build controlplane ## try much more of what `make test` tries a sample of, up to an hour or more (PART=api, modules or policies)
+soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: api, modules, policies))) controlplane policies ## try much more of what `make test` tries a sample of, up to an hour or more (PART=api, modules or policies)
+	@echo "building the gateway and the tests for a soak (ten minutes the first time)" >&2
+	$(CARGO) build --quiet --locked --profile soak --workspace
 	SCALEGATE_SOAK="$(PART)" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \
-	    $(CARGO) test --locked --workspace $(OPTIMISED) --test it -- --test-threads 1 --nocapture $(SOAK_$(PART))
+	    $(CARGO) test --locked --profile soak --workspace --test it -- --test-threads 1 --nocapture $(SOAK_$(PART))
 
 .PHONY: hostile-test
 hostile-test: controlplane policies ## measure one client's requests beside another that uses all of its bounds, in a release build
