@@ -84,6 +84,12 @@ bench-scale: policies ## measure how the gateway's work grows from 10,000 Deploy
 	$(RELEASE) --bin scalegate --bin guard --bin bench
 	target/release/bench scale
 
+.PHONY: bench-watchers
+bench-watchers: controlplane policies ## measure how soon a change reaches a thousand watchers, beside one
+	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
+	$(RELEASE) --bin scalegate --bin guard --bin bench
+	target/release/bench watchers
+
 .PHONY: lint
 lint: chart-test ## check format, lints, scripts, workflows, Dockerfiles, the proto and the chart
 	$(CARGO) fmt --all --check

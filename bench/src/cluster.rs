@@ -39,21 +39,33 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts a control plane with its files under `work`, and waits until the Deployment that is read is ready.
     pub(crate) async fn start(work: &Path) -> Result<Self> {
+        let cluster = Self::empty(work).await?;
+        create_deployments(&cluster.client().await?).await?;
+        Ok(cluster)
+    }
+
+    /// Starts a control plane with its files under `work`, without Deployments.
+    pub(crate) async fn empty(work: &Path) -> Result<Self> {
         let control_plane = ControlPlane::start(ControlPlaneBinaries::provide().await?, &work.join("cluster")).await?;
         let client = control_plane.client().await?;
         stack::install(&client).await?;
-        create_deployments(&client).await?;
         let certs = stack::certificates(&work.join("certs"))?;
         let policies = work.join("policies");
         policies::copy("normal", &policies)?;
         Ok(Self { control_plane, work: work.to_owned(), policies, certs })
     }
 
-    /// Starts a gateway and waits until it is ready.
-    pub(crate) async fn gateway(&self, name: &str, answer_cache_bytes: Option<u32>) -> Result<Gateway> {
+    /// Starts a gateway with what `change` makes of its options, and waits until it is ready.
+    pub(crate) async fn gateway(&self, name: &str, change: impl FnOnce(&mut GatewayOptions)) -> Result<Gateway> {
         let kubeconfig = self.control_plane.kubeconfig_for_service_account(stack::SYSTEM, stack::SYSTEM).await?;
-        let options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), self.policies.clone());
-        Gateway::start(&self.work, &GatewayOptions { answer_cache_bytes, ..options }).await
+        let mut options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), self.policies.clone());
+        change(&mut options);
+        Gateway::start(&self.work, &options).await
+    }
+
+    /// An administrator's client of the cluster.
+    pub(crate) async fn client(&self) -> Result<kube::Client> {
+        self.control_plane.client().await
     }
 
     /// Starts a gateway under another program, which may make it very slow, and waits until it is ready. Its policy has

@@ -36,16 +36,29 @@ pub(crate) fn processor() -> Result<String> {
 
 /// Pins this thread, and what it starts from now on, to the last core that it may use; the first serves most
 /// interrupts. Returns the core's number.
-#[cfg(target_os = "linux")]
 pub(crate) fn pin() -> Result<usize> {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let core = cores()?.pop().context("no core may be used")?;
+    pin_to(core)?;
+    Ok(core)
+}
+
+/// The cores that this thread may use.
+#[cfg(target_os = "linux")]
+pub(crate) fn cores() -> Result<Vec<usize>> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
 
     let allowed = sched_getaffinity(None)?;
-    let core = (0..CpuSet::MAX_CPU).rev().find(|core| allowed.is_set(*core)).context("no core may be used")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect())
+}
+
+/// Pins this thread, and what it starts from now on, to `core`.
+#[cfg(target_os = "linux")]
+pub(crate) fn pin_to(core: usize) -> Result<()> {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+
     let mut only = CpuSet::new();
     only.set(core);
-    sched_setaffinity(None, &only).context("pin this thread to one core")?;
-    Ok(core)
+    sched_setaffinity(None, &only).context("pin this thread to one core")
 }
 
 /// Pins all threads of `process` to `core`.
@@ -71,7 +84,13 @@ pub(crate) fn pin_process(_process: u32, _core: usize) -> Result<()> {
 
 /// See the one for Linux.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn pin() -> Result<usize> {
+pub(crate) fn pin_to(_core: usize) -> Result<()> {
+    anyhow::bail!("threads are pinned to a core on Linux only")
+}
+
+/// See the one for Linux.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cores() -> Result<Vec<usize>> {
     anyhow::bail!("threads are pinned to a core on Linux only")
 }
 

@@ -11,6 +11,7 @@
 //! - [`runaway`]: how soon a module that loops is stopped.
 //! - [`swaps`]: reads while policies are swapped.
 //! - [`count`]: how many instructions a request and a decision take.
+//! - [`watchers`]: how soon changes reach many watchers.
 //! - [`scale`]: how the gateway's work grows.
 
 mod case;
@@ -26,6 +27,7 @@ mod report;
 mod runaway;
 mod scale;
 mod swaps;
+mod watchers;
 
 use std::fs;
 use std::path::PathBuf;
@@ -63,6 +65,7 @@ enum Args {
     Compare(CompareArgs),
     Count(count::CountArgs),
     Scale(scale::ScaleArgs),
+    Watchers(watchers::WatchersArgs),
 }
 
 /// Measures the processor time that requests cost the gateway, beside nginx, kube-apiserver and OPA.
@@ -98,6 +101,7 @@ async fn main() -> ExitCode {
         Args::Compare(args) => compare(args).await,
         Args::Count(args) => count::run(args).await,
         Args::Scale(args) => scale::run(args).await,
+        Args::Watchers(args) => watchers::run(args).await,
     })
 }
 
@@ -115,7 +119,10 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     let cluster = Cluster::start(&work).await?;
     let core = machine::pin()?;
     println!("-- starting the other servers; all, and the client, run on core {core}");
-    let gateways = (cluster.gateway("gateway", None).await?, cluster.gateway("forgetful", Some(0)).await?);
+    let gateways = (
+        cluster.gateway("gateway", |_| {}).await?,
+        cluster.gateway("forgetful", |options| options.answer_cache_bytes = Some(0)).await?,
+    );
     let gateway = server_of(&gateways.0)?;
     let body = gateway.body(Case::ReadHttp1).await?;
     let nginx = Nginx::start(&program, &work.join("nginx"), &cluster.certs, &body).await?;

@@ -7,9 +7,10 @@
 mod credit;
 mod lines;
 mod places;
+mod rate;
 
 use std::collections::HashMap;
-use std::num::NonZero;
+use std::num::{NonZero, NonZeroU32};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use self::credit::Credit;
 use self::lines::LogLines;
 use self::places::{FEW, Places, Source, give_back, take};
+use self::rate::Rate;
 use crate::identity::ClientIdentity;
 
 /// The number of accounts at which they are first swept.
@@ -48,6 +50,8 @@ pub struct Bounds {
     pub streams: Bound,
     /// Refused requests whose bodies are still read, so that their clients can read the answer.
     pub refusals: Bound,
+    /// Requests of one client in a second, a list counted as several; `None` for any number.
+    pub rate: Option<NonZeroU32>,
 }
 
 /// Why there is no place.
@@ -59,6 +63,12 @@ pub enum Exceeded {
     /// Other clients have taken all places that are not reserved for other trust domains.
     #[error("the shared limit is reached")]
     All,
+    /// The client has made as many requests as one client may in a second.
+    #[error("the client's rate limit is reached")]
+    Rate {
+        /// How long until it may make the next one.
+        wait: Duration,
+    },
 }
 
 /// The clients of one gateway. Clones share their accounts.
@@ -70,6 +80,8 @@ struct Registry {
     pools: Arc<Pools>,
     /// The trust domains, sorted.
     domains: Vec<String>,
+    /// Requests of one client in a second.
+    rate: Option<NonZeroU32>,
     accounts: Mutex<Accounts>,
 }
 
@@ -104,6 +116,7 @@ pub struct Account {
     streams: AtomicUsize,
     refusals: AtomicUsize,
     inline: Credit,
+    rate: Rate,
     log: LogLines,
     /// Limits its concurrent decisions while it has many requests in progress.
     deciding: Semaphore,
@@ -166,7 +179,8 @@ impl Clients {
             inline: Credit::new(credit::OF_ALL),
         };
         let accounts = Accounts { by_client: HashMap::new(), sweep_at: FIRST_SWEEP };
-        Self(Arc::new(Registry { pools: Arc::new(pools), domains, accounts: Mutex::new(accounts) }))
+        let (pools, accounts) = (Arc::new(pools), Mutex::new(accounts));
+        Self(Arc::new(Registry { pools, domains, rate: bounds.rate, accounts }))
     }
 
     /// The account of `client`. All clients without an identity share one.
@@ -178,7 +192,7 @@ impl Clients {
         }
         accounts.sweep();
         let domain = client.and_then(|client| self.0.domains.iter().position(|domain| domain == client.trust_domain()));
-        let account = Arc::new(Account::new(self.0.pools.clone(), name.into(), domain));
+        let account = Arc::new(Account::new(self.0.pools.clone(), self.0.rate, name.into(), domain));
         accounts.by_client.insert(account.name.clone(), account.clone());
         account
     }
@@ -189,14 +203,16 @@ impl Accounts {
     /// left.
     fn sweep(&mut self) {
         if self.by_client.len() >= self.sweep_at {
-            self.by_client.retain(|_, account| Arc::strong_count(account) > 1 || !account.inline.is_clear());
+            self.by_client.retain(|_, account| {
+                Arc::strong_count(account) > 1 || !account.inline.is_clear() || !account.rate.was_full()
+            });
             self.sweep_at = FIRST_SWEEP.max(2 * self.by_client.len());
         }
     }
 }
 
 impl Account {
-    fn new(pools: Arc<Pools>, name: Arc<str>, domain: Option<usize>) -> Self {
+    fn new(pools: Arc<Pools>, rate: Option<NonZeroU32>, name: Arc<str>, domain: Option<usize>) -> Self {
         Self {
             pools,
             name,
@@ -207,6 +223,7 @@ impl Account {
             streams: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             inline: Credit::new(credit::OF_CLIENT),
+            rate: Rate::new(rate),
             log: LogLines::default(),
             deciding: Semaphore::new(threads()),
         }
@@ -222,9 +239,10 @@ impl Account {
         self.take(Kind::Connection, 1)
     }
 
-    /// Takes a place for a request.
+    /// Takes a place for a request, and one of the requests of this second.
     pub fn admit(self: &Arc<Self>) -> Result<Admission, Exceeded> {
         let place = self.take(Kind::Request, 1)?;
+        self.count(1)?;
         let held = Mutex::new(Held { place, wider: None });
         Ok(Admission(Arc::new(Admitted { account: self.clone(), held })))
     }
@@ -272,6 +290,10 @@ impl Account {
     /// Whether another request of the client that is refused may write to the log: ten a second may.
     pub fn may_log(&self) -> bool {
         self.log.take()
+    }
+
+    fn count(&self, requests: usize) -> Result<(), Exceeded> {
+        self.rate.take(u32::try_from(requests).unwrap_or(u32::MAX)).map_err(|wait| Exceeded::Rate { wait })
     }
 
     fn take(self: &Arc<Self>, kind: Kind, count: usize) -> Result<Place, Exceeded> {
@@ -329,11 +351,14 @@ impl Admission {
         &self.0.account
     }
 
-    /// Takes `more` places for a request that costs more than others. Further calls take none.
+    /// Takes `more` places for a request that costs as much as several, and counts it as so many. Further calls do
+    /// nothing.
     pub fn widen(&self, more: usize) -> Result<(), Exceeded> {
         let mut held = self.held();
         if held.wider.is_none() {
-            held.wider = Some(self.account().take(Kind::Request, more)?);
+            let place = self.account().take(Kind::Request, more)?;
+            self.account().count(more)?;
+            held.wider = Some(place);
         }
         Ok(())
     }
@@ -362,7 +387,14 @@ pub(crate) mod testing {
     pub(crate) fn clients() -> Clients {
         let bound = Bound { all: 10_000, of_client: 5_000 };
         Clients::new(
-            &Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound },
+            &Bounds {
+                connections: bound,
+                requests: bound,
+                changes: bound,
+                streams: bound,
+                refusals: bound,
+                rate: None,
+            },
             ["example.org"],
         )
     }

@@ -18,6 +18,9 @@ use crate::workload::WorkloadKind;
 /// The condition that the Deployment's `spec.replicas` is the wanted count.
 pub const SYNCED: &str = "Synced";
 
+/// How many sets with an idempotency key a target remembers.
+pub const MAX_KEYED_REQUESTS: usize = 8;
+
 /// How many replicas a Deployment should run, who asked for it and why.
 ///
 /// scalegate's reconciler drives the Deployment of the same name to this count. Deleting the object leaves the
@@ -86,6 +89,21 @@ pub struct ReplicaTargetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub decision_id: Option<String>,
+    /// The last sets that had an idempotency key, oldest first, as hashes: they are not made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_KEYED_REQUESTS))]
+    pub keyed_requests: Vec<KeyedRequest>,
+}
+
+/// A set that had an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyedRequest {
+    /// The client and the key: 16 bytes of their SHA-256, in lower-case hexadecimal.
+    #[schemars(length(max = 32))]
+    pub key: String,
+    /// The count and the reason that were asked for, likewise.
+    #[schemars(length(max = 32))]
+    pub request: String,
 }
 
 impl ReplicaTargetSpec {

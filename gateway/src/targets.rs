@@ -6,9 +6,11 @@
 
 mod error;
 mod in_flight;
+mod keyed;
 mod order;
 
 pub use error::WriteError;
+pub use keyed::{Earlier, Keyed};
 
 use kube::Api;
 use kube::api::{DeleteParams, Patch, Preconditions};
@@ -39,22 +41,32 @@ impl Targets {
     }
 
     /// Sets the Deployment's baseline, and who asked for it and why: creates the target, or replaces the spec of the one
-    /// that the decision saw. Gives the target as it is stored.
+    /// that the decision saw. The target remembers `keyed`. Gives the target as it is stored.
     ///
     /// # Errors
     ///
     /// See [`WriteError`]; only after [`WriteError::Unavailable`] may something have been written.
-    pub async fn set(&self, permit: &Permit<Set>) -> Result<ReplicaTarget, WriteError> {
+    pub async fn set(&self, permit: &Permit<Set>, keyed: Option<Keyed>) -> Result<ReplicaTarget, WriteError> {
         let action = permit.action();
         let order = Order {
             replicas: action.replicas,
             requested_by: permit.client().id().to_string(),
             reason: action.reason.clone(),
             decision_id: permit.decision().to_string(),
+            keyed,
         };
         let (targets, seen) = (self.clone(), permit.observation().clone());
         let stored = |target: &ReplicaTarget| ended("stored", Version::of(target));
         self.in_flight.run(permit.take_pending(), stored, async move { targets.write(&seen, order).await }).await
+    }
+
+    /// Records that a permitted set was stored before, as the target that the decision saw remembers, and is not stored
+    /// again.
+    pub fn repeated(permit: &Permit<Set>) {
+        let version = permit.observation().target.as_deref().and_then(Version::of);
+        if let Some(pending) = permit.take_pending() {
+            pending.conclude(&ended("repeated", version));
+        }
     }
 
     /// Stops managing the Deployment: deletes the target that the decision saw. The Deployment's count stays. Where

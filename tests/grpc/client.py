@@ -3,6 +3,7 @@
 import sys
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
@@ -52,7 +53,7 @@ def main(address, certs, namespace):
         for wrong in [
             setting(workload=web, replicas=40),
             setting(workload=web),
-            setting(workload=web, replicas=4, idempotency_key="once"),
+            setting(workload=web, replicas=4, duration=Duration(seconds=1)),
         ]:
             ask(service.SetReplicas, wrong, lambda answer: "accepted")
         gone = messages.GetReplicasRequest(workload=messages.Workload(namespace=namespace, name="nothing"))

@@ -48,6 +48,12 @@ pub struct GatewayOptions {
     pub write_timeout: Option<u32>,
     /// `listen.maxStreams`, of which one client may have half; `None` for the defaults.
     pub max_streams: Option<u32>,
+    /// `listen.maxRequestsPerSecondPerClient`; 0, for any number, unless a test is about it.
+    pub requests_per_second: u32,
+    /// `listen.maxConnectionAge` in seconds; `None` for the default.
+    pub max_connection_age: Option<u32>,
+    /// `tls.denied`; `None` for no such list.
+    pub denied: Option<PathBuf>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -188,6 +194,9 @@ impl GatewayOptions {
             request_timeout: None,
             write_timeout: None,
             max_streams: None,
+            requests_per_second: 0,
+            max_connection_age: None,
+            denied: None,
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
@@ -203,7 +212,11 @@ impl GatewayOptions {
 
     /// The configuration file, as JSON, which is YAML too.
     fn config(&self) -> Value {
-        let mut listen = json!({ "address": self.listen, "drain": { "grace": "500ms", "deadline": "10s" } });
+        let mut listen = json!({
+            "address": self.listen,
+            "maxRequestsPerSecondPerClient": self.requests_per_second,
+            "drain": { "grace": "500ms", "deadline": "10s" },
+        });
         if let Some(max_requests) = self.max_requests {
             listen["maxRequests"] = max_requests.into();
             listen["maxRequestsPerClient"] = (max_requests / 2).into();
@@ -222,16 +235,23 @@ impl GatewayOptions {
             listen["maxStreams"] = max_streams.into();
             listen["maxStreamsPerClient"] = (max_streams / 2).into();
         }
+        if let Some(seconds) = self.max_connection_age {
+            listen["maxConnectionAge"] = format!("{seconds}s").into();
+        }
+        let mut tls = json!({
+            "certificate": self.certs.join("server.pem"),
+            "key": self.certs.join("server-key.pem"),
+            "clientCas": [{ "file": self.certs.join("ca.pem"), "trustDomain": "scalegate.test" }],
+            "crls": [self.certs.join("crl.pem")],
+            "reloadInterval": "200ms",
+        });
+        if let Some(denied) = &self.denied {
+            tls["denied"] = json!(denied);
+        }
         json!({
             "listen": listen,
             "admin": { "address": self.admin },
-            "tls": {
-                "certificate": self.certs.join("server.pem"),
-                "key": self.certs.join("server-key.pem"),
-                "clientCas": [{ "file": self.certs.join("ca.pem"), "trustDomain": "scalegate.test" }],
-                "crls": [self.certs.join("crl.pem")],
-                "reloadInterval": "200ms",
-            },
+            "tls": tls,
             "policies": policies,
             "kubernetes": { "kubeconfig": self.kubeconfig, "namespaces": self.namespaces },
             "lease": { "namespace": self.namespace, "name": self.lease, "identity": self.name },

@@ -40,6 +40,11 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with $tls.denied -}}
+{{- if eq (empty .secretName) (empty .configMapName) -}}
+{{- fail "tls.denied: set either secretName or configMapName" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "scalegate.checks.policies" -}}
@@ -96,6 +101,7 @@
       "tls.key" "tls.server, tls.certManager or tls.development"
       "tls.clientCas" "tls.clientCas"
       "tls.crls" "tls.crls"
+      "tls.denied" "tls.denied"
       "policies.directory" "policies.existingConfigMap or policies.modules"
       "kubernetes.namespaces" "namespaces"
       "lease.namespace" "helm's --namespace"

@@ -21,6 +21,9 @@ tls:
     - /etc/scalegate/tls/crl-{{ $at }}.pem
     {{- end }}
   {{- end }}
+  {{- if .Values.tls.denied }}
+  denied: /etc/scalegate/tls/denied.yaml
+  {{- end }}
 policies:
   directory: /etc/scalegate/policies
 {{- with .Values.namespaces }}

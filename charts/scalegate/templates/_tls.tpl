@@ -61,4 +61,7 @@
 {{- range $at, $crl := include "scalegate.tls.crls" . | fromJsonArray }}
 {{ include "scalegate.tls.source" (dict "from" $crl "key" "crl.pem" "path" (printf "crl-%d.pem" $at)) }}
 {{- end }}
+{{- with .Values.tls.denied }}
+{{ include "scalegate.tls.source" (dict "from" . "key" "denied.yaml" "path" "denied.yaml") }}
+{{- end }}
 {{- end -}}

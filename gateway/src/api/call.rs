@@ -58,7 +58,7 @@ impl Call {
         let Some(error) = error else { return };
         let _entered = self.span.enter();
         // A client that exceeds its bound must not fill the log too, nor one that goes on asking for what it may not.
-        if matches!(error, Error::TooManyRequests | Error::Full) || !account.may_log() {
+        if matches!(error, Error::TooManyRequests | Error::RateLimited { .. } | Error::Full) || !account.may_log() {
             return;
         }
         let http = error.kind().http;

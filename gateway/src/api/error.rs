@@ -103,6 +103,12 @@ pub enum Error {
     /// The client has as many requests under way as one client may.
     #[error("too many requests of the client are under way")]
     TooManyRequests,
+    /// The client has made as many requests as one client may in a second.
+    #[error("too many requests of the client in a second")]
+    RateLimited {
+        /// How long until it may make the next one.
+        wait: Duration,
+    },
     /// All clients together have as many requests under way as the gateway takes.
     #[error("too many requests are under way")]
     Full,
@@ -132,6 +138,9 @@ pub enum Error {
         /// The current version.
         current: String,
     },
+    /// The client has used the idempotency key for another request.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
     /// Other writers kept changing the target.
     #[error("{target} kept changing")]
     Conflict {
@@ -209,6 +218,7 @@ impl Error {
             | Self::PolicyChanged
             | Self::Draining
             | Self::Busy { .. } => Some(1),
+            Self::RateLimited { wait } => Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
             Self::Stale { .. }
             | Self::AuditUnavailable { .. }
             | Self::KubernetesUnavailable { .. }
@@ -223,6 +233,7 @@ impl From<Exceeded> for Error {
         match exceeded {
             Exceeded::Client => Self::TooManyRequests,
             Exceeded::All => Self::Full,
+            Exceeded::Rate { wait } => Self::RateLimited { wait },
         }
     }
 }

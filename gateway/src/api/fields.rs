@@ -48,6 +48,23 @@ pub(super) fn reason(text: String) -> Result<String, Error> {
     }
 }
 
+/// The longest idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 255;
+
+/// A client's name for one request.
+pub(super) fn idempotency_key(text: &str) -> Result<String, Error> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(Error::invalid(
+        "invalid_idempotency_key",
+        format!(
+            "an idempotency key has 1 to {MAX_KEY_BYTES} characters of printable ASCII, without quotes and backslashes"
+        ),
+    ))
+}
+
 /// How many items of a list are wanted.
 pub(super) fn limit(name: &str, value: Option<usize>) -> Result<usize, Error> {
     let limit = value.filter(|limit| (1..=MAX_LIMIT).contains(limit));

@@ -73,7 +73,7 @@ impl HttpApi {
     {
         let call = Call::begin();
         let route = self.routes.find(request.uri().path());
-        let name = route.as_ref().map_or("none", Route::name);
+        let name = route.as_ref().map_or("none", |route| route.name(request.method()));
 
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(&head, body);
@@ -182,6 +182,7 @@ impl HttpApi {
             Method::PUT => {
                 let (target, precondition) = (workload?, request::precondition(&head.headers)?);
                 let wait = query.wait("wait", self.limits.request_timeout)?;
+                let idempotency_key = request::idempotency_key(&head.headers)?;
                 let dry_run = query.only_flag("dryRun")?;
                 if dry_run && wait.is_some() {
                     return Err(fields::invalid_parameter("wait", "makes no sense with dryRun: nothing is stored"));
@@ -189,7 +190,8 @@ impl HttpApi {
                 let SetBody { replicas, reason } =
                     request::set_body(&head.headers, body, self.limits.max_body_bytes).await?;
                 let action = Set { target, replicas, reason };
-                Ok(Operation::Set { change: WriteRequest { action, precondition, dry_run }, wait })
+                let change = WriteRequest { action, precondition, dry_run };
+                Ok(Operation::Set { change, wait, idempotency_key })
             }
             Method::DELETE => {
                 body.none().await?;

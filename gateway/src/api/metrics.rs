@@ -12,6 +12,41 @@ use prometheus_client::registry::{Registry, Unit};
 /// Why streams end: first, that the client has closed it.
 const STREAM_ENDS: [&str; 5] = ["closed", "policy_changed", "draining", "narrow_it", "deadline_exceeded"];
 
+/// What requests are counted under: the paths of HTTP with what is done there, and the methods of gRPC.
+pub(super) const ROUTES: [&str; 17] = [
+    "replicas",
+    "replicas.set",
+    "replicas.release",
+    "deployments",
+    "policies",
+    "version",
+    "openapi",
+    "healthz",
+    "GetReplicas",
+    "SetReplicas",
+    "ReleaseReplicas",
+    "ListReplicas",
+    "WatchReplicas",
+    "ListPolicies",
+    "grpc.health",
+    "grpc.reflection",
+    "none",
+];
+/// The outcomes that each route has a series of from the start: a series that appears with its first error has no rate
+/// then, and these are the errors that operators are alerted to.
+const OUTCOMES: [&str; 10] = [
+    "ok",
+    "internal",
+    "kubernetes_unavailable",
+    "cache_stale",
+    "busy",
+    "policy_unavailable",
+    "audit_unavailable",
+    "version_not_reached",
+    "write_rejected",
+    "deadline_exceeded",
+];
+
 /// Requests by route and outcome. Both labels come from fixed sets.
 #[derive(Debug, Clone)]
 pub struct ApiMetrics {
@@ -55,8 +90,8 @@ struct RouteLabel {
 impl ApiMetrics {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
-        let requests = Family::default();
-        let duration = Family::new_with_constructor(new_histogram as fn() -> Histogram);
+        let requests = Family::<Labels, Counter>::default();
+        let duration = Family::<RouteLabel, Histogram, _>::new_with_constructor(new_histogram as fn() -> Histogram);
         registry.register("requests", "Requests by route and outcome (ok, or the error's code)", requests.clone());
         registry.register_with_unit(
             "request_duration",
@@ -64,6 +99,12 @@ impl ApiMetrics {
             Unit::Seconds,
             duration.clone(),
         );
+        for route in ROUTES {
+            drop(duration.get_or_create(&RouteLabel { route }));
+            for outcome in OUTCOMES {
+                drop(requests.get_or_create(&Labels { route, outcome }));
+            }
+        }
         let (streams, streams_ended) = (Gauge::default(), Family::default());
         registry.register("streams", "Open streams of changes", streams.clone());
         let help = "Streams of changes that ended, by reason (closed by the client, or the error's code)";
@@ -81,6 +122,7 @@ impl ApiMetrics {
     }
 
     pub(super) fn observe(&self, route: &'static str, outcome: &'static str, elapsed: Duration) {
+        debug_assert!(ROUTES.contains(&route), "{route} is missing from ROUTES");
         self.requests.get_or_create(&Labels { route, outcome }).inc();
         self.duration.get_or_create(&RouteLabel { route }).observe(elapsed.as_secs_f64());
     }
@@ -89,4 +131,36 @@ impl ApiMetrics {
 /// 50 µs to 13 s.
 fn new_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.000_05, 4.0, 10))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::collections::BTreeSet;
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn every_route_has_a_series_of_each_outcome_that_an_alert_is_about() {
+        let mut registry = Registry::default();
+        ApiMetrics::register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let alerts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/scalegate/files/alerts.yaml");
+        let alerts = std::fs::read_to_string(alerts).unwrap();
+        let named = alerts.split("scalegate_requests_total{outcome=~\"").nth(1).unwrap();
+        let named: BTreeSet<_> = named.split('"').next().unwrap().split('|').collect();
+        assert_eq!(named, OUTCOMES.into_iter().filter(|outcome| *outcome != "ok").collect());
+        for route in ROUTES {
+            for outcome in OUTCOMES {
+                assert!(
+                    text.contains(&format!("requests_total{{route=\"{route}\",outcome=\"{outcome}\"}} 0")),
+                    "{route}"
+                );
+            }
+        }
+    }
 }

@@ -25,6 +25,8 @@ pub(super) enum Operation {
         change: WriteRequest<Set>,
         /// How long the answer waits for its replicas to be ready.
         wait: Option<Duration>,
+        /// The client's name for the request: one that was stored under it is not stored again.
+        idempotency_key: Option<String>,
     },
     /// To stop managing a workload; its count stays.
     Release(WriteRequest<Release>),

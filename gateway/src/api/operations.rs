@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use crate::policy::{Caller, DryRun, Get, ListQuery, Permit, Policy, Release, Selection, Set};
 use crate::replicas::{Observation, Version};
+use crate::resource::ReplicaTarget;
 use crate::shutdown::Shutdown;
-use crate::targets::{Targets, WriteError};
+use crate::targets::{Earlier, Keyed, Targets, WriteError};
 use crate::workload::WorkloadRef;
 
 use super::cursor::Cursors;
@@ -66,7 +67,10 @@ impl Operations {
                 caller.admission.stream()?;
                 Ok(Answer::Stream(Box::new(Stream::new(watching, &self.shutdown, &self.metrics))))
             }
-            Operation::Set { change, wait } => self.set(caller, change, wait).await,
+            Operation::Set { change, wait, idempotency_key } => {
+                let keyed = idempotency_key.map(|key| Keyed::new(&caller.client, &key, &change.action));
+                self.set(caller, change, keyed, wait).await
+            }
             Operation::Release(change) => self.release(caller, change).await,
             Operation::ListPolicies => Ok(Answer::Policies(self.policy.describe(caller).await?)),
         }
@@ -112,10 +116,19 @@ impl Operations {
         Ok(Answer::List(ListView::of(&listing, next)))
     }
 
-    async fn set(&self, caller: &Caller, change: WriteRequest<Set>, wait: Option<Duration>) -> Result<Answer, Error> {
+    async fn set(
+        &self,
+        caller: &Caller,
+        change: WriteRequest<Set>,
+        keyed: Option<Keyed>,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Error> {
         let target = change.action.target.clone();
         if change.dry_run {
             let permit = self.policy.decide(caller, DryRun(change.action)).await?;
+            if is_repeated(&permit, &target, keyed.as_ref())? {
+                return shown(ReplicasView::would(&permit), target);
+            }
             check(&permit, &target, &change.precondition)?;
             not_autoscaled(&permit, &target)?;
             return shown(ReplicasView::would(&permit), target);
@@ -123,19 +136,37 @@ impl Operations {
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
             let permit = self.policy.decide(caller, change.action.clone()).await?;
+            if is_repeated(&permit, &target, keyed.as_ref())? {
+                Targets::repeated(&permit);
+                let stored = permit.observation().target.clone();
+                let view = ReplicasView::after(&permit, stored.as_deref()).ok_or(Error::NotFound { target })?;
+                let view = ReplicasView { repeated: true, ..view };
+                return Ok(self.stored(caller, &permit, view, stored.as_deref(), wait).await);
+            }
             check(&permit, &target, &change.precondition)?;
             not_autoscaled(&permit, &target)?;
-            match self.targets.set(&permit).await {
+            match self.targets.set(&permit, keyed.clone()).await {
                 Ok(stored) => {
-                    let view = ReplicasView::after(&permit, Some(&stored));
-                    let view = view.ok_or(Error::NotFound { target })?;
-                    let Some(wait) = wait else { return Ok(Answer::Accepted(Box::new(view))) };
-                    return Ok(self.arrived(caller, &permit, view, Version::of(&stored), wait).await);
+                    let view = ReplicasView::after(&permit, Some(&stored)).ok_or(Error::NotFound { target })?;
+                    return Ok(self.stored(caller, &permit, view, Some(&stored), wait).await);
                 }
                 Err(error) => self.moved_on(&permit, error).await?,
             }
         }
         Err(Error::Conflict { target })
+    }
+
+    /// The answer to a set after which `target` is stored.
+    async fn stored(
+        &self,
+        caller: &Caller,
+        permit: &Permit<Set>,
+        view: ReplicasView,
+        target: Option<&ReplicaTarget>,
+        wait: Option<Duration>,
+    ) -> Answer {
+        let Some(wait) = wait else { return Answer::Accepted(Box::new(view)) };
+        self.arrived(caller, permit, view, target.and_then(Version::of), wait).await
     }
 
     /// Waits until a change that was stored is ready, cannot become so, or `wait` is over, and shows how far it is. The
@@ -166,7 +197,7 @@ impl Operations {
         let Ok(now) = self.policy.decide(caller, get).await else { return Answer::Accepted(Box::new(view)) };
         let Some(current) = ReplicasView::of(&now) else { return Answer::Accepted(Box::new(view)) };
         let is_ready = current.version == view.version && current.progress.ready;
-        let current = Box::new(ReplicasView { decision_id: view.decision_id, ..current });
+        let current = Box::new(ReplicasView { decision_id: view.decision_id, repeated: view.repeated, ..current });
         if is_ready { Answer::Ready(current) } else { Answer::Accepted(current) }
     }
 
@@ -210,6 +241,17 @@ fn shown(view: Option<ReplicasView>, target: WorkloadRef) -> Result<Answer, Erro
 /// What holds before a set: the state is fresh, the workload exists, and is at the version that the client meant.
 fn check<A>(permit: &Permit<A>, target: &WorkloadRef, precondition: &Precondition) -> Result<(), Error> {
     check_version(permit.observation(), permit.observation().version(), target, precondition)
+}
+
+/// Returns whether the target remembers the request, so that it need not be stored, whatever version it was for.
+fn is_repeated<A>(permit: &Permit<A>, target: &WorkloadRef, keyed: Option<&Keyed>) -> Result<bool, Error> {
+    let Some(keyed) = keyed else { return Ok(false) };
+    check(permit, target, &Precondition::None)?;
+    match keyed.earlier(permit.observation().target.as_deref()) {
+        Earlier::None => Ok(false),
+        Earlier::Same => Ok(true),
+        Earlier::Other => Err(Error::IdempotencyKeyReused),
+    }
 }
 
 /// What holds before a release, which takes a workload or a target.

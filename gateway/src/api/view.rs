@@ -39,6 +39,10 @@ pub(super) struct ReplicasView {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     pub(super) dry_run: bool,
+    /// True where a set with this `Idempotency-Key` had been stored before, and was not stored again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub(super) repeated: bool,
 }
 
 #[derive(Debug, Hash, Serialize, JsonSchema)]
@@ -132,6 +136,7 @@ impl ReplicasView {
             age_seconds: seconds(observation.age),
             decision_id: Some(permit.decision().to_string()),
             dry_run: false,
+            repeated: false,
         })
     }
 
@@ -177,6 +182,7 @@ impl ReplicasView {
             age_seconds: seconds(observation.age),
             decision_id: None,
             dry_run: false,
+            repeated: false,
         }
     }
 }

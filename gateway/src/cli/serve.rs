@@ -1,6 +1,7 @@
 //! `scalegate serve`: builds the parts, serves, drains.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -159,6 +160,7 @@ fn clients(config: &Config) -> Clients {
         changes: CHANGES,
         streams: Bound { all: listen.max_streams, of_client: listen.max_streams_per_client },
         refusals: REFUSALS,
+        rate: u32::try_from(listen.max_requests_per_second_per_client).ok().and_then(NonZeroU32::new),
     };
     Clients::new(&bounds, config.tls.client_cas.iter().map(|ca| ca.voucher.trust_domain.as_str()))
 }

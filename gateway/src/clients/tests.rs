@@ -7,8 +7,34 @@ use crate::identity::fixtures::{client, client_of, named};
 
 fn clients(all: usize, of_client: usize, trust_domains: &[&str]) -> Clients {
     let bound = Bound { all, of_client };
-    let bounds = Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound };
+    let bounds =
+        Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound, rate: None };
     Clients::new(&bounds, trust_domains.iter().copied())
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_when_to_ask_again_and_others_are_not() {
+    let bound = Bound { all: 100_000, of_client: 50_000 };
+    let rate = NonZeroU32::new(100);
+    let bounds = Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound, rate };
+    let clients = Clients::new(&bounds, ["example.org"]);
+    let account = clients.account(Some(&client("ci")));
+    let mut lists = 0;
+    let refused = loop {
+        let list = account.admit().and_then(|list| list.widen(15));
+        match list {
+            Ok(()) => lists += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, Exceeded::Rate { wait } if wait <= Duration::from_millis(160)), "{refused:?}");
+    assert!(lists >= 6, "{lists} lists of 16 requests");
+    assert!(clients.account(Some(&client("other"))).admit().is_ok());
+    // The bucket outlives the client's connections.
+    drop(account);
+    clients.0.accounts.lock().unwrap().sweep_at = 0;
+    clients.account(Some(&client("late")));
+    assert!(clients.0.accounts.lock().unwrap().by_client.keys().any(|name| name.ends_with("/ci")));
 }
 
 /// Opens connections of `account` until it gets no further place.

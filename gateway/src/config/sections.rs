@@ -44,6 +44,9 @@ pub struct Listen {
     pub max_requests: usize,
     /// `maxRequestsPerClient`: requests of one client; those beyond it are answered with 429. Default 250, 16 to 1000000.
     pub max_requests_per_client: usize,
+    /// `maxRequestsPerSecondPerClient`: requests of one client in a second, and at once after a pause; a list counts as 16.
+    /// Those beyond it are answered with 429 `rate_limited`. Default 1000, 16 to 1000000; 0 for any number.
+    pub max_requests_per_second_per_client: usize,
     /// `maxStreams`: streams of changes. Half of them are kept for the trust domains in equal parts; streams beyond the limit
     /// are answered with 503 `busy`. Default 2000, 1 to 1000000.
     pub max_streams: usize,
@@ -56,6 +59,9 @@ pub struct Listen {
     pub header_timeout: Duration,
     /// `idleTimeout`: how long a connection may stay without a request. Default 2 min, 100 ms to 1 h.
     pub idle_timeout: Duration,
+    /// `maxConnectionAge`: how long a connection is kept, give or take a tenth, so that clients spread over the gateways
+    /// that there are. The answer after that announces its end; streams go on. Default 1 h, 1 s to 7 d.
+    pub max_connection_age: Duration,
     /// `writeTimeout`: how long a client may leave a part of an answer unread before its connection is closed. Default 30 s,
     /// 1 s to 10 min.
     pub write_timeout: Duration,
@@ -90,6 +96,9 @@ pub struct Tls {
     /// `crls`: certificate revocation lists in PEM. A CA that one of them belongs to must have one that is not
     /// expired. Default none.
     pub crls: Vec<PathBuf>,
+    /// `denied`: a YAML file of clients that are refused though their certificates are good: `identities`, a list of ids
+    /// such as `uri:spiffe://example.org/ci`, and `serials`, a list of serial numbers in hexadecimal. Default none.
+    pub denied: Option<PathBuf>,
     /// `reloadInterval`: how often all these files are looked at for changes. Default 1 s, 100 ms to 1 h.
     pub reload_interval: Duration,
 }

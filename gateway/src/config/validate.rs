@@ -87,16 +87,27 @@ fn listen(reader: &mut Reader) -> Listen {
         max_connections_per_client: reader.count("listen.maxConnectionsPerClient", &(1..=1_000_000)),
         max_requests: reader.count("listen.maxRequests", &(64..=1_000_000)),
         max_requests_per_client: reader.count("listen.maxRequestsPerClient", &(16..=1_000_000)),
+        max_requests_per_second_per_client: rate(reader),
         max_streams: reader.count("listen.maxStreams", &(1..=1_000_000)),
         max_streams_per_client: reader.count("listen.maxStreamsPerClient", &(1..=1_000_000)),
         handshake_timeout: reader.duration("listen.handshakeTimeout", &(ms(100)..=MINUTE)),
         header_timeout: reader.duration("listen.headerTimeout", &(ms(100)..=5 * MINUTE)),
         idle_timeout: reader.duration("listen.idleTimeout", &(ms(100)..=HOUR)),
+        max_connection_age: reader.duration("listen.maxConnectionAge", &(ms(1000)..=7 * 24 * HOUR)),
         write_timeout: reader.duration("listen.writeTimeout", &(ms(1000)..=10 * MINUTE)),
         request_timeout: reader.duration("listen.requestTimeout", &(ms(1000)..=10 * MINUTE)),
         max_body_bytes: reader.count("listen.maxBodyBytes", &(256..=1_048_576)),
         drain: drain(reader),
     }
+}
+
+fn rate(reader: &mut Reader) -> usize {
+    const FIELD: &str = "listen.maxRequestsPerSecondPerClient";
+    let rate = reader.count(FIELD, &(0..=1_000_000));
+    if (1..16).contains(&rate) {
+        reader.reject(FIELD, rate, "must be 16 or more, which is what a list counts as, or 0 for no limit");
+    }
+    rate
 }
 
 fn drain(reader: &mut Reader) -> Drain {
@@ -117,6 +128,7 @@ fn tls(reader: &mut Reader) -> Tls {
         key: reader.path("tls.key"),
         client_cas: client_cas(reader),
         crls: reader.list("tls.crls", "must be a list of files").into_iter().map(Into::into).collect(),
+        denied: reader.optional_path("tls.denied"),
         reload_interval: reader.duration("tls.reloadInterval", &(ms(100)..=HOUR)),
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Activity {
     sending: Mutex<Vec<Arc<AtomicU64>>>,
     /// Whether requests are no longer taken.
     ended: AtomicBool,
+    /// Whether the client is to go on with another connection.
+    old: AtomicBool,
 }
 
 impl Activity {
@@ -54,6 +56,7 @@ impl Activity {
             head_since: AtomicU64::new(1),
             sending: Mutex::default(),
             ended: AtomicBool::new(false),
+            old: AtomicBool::new(false),
         })
     }
 
@@ -86,6 +89,16 @@ impl Activity {
     /// Takes no more requests.
     pub(super) fn end(&self) {
         self.ended.store(true, Relaxed);
+    }
+
+    /// Notes that the connection has reached its greatest age.
+    pub(super) fn grow_old(&self) {
+        self.old.store(true, Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn is_old(&self) -> bool {
+        self.old.load(Relaxed)
     }
 
     /// `stream`, with notes of the arrival of its bytes, and of how long its client lets it wait to write.

@@ -11,6 +11,7 @@
 
 mod authority;
 mod ca;
+mod denied;
 mod error;
 mod objection;
 mod refusal;
@@ -34,6 +35,7 @@ use crate::pem;
 
 use authority::Authority;
 use ca::{Ca, CaMark};
+use denied::Denied;
 pub use error::AuthoritiesError;
 pub(super) use objection::Objection;
 use objection::Verdict;
@@ -46,8 +48,9 @@ pub(super) use signatures::algorithms;
 #[derive(Debug)]
 pub(super) struct Authorities {
     all: Vec<Authority>,
+    denied: Denied,
     hints: Vec<DistinguishedName>,
-    /// Of all certificates and lists: those of the same digest decide alike.
+    /// Of all certificates and lists, and of the denied clients: those of the same digest decide alike.
     pub(super) digest: [u8; 32],
     /// The newest list of each issuer.
     pub(super) lists: Vec<ListMark>,
@@ -85,14 +88,16 @@ impl Authorities {
             }
         }
         revocation::assign(&mut lists, &mut cas, provider)?;
+        let denied = settings.denied.as_deref().map(Denied::read).transpose()?.unwrap_or_default();
         let now = Timestamp::now();
         let mut loaded = Self {
-            digest: digest(&cas, &lists),
+            digest: digest(&cas, &lists, &denied),
             lists: revocation::newest(&lists, &cas),
             warnings: cas.iter().filter_map(|ca| ca.warning(now)).chain(revocation::foreign(&lists)).collect(),
             not_after: cas.iter().map(|ca| ca.validity.not_after).min().unwrap_or(Timestamp::MAX),
             next_update: lists.iter().filter_map(|list| list.mark.next_update).min(),
             all: Vec::new(),
+            denied,
             hints: Vec::new(),
         };
         for ca in cas {
@@ -188,6 +193,14 @@ impl Authorities {
         marks.find(|mark| !mark.has_list && had_list(mark)).map(|mark| mark.name.as_str())
     }
 
+    /// Refuses a verified client that is on the list of denied ones; fails with `ApplicationVerificationFailure`.
+    fn check_denied(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let identify = || ClientIdentity::from_certificate(leaf, &self.vouchers(leaf, intermediates));
+        let Some(why) = self.denied.why(leaf, identify) else { return Ok(()) };
+        refusal::note(|| Some(why));
+        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+    }
+
     /// What the CAs that vouch for a chain may vouch for. The verifier cannot pass on which ones did, so where it matters
     /// they are asked again.
     fn vouchers(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Vec<Voucher> {
@@ -229,7 +242,7 @@ impl ClientCertVerifier for Authorities {
         for authority in &self.all {
             match authority.verifier.verify_client_cert(leaf, intermediates, now) {
                 Ok(verified) => match authority.check_validity(now) {
-                    Ok(()) => return Ok(verified),
+                    Ok(()) => return self.check_denied(leaf, intermediates).map(|()| verified),
                     Err(error) => lapsed = Some((error, authority)),
                 },
                 // What the certificate's own CA has against it says more than that the others do not know it.
@@ -280,7 +293,7 @@ impl ClientCertVerifier for Authorities {
     }
 }
 
-fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {
+fn digest(cas: &[Ca], lists: &[RevocationList], denied: &Denied) -> [u8; 32] {
     let mut context = digest::Context::new(&SHA256);
     for ca in cas {
         context.update(ca.voucher.trust_domain.as_str().as_bytes());
@@ -293,6 +306,12 @@ fn digest(cas: &[Ca], lists: &[RevocationList]) -> [u8; 32] {
     }
     for list in lists {
         context.update(&list.der);
+    }
+    for (kind, entry) in denied.entries() {
+        for part in [kind, entry] {
+            context.update(part.as_bytes());
+            context.update(b"\0");
+        }
     }
     let mut sum = [0; 32];
     sum.copy_from_slice(context.finish().as_ref());

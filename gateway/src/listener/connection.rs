@@ -140,7 +140,7 @@ async fn http1<H: Handler>(
         // `activity` does it, without a timer for each request.
         .header_read_timeout(None)
         .serve_connection(io, service(&context, peer, &activity, OnDrain::SayClose));
-    let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::SayClose };
+    let life = Life::new(&activity, patience, standing, OnDrain::SayClose, limits.max_connection_age);
     drive(connection, &context, life, state).await;
     bid_farewell(back).await;
 }
@@ -165,7 +165,7 @@ async fn http2<H: Handler>(
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
         .serve_connection(TokioIo::new(activity.watch(stream)), service(&context, peer, &activity, OnDrain::GoAway));
-    let life = Life { activity: &activity, patience, standing, on_drain: OnDrain::GoAway };
+    let life = Life::new(&activity, patience, standing, OnDrain::GoAway, limits.max_connection_age);
     drive(connection, &context, life, state).await;
     bid_farewell(back).await;
 }
@@ -205,7 +205,7 @@ fn service<H: Handler>(
                 Ok(admission) => context.handler.handle(&peer, admission, request).await,
                 Err(exceeded) => context.handler.refuse(&peer, *exceeded, request).await,
             };
-            if on_drain == OnDrain::SayClose && context.live.phase() != Phase::Serving {
+            if on_drain == OnDrain::SayClose && (activity.is_old() || context.live.phase() != Phase::Serving) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| {
@@ -235,6 +235,8 @@ struct Life<'a> {
     patience: Patience,
     standing: Standing,
     on_drain: OnDrain,
+    /// When the connection is too old.
+    old_at: Instant,
 }
 
 /// Drives a connection until it has ended, was idle or slow for too long, or its client would no longer get in.
@@ -276,7 +278,15 @@ where
                 timer.as_mut().reset(Instant::now());
             }
             () = timer.as_mut() => match life.next_check() {
-                Some(next) => timer.as_mut().reset(next),
+                Some(next) => {
+                    if life.has_grown_old() {
+                        context.metrics.old();
+                        if life.on_drain == OnDrain::GoAway {
+                            connection.as_mut().graceful_shutdown();
+                        }
+                    }
+                    timer.as_mut().reset(next);
+                }
                 None if ending => return,
                 None => {
                     life.tell_objection(context);
@@ -294,7 +304,30 @@ where
     }
 }
 
-impl Life<'_> {
+impl<'a> Life<'a> {
+    /// The life of a connection that begins now; it is old at `max_age`, give or take a tenth, so that those that came
+    /// together do not all leave together.
+    fn new(
+        activity: &'a Activity,
+        patience: Patience,
+        standing: Standing,
+        on_drain: OnDrain,
+        max_age: Duration,
+    ) -> Self {
+        let old_at = Instant::now() + max_age.mul_f64(0.9 + 0.2 * fastrand::f64());
+        Self { activity, patience, standing, on_drain, old_at }
+    }
+
+    /// Returns whether the connection has grown too old since this was last asked. Over HTTP/1.1 the next answer says so:
+    /// an idle connection is left alone, for a request may be on its way.
+    fn has_grown_old(&self) -> bool {
+        let is_new = self.old_at <= Instant::now() && !self.activity.is_old();
+        if is_new {
+            self.activity.grow_old();
+        }
+        is_new
+    }
+
     /// When the connection must be looked at again; `None` if its time is over.
     fn next_check(&self) -> Option<Instant> {
         let now = Instant::now();
@@ -302,7 +335,8 @@ impl Life<'_> {
         let shortest = self.patience.shortest();
         // While a request is handled, the soonest end is that of a wait that begins now.
         let deadline = self.activity.deadline(self.patience).unwrap_or(now + shortest);
-        (deadline > now).then(|| deadline.min(now + shortest).min(now + life.min(WALL_CLOCK_CHECK)))
+        let old_at = if self.activity.is_old() || self.old_at <= now { deadline } else { self.old_at };
+        (deadline > now).then(|| deadline.min(old_at).min(now + shortest).min(now + life.min(WALL_CLOCK_CHECK)))
     }
 
     /// Counts that an answer which its client does not read ends the connection, if one does.

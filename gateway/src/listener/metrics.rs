@@ -14,6 +14,8 @@ use crate::clients::Exceeded;
 
 /// The reason of a connection whose client does not read an answer.
 const UNREAD: &str = "unread";
+/// The reason of a connection that has reached its greatest age.
+const OLD: &str = "old";
 
 /// The listener's metrics. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +53,7 @@ impl ByBound {
             bound: match exceeded {
                 Exceeded::Client => "client",
                 Exceeded::All => "all",
+                Exceeded::Rate { .. } => "rate",
             },
         }
     }
@@ -88,7 +91,7 @@ impl ListenerMetrics {
         );
         registry.register(
             "connections_ended",
-            "Connections that were ended because of the client's certificate, or because it left an answer unread, by reason",
+            "Connections that were ended because of the client's certificate, because it left an answer unread, or because of their age, by reason",
             metrics.ended.clone(),
         );
         registry.register(
@@ -104,7 +107,9 @@ impl ListenerMetrics {
         for objection in Objection::ALL {
             drop(metrics.ended.get_or_create(&ByReason { reason: objection.as_str() }));
         }
-        drop(metrics.ended.get_or_create(&ByReason { reason: UNREAD }));
+        for reason in [UNREAD, OLD] {
+            drop(metrics.ended.get_or_create(&ByReason { reason }));
+        }
         for exceeded in [Exceeded::Client, Exceeded::All] {
             drop(metrics.no_place.get_or_create(&ByBound::of(exceeded)));
         }
@@ -145,6 +150,11 @@ impl ListenerMetrics {
     /// A connection is ended because its client does not read an answer.
     pub(super) fn unread(&self) {
         self.ended.get_or_create(&ByReason { reason: UNREAD }).inc();
+    }
+
+    /// A connection is too old: its client is asked to go on with another.
+    pub(super) fn old(&self) {
+        self.ended.get_or_create(&ByReason { reason: OLD }).inc();
     }
 
     /// A connection of a verified client was refused.

@@ -50,7 +50,8 @@ impl TlsReloader {
 
 fn files(settings: &config::Tls) -> Vec<PathBuf> {
     let cas = settings.client_cas.iter().map(|ca| &ca.file);
-    [&settings.certificate, &settings.key].into_iter().chain(cas).chain(&settings.crls).cloned().collect()
+    let files = [&settings.certificate, &settings.key].into_iter().chain(cas);
+    files.chain(&settings.crls).chain(&settings.denied).cloned().collect()
 }
 
 impl Source for Files {

@@ -104,7 +104,14 @@ pub(crate) fn deployment(namespace: &str, name: &str, replicas: i32) -> Workload
 /// A target of generation 1, as the API server would have stored it.
 pub(crate) fn target(namespace: &str, name: &str, replicas: i32) -> ReplicaTarget {
     let scale_target_ref = ScaleTargetRef::new(WorkloadKind::Deployment, name);
-    let spec = ReplicaTargetSpec { scale_target_ref, replicas, requested_by: None, reason: None, decision_id: None };
+    let spec = ReplicaTargetSpec {
+        scale_target_ref,
+        replicas,
+        requested_by: None,
+        reason: None,
+        decision_id: None,
+        keyed_requests: Vec::new(),
+    };
     let mut target = ReplicaTarget::new(name, spec);
     target.metadata.namespace = Some(namespace.to_owned());
     target.metadata.uid = Some("0b8e7f0e-3a52-4c57-8a7d-6f1f8f0f7a11".to_owned());

@@ -10,6 +10,7 @@ use crate::resource::{ReplicaTarget, ReplicaTargetSpec, ScaleTargetRef};
 use crate::workload::WorkloadRef;
 
 use super::WriteError;
+use super::keyed::{self, Keyed};
 
 /// A count, with who asked for it and why.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub(super) struct Order {
     pub(super) requested_by: String,
     pub(super) reason: Option<String>,
     pub(super) decision_id: String,
+    /// What the target is to remember of the request.
+    pub(super) keyed: Option<Keyed>,
 }
 
 /// The one write of a request.
@@ -35,7 +38,7 @@ impl Order {
         let Some(workload) = &seen.workload else {
             return Err(WriteError::Rejected { message: format!("there is no {}", seen.name) });
         };
-        let spec = self.spec(&seen.name);
+        let spec = self.spec(&seen.name, seen.target.as_deref());
         match &seen.target {
             None => {
                 let mut target = ReplicaTarget::new(&seen.name.target_name(), spec);
@@ -46,13 +49,15 @@ impl Order {
         }
     }
 
-    fn spec(self, of: &WorkloadRef) -> ReplicaTargetSpec {
+    fn spec(self, of: &WorkloadRef, target: Option<&ReplicaTarget>) -> ReplicaTargetSpec {
+        let before = target.map(|target| target.spec.keyed_requests.as_slice()).unwrap_or_default();
         ReplicaTargetSpec {
             scale_target_ref: ScaleTargetRef::new(of.kind, of.name.as_str()),
             replicas: self.replicas,
             requested_by: Some(self.requested_by),
             reason: self.reason,
             decision_id: Some(self.decision_id),
+            keyed_requests: keyed::remembered(before, self.keyed),
         }
     }
 }

@@ -23,6 +23,7 @@ fn order(replicas: i32) -> Order {
         requested_by: "uri:spiffe://example.org/ci".to_owned(),
         reason: Some("release".to_owned()),
         decision_id: "0190".to_owned(),
+        keyed: None,
     }
 }
 

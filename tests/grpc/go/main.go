@@ -63,7 +63,7 @@ func main() {
 	to.ask("SetReplicas", "{"+web+`, "replicas": 4, "reason": "größer"}`, "replicas", "target", "replicas")
 	to.ask("SetReplicas", "{"+web+`, "replicas": 40}`)
 	to.ask("SetReplicas", "{"+web+"}")
-	to.ask("SetReplicas", "{"+web+`, "replicas": 4, "idempotencyKey": "once"}`)
+	to.ask("SetReplicas", "{"+web+`, "replicas": 4, "duration": "1s"}`)
 	to.ask("GetReplicas", "{"+named("nothing")+"}")
 	to.ask("ReleaseReplicas", "{"+web+"}")
 }

@@ -5,9 +5,7 @@ use http::Method;
 use kube::Api;
 use kube::api::ListParams;
 use prost_types::{Duration, Timestamp};
-use scalegate::proto::v1::{
-    GetReplicasRequest, ListReplicasRequest, ReleaseReplicasRequest, SetReplicasRequest, Workload,
-};
+use scalegate::proto::v1::{GetReplicasRequest, ListReplicasRequest, SetReplicasRequest, Workload};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::suite::{self, Shared};
 use tonic::{Code, Status};
@@ -31,12 +29,6 @@ use super::{call, prepare};
 fn rows(namespace: &str) -> Vec<(&'static str, GrpcRequest, Code, &'static str)> {
     let workload = || Some(Workload { kind: String::new(), namespace: namespace.to_owned(), name: "web".into() });
     let set = || SetReplicasRequest { workload: workload(), replicas: Some(4), ..SetReplicasRequest::default() };
-    let key = || "once".to_owned();
-    let release = |idempotency_key| ReleaseReplicasRequest {
-        workload: workload(),
-        idempotency_key,
-        ..ReleaseReplicasRequest::default()
-    };
     let of_kind = |kind: &str| GetReplicasRequest {
         workload: workload().map(|named| Workload { kind: kind.to_owned(), ..named }),
         at_least_version: String::new(),
@@ -51,7 +43,6 @@ fn rows(namespace: &str) -> Vec<(&'static str, GrpcRequest, Code, &'static str)>
             invalid,
             "invalid_name",
         ),
-        ("a key", sets(SetReplicasRequest { idempotency_key: key(), ..set() }), unserved, "not_implemented"),
         (
             "a duration",
             sets(SetReplicasRequest { duration: Some(Duration::default()), ..set() }),
@@ -64,7 +55,6 @@ fn rows(namespace: &str) -> Vec<(&'static str, GrpcRequest, Code, &'static str)>
             unserved,
             "not_implemented",
         ),
-        ("a key of a release", GrpcRequest::new("ReleaseReplicas", &release(key())), unserved, "not_implemented"),
         ("another kind", GrpcRequest::new("GetReplicas", &of_kind("StatefulSet")), invalid, "invalid_name"),
         ("a kind in lower case", GrpcRequest::new("GetReplicas", &of_kind("deployment")), invalid, "invalid_name"),
         (

@@ -113,7 +113,9 @@ fn document(ask: &Ask, framed: &[u8]) -> Result<Value> {
             json!({"items": items?, "undecided": list.undecided, "continue": given(&list.next_page_token)})
         }
         Ask::Set { .. } | Ask::Unreadable { .. } | Ask::TooLarge => {
-            let SetReplicasResponse { replicas, decision_id, dry_run } = SetReplicasResponse::decode(message)?;
+            let SetReplicasResponse { replicas, decision_id, dry_run, repeated } =
+                SetReplicasResponse::decode(message)?;
+            ensure!(!repeated, "there is no key");
             changed(view(replicas)?, &decision_id, dry_run)
         }
         Ask::Release { .. } => {

@@ -46,6 +46,11 @@ impl Error {
             Self::TooManyRequests => {
                 "this client has reached its limit of concurrent requests: wait for some to finish".into()
             }
+            Self::RateLimited { .. } => {
+                "this client has reached its limit of requests in a second: ask less often, or follow changes with \
+                 `?watch=true`"
+                    .into()
+            }
             Self::Full => "this gateway has reached its limit of concurrent requests; try again".into(),
             Self::Busy { .. } => {
                 "too many decisions or changes are in progress, this client's or others'; try again".into()
@@ -62,6 +67,11 @@ impl Error {
             }
             Self::VersionMismatch { current } => {
                 format!("the current version is {current}: read again, and decide whether you still want this")
+            }
+            Self::IdempotencyKeyReused => {
+                "you have set this workload to something else with this idempotency key: take a new key for a new \
+                 request; nothing was written"
+                    .into()
             }
             Self::Conflict { .. } => {
                 "other writers kept changing this target, or it is being deleted and a finalizer keeps it; nothing was \

@@ -47,6 +47,7 @@ impl Error {
                 kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_unavailable")
             }
             Self::TooManyRequests => kind(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "too_many_requests"),
+            Self::RateLimited { .. } => kind(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, "rate_limited"),
             Self::Full | Self::Busy { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "busy"),
             Self::AuditUnavailable { .. } => {
                 kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "audit_unavailable")
@@ -57,6 +58,9 @@ impl Error {
             }
             Self::VersionMismatch { .. } => {
                 kind(StatusCode::PRECONDITION_FAILED, Code::FailedPrecondition, "version_mismatch")
+            }
+            Self::IdempotencyKeyReused => {
+                kind(StatusCode::UNPROCESSABLE_ENTITY, Code::FailedPrecondition, "idempotency_key_reused")
             }
             Self::Conflict { .. } => kind(StatusCode::CONFLICT, Code::Aborted, "conflict"),
             Self::VersionNotReached => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "version_not_reached"),

@@ -54,7 +54,6 @@ pub(super) fn watch(message: WatchReplicasRequest) -> Result<Operation, Error> {
 }
 
 pub(super) fn set(message: SetReplicasRequest, limit: Duration) -> Result<Operation, Error> {
-    unsupported("idempotency_key", !message.idempotency_key.is_empty())?;
     unsupported("duration", message.duration.is_some())?;
     unsupported("start_time", message.start_time.is_some())?;
     let action = Set {
@@ -67,12 +66,13 @@ pub(super) fn set(message: SetReplicasRequest, limit: Duration) -> Result<Operat
     if wait.is_some() && message.dry_run {
         return Err(fields::invalid_parameter("wait", "makes no sense with dry_run: nothing is stored"));
     }
+    let key = given(message.idempotency_key);
+    let idempotency_key = key.map(|key| fields::idempotency_key(&key)).transpose()?;
     let (precondition, dry_run) = (precondition(message.if_version)?, message.dry_run);
-    Ok(Operation::Set { change: WriteRequest { action, precondition, dry_run }, wait })
+    Ok(Operation::Set { change: WriteRequest { action, precondition, dry_run }, wait, idempotency_key })
 }
 
 pub(super) fn release(message: ReleaseReplicasRequest) -> Result<Operation, Error> {
-    unsupported("idempotency_key", !message.idempotency_key.is_empty())?;
     let action = Release { target: workload(message.workload)? };
     Ok(Operation::Release(WriteRequest {
         action,
@@ -162,7 +162,8 @@ pub(super) fn event(item: StreamItem) -> WatchReplicasResponse {
 pub(super) fn accepted(answer: Answer) -> Option<SetReplicasResponse> {
     let (Answer::Accepted(view) | Answer::Ready(view) | Answer::Replicas(view)) = answer else { return None };
     let (decision_id, dry_run) = (view.decision_id.clone().unwrap_or_default(), view.dry_run);
-    Some(SetReplicasResponse { replicas: Some((*view).into()), decision_id, dry_run })
+    let repeated = view.repeated;
+    Some(SetReplicasResponse { replicas: Some((*view).into()), decision_id, dry_run, repeated })
 }
 
 pub(super) fn released(answer: Answer) -> Option<ReleaseReplicasResponse> {

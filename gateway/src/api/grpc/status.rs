@@ -67,6 +67,7 @@ fn field(code: &str) -> &'static str {
         "invalid_replicas" => "replicas",
         "invalid_reason" => "reason",
         "invalid_name" => "workload",
+        "invalid_idempotency_key" => "idempotency_key",
         _ => "",
     }
 }

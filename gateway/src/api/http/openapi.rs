@@ -22,7 +22,7 @@ const ANY: [(u16, &str); 9] = [
     (408, "request_timeout"),
     (415, "unsupported_media_type"),
     (417, "expectation_failed"),
-    (429, "too_many_requests"),
+    (429, "too_many_requests, rate_limited"),
     (500, "internal"),
     (504, "deadline_exceeded"),
     (505, "http2_required"),
@@ -36,7 +36,7 @@ const CHANGED: [(u16, &str); 5] = [
     (
         400,
         "invalid_replicas, invalid_reason, invalid_body, unexpected_body, invalid_parameter, invalid_name, \
-           invalid_if_match, unsupported_condition, invalid_host",
+           invalid_if_match, invalid_idempotency_key, unsupported_condition, invalid_host",
     ),
     (409, "owned_by_autoscaler, conflict"),
     (412, "version_mismatch"),
@@ -145,12 +145,18 @@ fn replicas(kind: &str, schemas: &mut SchemaGenerator) -> Value {
          configured otherwise, and not with `dryRun`",
         &json!({ "type": "string", "examples": ["30s"] }),
     );
+    let key = json!({
+        "name": "Idempotency-Key", "in": "header",
+        "description": "the client's name for this request: the same request under the same key is stored once; the \
+                        target remembers the last eight",
+        "schema": { "type": "string", "minLength": 1, "maxLength": 255, "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"] },
+    });
     let mut put = read(
         &format!("set{kind}"),
         &format!("Sets how many replicas a {kind} runs"),
-        &with(&[if_match.clone(), dry_run.clone(), wait]),
+        &with(&[if_match.clone(), key, dry_run.clone(), wait]),
         state("decided only, or waited for and ready", schemas),
-        &[&CHANGED[..], &[NOT_FOUND, (413, "body_too_large")]].concat(),
+        &[&CHANGED[..], &[NOT_FOUND, (413, "body_too_large"), (422, "idempotency_key_reused")]].concat(),
         schemas,
     );
     put["responses"]["202"] = state("stored; `progress` says how far it is", schemas);

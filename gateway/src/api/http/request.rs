@@ -21,6 +21,8 @@ use crate::api::operation::Precondition;
 use crate::api::selector;
 use crate::replicas;
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// What some editors and shells put in front of a text (U+FEFF).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -116,6 +118,20 @@ pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
     }
     let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or_else(invalid)?;
     Ok(Precondition::Version(tag.parse().map_err(|_| invalid())?))
+}
+
+/// The request's `Idempotency-Key`, a string in quotes (draft-ietf-httpapi-idempotency-key-header-07, section 2.1) or,
+/// as most clients send it, without.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Error::invalid("invalid_idempotency_key", "there is more than one Idempotency-Key"));
+    }
+    // Text that is not ASCII is refused as such.
+    let text = value.to_str().unwrap_or("\u{fffd}").trim();
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    fields::idempotency_key(bare).map(Some)
 }
 
 /// RFC 9112, section 3.2: a request of HTTP/1.1 names its host exactly once.
@@ -218,6 +234,8 @@ fn reason(value: Option<Value>) -> Result<Option<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     fn code(result: Result<SetBody, Error>) -> &'static str {
@@ -280,6 +298,34 @@ mod tests {
         for limit in ["0", "501", "-1", "%2B1", "01", "x", ""] {
             let limit = Query::parse(Some(&format!("limit={limit}"))).and_then(|mut query| query.limit("limit"));
             assert!(limit.is_err());
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_one_short_text_in_quotes_or_without() {
+        let key = |values: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IDEMPOTENCY_KEY, http::HeaderValue::from_bytes(value).unwrap());
+            }
+            idempotency_key(&headers).map_err(|error| error.kind().code)
+        };
+        assert_eq!(key(&[]), Ok(None));
+        let long = "x".repeat(255);
+        for (given, read) in [("8e03 978e", "8e03 978e"), ("\"8e03\"", "8e03"), (&long, &long)] {
+            assert_eq!(key(&[given.as_bytes()]), Ok(Some(read.to_owned())), "{given}");
+        }
+        let longer = "x".repeat(256);
+        for wrong in [
+            &[b"".as_slice()][..],
+            &[b"\"\""],
+            &[b"a", b"a"],
+            &[b"a\"b"],
+            &[b"\""],
+            &[b"\xc3\xa9"],
+            &[longer.as_bytes()],
+        ] {
+            assert_eq!(key(wrong), Err("invalid_idempotency_key"), "{wrong:?}");
         }
     }
 

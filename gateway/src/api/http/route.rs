@@ -1,5 +1,6 @@
 //! Which path means what.
 
+use http::Method;
 use matchit::Router;
 
 use crate::api::error::Error;
@@ -74,9 +75,13 @@ impl Routes {
 
 impl Route {
     /// The route's name in metrics.
-    pub(super) fn name(&self) -> &'static str {
+    pub(super) fn name(&self, method: &Method) -> &'static str {
         match self {
-            Self::Replicas { .. } => "replicas",
+            Self::Replicas { .. } => match *method {
+                Method::PUT => "replicas.set",
+                Method::DELETE => "replicas.release",
+                _ => "replicas",
+            },
             Self::Workloads { kind, .. } => kind.plural(),
             Self::Policies => "policies",
             Self::Version => "version",
@@ -102,7 +107,8 @@ mod tests {
             ("/openapi.json", "openapi"),
             ("/healthz", "healthz"),
         ] {
-            assert_eq!(routes.find(path).as_ref().map(Route::name), Some(route), "{path}");
+            let found = routes.find(path);
+            assert_eq!(found.as_ref().map(|found| found.name(&Method::GET)), Some(route), "{path}");
         }
     }
 

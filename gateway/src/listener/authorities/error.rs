@@ -1,5 +1,7 @@
 //! Why the CAs of clients cannot be used.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::pem::{PemError, Place};
@@ -15,6 +17,14 @@ pub enum AuthoritiesError {
     Ca {
         /// Which certificate.
         place: Place,
+        /// Why.
+        cause: String,
+    },
+    /// The list of denied clients cannot be used.
+    #[error("{}: is not a valid list of denied clients: {cause}", file.display())]
+    Denied {
+        /// The file.
+        file: PathBuf,
         /// Why.
         cause: String,
     },

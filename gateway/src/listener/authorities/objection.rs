@@ -13,10 +13,13 @@ pub(in crate::listener) enum Objection {
     Untrusted,
     /// It now names somebody else, or nobody: its CA speaks for another trust domain.
     Renamed,
+    /// The client is on the list of denied ones.
+    Denied,
 }
 
 impl Objection {
-    pub(in crate::listener) const ALL: [Self; 4] = [Self::Expired, Self::Revoked, Self::Untrusted, Self::Renamed];
+    pub(in crate::listener) const ALL: [Self; 5] =
+        [Self::Expired, Self::Revoked, Self::Untrusted, Self::Renamed, Self::Denied];
 
     pub(in crate::listener) fn as_str(self) -> &'static str {
         match self {
@@ -24,6 +27,7 @@ impl Objection {
             Self::Revoked => "revoked",
             Self::Untrusted => "untrusted",
             Self::Renamed => "renamed",
+            Self::Denied => "denied",
         }
     }
 }
@@ -38,8 +42,12 @@ pub(super) enum Verdict {
 
 impl Verdict {
     pub(super) fn of(error: &Error) -> Self {
-        use CertificateError::{Expired, ExpiredContext, ExpiredRevocationList, ExpiredRevocationListContext, Revoked};
+        use CertificateError::{
+            ApplicationVerificationFailure, Expired, ExpiredContext, ExpiredRevocationList,
+            ExpiredRevocationListContext, Revoked,
+        };
         match error {
+            Error::InvalidCertificate(ApplicationVerificationFailure) => Self::Objection(Objection::Denied),
             Error::InvalidCertificate(Revoked) => Self::Objection(Objection::Revoked),
             Error::InvalidCertificate(Expired | ExpiredContext { .. }) => Self::Objection(Objection::Expired),
             Error::InvalidCertificate(ExpiredRevocationList | ExpiredRevocationListContext { .. }) => Self::ListExpired,

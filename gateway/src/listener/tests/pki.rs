@@ -174,6 +174,7 @@ impl Pki {
             key: PathBuf::new(),
             client_cas: Vec::new(),
             crls: Vec::new(),
+            denied: None,
             reload_interval: Duration::from_mins(5),
         };
         let mut pki = Self { ca, directory: TempDir::new().unwrap(), settings };
@@ -281,11 +282,13 @@ pub(super) fn limits() -> config::Listen {
         max_connections_per_client: 100,
         max_requests: 100,
         max_requests_per_client: 100,
+        max_requests_per_second_per_client: 0,
         max_streams: 100,
         max_streams_per_client: 100,
         handshake_timeout: LONG,
         header_timeout: LONG,
         idle_timeout: LONG,
+        max_connection_age: Duration::from_hours(1),
         write_timeout: LONG,
         request_timeout: LONG,
         max_body_bytes: 65_536,

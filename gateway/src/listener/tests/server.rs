@@ -81,6 +81,7 @@ impl Server {
             changes: places(1, 1),
             streams: places(1, 1),
             refusals: places(1, 1),
+            rate: None,
         };
         let clients = Clients::new(&bounds, ["example.org"]);
         let listener = Listener::bind(&limits, live.clone(), clients, metrics).await.unwrap();
