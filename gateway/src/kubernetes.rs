@@ -7,9 +7,11 @@ pub(crate) mod testing;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::util::MapRequestLayer;
 
-use crate::config;
+use crate::{config, trace};
 
 /// How long the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,5 +42,6 @@ pub async fn client(settings: &config::Kubernetes) -> Result<kube::Client> {
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    kube::Client::try_from(config).context("the cluster's configuration cannot be used")
+    let builder = ClientBuilder::try_from(config).context("the cluster's configuration cannot be used")?;
+    Ok(builder.with_layer(&MapRequestLayer::new(trace::joined)).build())
 }

@@ -40,6 +40,7 @@
 //! - [`ids`]: names for requests and decisions.
 //! - [`hex`]: bytes as hexadecimal text.
 //! - [`text`]: text that others wrote, cut and escaped.
+//! - [`trace`]: the trace that a request belongs to.
 
 pub mod admin;
 pub mod api;
@@ -70,4 +71,5 @@ pub mod shutdown;
 pub mod targets;
 pub mod telemetry;
 pub mod text;
+pub mod trace;
 pub mod workload;

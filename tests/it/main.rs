@@ -50,5 +50,6 @@ mod soak;
 mod starting;
 mod streams;
 mod tls;
+mod traces;
 mod waiting;
 mod wrong_policies;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use crate::identity::IdentityError;
 use crate::ids;
 use crate::listener::Peer;
 use crate::policy::Caller;
+use crate::trace::TraceId;
 
 use super::error::Error;
 use super::metrics::ApiMetrics;
@@ -34,10 +35,11 @@ impl Call {
     }
 
     /// The same, with what its lines in the log say of it. An answer without such a line needs no span.
-    pub(super) fn traced(self, method: &str, path: &str) -> Self {
+    pub(super) fn traced(self, method: &str, path: &str, headers: &HeaderMap) -> Self {
         let span = tracing::info_span!(
             "request",
             request_id = %self.id,
+            trace_id = TraceId::of(headers).map(tracing::field::display),
             decision_id = tracing::field::Empty,
             method = excerpt(method),
             path = excerpt(path),
@@ -46,9 +48,15 @@ impl Call {
     }
 
     /// Who sent it, and from where.
-    pub(super) fn caller(&self, peer: &Peer, admission: &Admission) -> Result<Caller, IdentityError> {
+    pub(super) fn caller(
+        &self,
+        peer: &Peer,
+        admission: &Admission,
+        headers: &HeaderMap,
+    ) -> Result<Caller, IdentityError> {
         let (client, admission) = (peer.identity.clone()?, admission.clone());
-        Ok(Caller { client, admission, origin: Origin { request_id: self.id, peer: peer.address } })
+        let origin = Origin { request_id: self.id, peer: peer.address, trace_id: TraceId::of(headers) };
+        Ok(Caller { client, admission, origin })
     }
 
     /// Counts the answer to `account` under `route`, and logs an error with its internal message.

@@ -34,6 +34,7 @@ use crate::proto;
 use crate::proto::v1::replica_service_server::ReplicaServiceServer;
 use crate::replicas::Monitor;
 use crate::shutdown::Shutdown;
+use crate::trace;
 
 use super::Limits;
 use super::call::{Call, REQUEST_ID};
@@ -133,11 +134,12 @@ impl GrpcApi {
         admission: &Admission,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let call = Call::begin().traced("grpc", request.uri().path());
+        let call = Call::begin().traced("grpc", request.uri().path(), request.headers());
         let route = route(request.uri().path());
         let failure = Arc::new(Mutex::new(None));
-        let work = self.dispatch(call.caller(peer, admission), request, &call, &failure);
-        let result = work.instrument(call.span.clone()).await;
+        let (caller, parent) = (call.caller(peer, admission, request.headers()), trace::continued(request.headers()));
+        let work = self.dispatch(caller, request, &call, &failure);
+        let result = trace::within(parent, work.instrument(call.span.clone())).await;
 
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         call.ended(&peer.account, &self.metrics, route, result.as_ref().err().or(noted.as_ref()));
@@ -165,7 +167,7 @@ impl GrpcApi {
         exceeded: Exceeded,
         request: &Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let call = Call::begin().traced("grpc", request.uri().path());
+        let call = Call::begin().traced("grpc", request.uri().path(), request.headers());
         let error = exceeded.into();
         call.ended(&peer.account, &self.metrics, route(request.uri().path()), Some(&error));
         named(refused(&error, &call).map(ResponseBody::stream), &call)

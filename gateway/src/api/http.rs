@@ -23,6 +23,7 @@ use crate::identity::IdentityError;
 use crate::listener::{Peer, ResponseBody};
 use crate::policy::{Caller, Release, Selection, Set};
 use crate::replicas::Monitor;
+use crate::trace;
 
 pub use self::openapi::text as openapi;
 
@@ -79,17 +80,19 @@ impl HttpApi {
         let mut body = RequestBody::new(&head, body);
         if let Ok(admission) = admission
             && body.is_complete()
-            && let Some(answer) = self.repeat(call.caller(peer, admission), route.as_ref(), &head)
+            && let Some(answer) = self.repeat(call.caller(peer, admission, &head.headers), route.as_ref(), &head)
         {
             call.ended(&peer.account, &self.metrics, name, None);
             return identified(answer, &call.id);
         }
-        let call = call.traced(head.method.as_str(), head.uri.path());
+        let call = call.traced(head.method.as_str(), head.uri.path(), &head.headers);
         let limit = self.limits.request_timeout;
         let result = match admission {
             Ok(admission) => {
                 // Boxed, since tasks of connections and streams are moved, and most requests are repeated.
-                let work = Box::pin(self.dispatch(call.caller(peer, admission), route, &head, &mut body));
+                let caller = call.caller(peer, admission, &head.headers);
+                let work = self.dispatch(caller, route, &head, &mut body);
+                let work = Box::pin(trace::within(trace::continued(&head.headers), work));
                 match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
                     Ok(result) => result,
                     Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),

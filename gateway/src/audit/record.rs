@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::RedactedField;
 use crate::lines::Preface;
 use crate::text::escaped_json;
+use crate::trace::TraceId;
 
 /// The value of `schema` in every record.
 pub const SCHEMA: &str = "scalegate.dev/audit/v1";
@@ -45,6 +46,9 @@ pub struct Origin {
     /// The address that it came from.
     #[schemars(with = "String")]
     pub peer: SocketAddr,
+    /// The trace that it belongs to, by its `traceparent`: 32 digits of lower-case hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
 }
 
 /// Which decision a record is about.
@@ -155,10 +159,11 @@ impl Template {
     }
 
     fn differing(record: &DecisionRecord<'_>) -> String {
-        let Subject { decision_id, origin: Origin { request_id, peer } } = record.subject;
+        let Subject { decision_id, origin: Origin { request_id, peer, trace_id } } = record.subject;
         let instant = record.instant;
+        let trace = trace_id.map(|id| format!(r#","traceId":"{id}""#)).unwrap_or_default();
         format!(
-            r#""decisionId":"{decision_id}","requestId":"{request_id}","peer":"{peer}","instant":"{instant}","clientId""#
+            r#""decisionId":"{decision_id}","requestId":"{request_id}","peer":"{peer}"{trace},"instant":"{instant}","clientId""#
         )
     }
 }
@@ -315,7 +320,7 @@ pub(super) struct OutcomeRecord<'a> {
     /// When it was known.
     #[schemars(with = "String")]
     pub(super) instant: Timestamp,
-    /// `stored`, `released`, `nothing_to_do`, `moved_on`, `rejected`, `forbidden`, `unknown` or `not_attempted`.
+    /// `stored`, `released`, `nothing_to_do`, `repeated`, `moved_on`, `rejected`, `forbidden`, `unknown` or `not_attempted`.
     pub(super) outcome: &'static str,
     /// The version of the target as it was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
