@@ -230,7 +230,7 @@ impl ClientCertVerifier for Authorities {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        use CertificateError::{BadSignature, UnknownIssuer};
+        use CertificateError::{BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmForPublicKeyContext};
         if intermediates.len() > MAX_INTERMEDIATES {
             refusal::note(|| {
                 let count = intermediates.len();
@@ -245,8 +245,11 @@ impl ClientCertVerifier for Authorities {
                     Ok(()) => return self.check_denied(leaf, intermediates).map(|()| verified),
                     Err(error) => lapsed = Some((error, authority)),
                 },
-                // What the certificate's own CA has against it says more than that the others do not know it.
-                Err(Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {}
+                // What the certificate's own CA has against it says more than that the others do not know it. A namesake
+                // of the CA whose key is of another kind cannot even have made the signature.
+                Err(Error::InvalidCertificate(
+                    UnknownIssuer | BadSignature | UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+                )) => {}
                 Err(error) => refused = Some(error),
             }
         }
