@@ -30,6 +30,8 @@ pub struct GatewayOptions {
     pub namespaces: Vec<String>,
     /// Certificates, as `make certs` lays them out.
     pub certs: PathBuf,
+    /// More client CAs than those in `certs`: each one's file and trust domain.
+    pub client_cas: Vec<(PathBuf, String)>,
     /// The directory with `policies.yaml`.
     pub policies: PathBuf,
     /// The namespace of the Lease.
@@ -185,6 +187,7 @@ impl GatewayOptions {
             kubeconfig,
             namespaces: Vec::new(),
             certs,
+            client_cas: Vec::new(),
             policies,
             namespace: stack::SYSTEM.to_owned(),
             lease: stack::LEASE.to_owned(),
@@ -238,10 +241,12 @@ impl GatewayOptions {
         if let Some(seconds) = self.max_connection_age {
             listen["maxConnectionAge"] = format!("{seconds}s").into();
         }
+        let mut client_cas = vec![json!({ "file": self.certs.join("ca.pem"), "trustDomain": "scalegate.test" })];
+        client_cas.extend(self.client_cas.iter().map(|(file, domain)| json!({ "file": file, "trustDomain": domain })));
         let mut tls = json!({
             "certificate": self.certs.join("server.pem"),
             "key": self.certs.join("server-key.pem"),
-            "clientCas": [{ "file": self.certs.join("ca.pem"), "trustDomain": "scalegate.test" }],
+            "clientCas": client_cas,
             "crls": [self.certs.join("crl.pem")],
             "reloadInterval": "200ms",
         });

@@ -12,6 +12,7 @@ mod bad_input;
 mod bounds;
 mod builtins;
 mod certificates;
+mod chains;
 mod cli;
 mod clients;
 mod configuration;
