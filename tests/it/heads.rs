@@ -1,7 +1,6 @@
 //! Heads of requests that are too large: they are refused at once, and no other stream or connection notices.
 
 mod floods;
-mod frames;
 
 use std::time::Duration;
 

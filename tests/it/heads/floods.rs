@@ -5,11 +5,11 @@ use scalegate_tests::suite;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
 
-use super::frames::{
+use super::{PATIENCE, web};
+use crate::frames::{
     CONTINUATION, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frame, GOAWAY, HEADERS, LAST_KEPT, RST_STREAM, field,
     get, kept_field, open, read, write,
 };
-use super::{PATIENCE, web};
 
 /// `:status: 200`, which is entry 8 of HPACK's table.
 const STATUS_200: u8 = 128 + 8;
@@ -29,7 +29,7 @@ async fn a_flood_of_continuations_ends_its_connection_alone() -> Result<()> {
     for (what, payload) in [
         ("empty frames", Vec::new()),
         ("small fields", field("x-small", "y")),
-        ("large fields", field("x-large", &"y".repeat(16_000))),
+        ("large fields", field("x-large", "y".repeat(16_000))),
         ("a field without an end", vec![0; 16_000]),
     ] {
         let (mut reading, mut writing) = tokio::io::split(open(&operator).await?);
