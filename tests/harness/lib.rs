@@ -5,6 +5,7 @@
 //! - [`proxy`]: the way to the API server, for a test to cut.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
+//! - [`tls_proxy`]: the way to a gateway for programs without a certificate.
 //! - [`follow`]: callers that follow changes.
 //! - [`languages`]: callers in other languages.
 //! - [`load`]: steady requests, to see whether anything is felt; [`template`]: one of them.
@@ -34,3 +35,4 @@ pub mod sandbox;
 pub mod stack;
 pub mod suite;
 pub mod template;
+pub mod tls_proxy;

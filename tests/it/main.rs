@@ -26,6 +26,7 @@ mod doors;
 mod frames;
 mod fuzz;
 mod grpc_clients;
+mod h2spec;
 mod heads;
 mod health;
 mod hostile;
