@@ -44,8 +44,11 @@ fuzz: build controlplane ## change certificates, modules and requests at random,
 SOAK_modules = hostile_modules::
 SOAK_policies = differential::
 SOAK_api = described::
+SOAK_chains = chains::
+SOAK_floods = floods::
+
 .PHONY: soak
-soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: api, modules, policies))) controlplane policies ## try much more of what `make test` tries a sample of, up to an hour or more (PART=api, modules or policies)
+soak: $(if $(filter soak,$(MAKECMDGOALS)),$(if $(SOAK_$(PART)),,$(error PART is one of: api, chains, floods, modules, policies))) controlplane policies ## try much more of what `make test` tries a sample of, for up to half an hour (PART=api, chains, floods, modules or policies)
 	@echo "building the gateway and the tests for a soak (ten minutes the first time)" >&2
 	$(CARGO) build --quiet --locked --profile soak --workspace
 	SCALEGATE_SOAK="$(PART)" SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" \

@@ -23,6 +23,7 @@ mod described;
 mod differential;
 mod documents;
 mod doors;
+mod floods;
 mod frames;
 mod fuzz;
 mod grpc_clients;

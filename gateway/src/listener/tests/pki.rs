@@ -42,6 +42,11 @@ impl Ca {
         Self(CertifiedIssuer::self_signed(Self::params(name, change), key).unwrap())
     }
 
+    /// A CA with this key.
+    pub(super) fn with_key(name: &str, key: KeyPair) -> Self {
+        Self(CertifiedIssuer::self_signed(Self::params(name, |_| {}), key).unwrap())
+    }
+
     /// The same CA with another certificate: of the same name and key.
     pub(super) fn renewed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::from_pem(&self.0.key().serialize_pem()).unwrap();

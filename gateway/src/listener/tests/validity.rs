@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rcgen::CertificateParams;
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
 use super::super::Tls;
-use super::super::authorities::noting;
+use super::super::authorities::{Objection, noting};
 use super::super::standing::Standing;
 use super::pki::{Ca, Credentials, Pki, limits};
 use super::server::Server;
@@ -214,6 +214,27 @@ fn a_chain_ends_with_the_last_of_the_cas_that_vouch_for_it() {
     let many: Vec<_> = (2041..2079).map(|year| Ca::with("unrelated", until(year))).collect();
     let many = with_chain(client, &many.iter().collect::<Vec<_>>());
     assert!(*end(&pki, &many) < *"2080", "what is looked at is bounded");
+}
+
+#[test]
+fn a_namesake_of_the_ca_with_another_kind_of_key_hides_no_objection() {
+    let ca = Ca::new("client CA");
+    let namesake = Ca::with_key("client CA", KeyPair::generate_for(&PKCS_ED25519).unwrap());
+    let chain = chain(&ca.client(URI, |_| {}));
+    for (serials, until, objection) in [
+        (&[][..], 2080, None),
+        (&[1], 2080, Some(Objection::Revoked)),
+        // The list has ended: it says nothing new.
+        (&[], 2001, None),
+        (&[1], 2001, Some(Objection::Revoked)),
+    ] {
+        let mut pki = trusting(&ca);
+        pki.trust("namesake.pem", &namesake.pem(), "example.org");
+        pki.revoke("crl.pem", &ca.revocation_list(serials, until));
+        let tls = Tls::load(&pki.settings).unwrap();
+        let named = tls.authorities.identify(&chain).map(Arc::new);
+        assert_eq!(tls.authorities.objection(&chain, &named), objection, "{serials:?} until {until}");
+    }
 }
 
 #[tokio::test]
