@@ -27,7 +27,7 @@ use self::subject::{Files, Subject};
 use self::table::Table;
 
 /// The variable with the path of the gateway's program; by default it is the one beside this program.
-const PROGRAM: &str = "SCALEGATE_SCALEGATE";
+pub(crate) const PROGRAM: &str = "SCALEGATE_SCALEGATE";
 /// The two sizes that are compared, in Deployments with a target.
 const SIZES: [u32; 2] = [10_000, 100_000];
 
