@@ -50,7 +50,7 @@ fn a_permit_cannot_be_forged_nor_the_cache_reached_around_it() -> Result<()> {
         ),
         (
             "dry-run",
-            "async fn write(targets: &Targets, permit: Permit<DryRun<Set>>) { let _ = targets.set(&permit).await; }",
+            "async fn write(targets: &Targets, permit: Permit<DryRun<Set>>) { let _ = targets.set(&permit, None).await; }",
             "expected `&Permit<Set>`, found `&Permit<DryRun<Set>>`",
         ),
         (

@@ -7,6 +7,8 @@ use wasmparser::{FunctionBody, Operator, Parser, Payload, ValidPayload, Validato
 
 use crate::policy::engine;
 
+/// What a module begins with: a magic number and a version.
+const HEADER_BYTES: usize = 8;
 /// The longest function, in bytes. OPA's own reach 4 KiB.
 const FUNCTION_BYTES: usize = 128 << 10;
 /// How deeply its blocks may be nested. OPA's own reach 33.
@@ -72,6 +74,7 @@ impl From<BinaryReaderError> for ComplexityError {
 
 /// What it costs to compile a module. One that would take the compiler too much memory or time is refused.
 pub(in crate::policy) fn cost(wasm: &[u8]) -> Result<u64, ComplexityError> {
+    check_sections(wasm)?;
     let mut validator = Validator::new_with_features(WasmFeatures::default() - WasmFeatures::MULTI_VALUE);
     let (mut function, mut total) = (0, 0_u64);
     for payload in Parser::new(0).parse_all(wasm) {
@@ -88,6 +91,18 @@ pub(in crate::policy) fn cost(wasm: &[u8]) -> Result<u64, ComplexityError> {
         }
     }
     Ok(total)
+}
+
+/// Checks that each section ends within the module. One that was cut short is refused before its functions are read.
+fn check_sections(wasm: &[u8]) -> Result<(), BinaryReaderError> {
+    let mut reader = BinaryReader::new(wasm, 0);
+    reader.read_bytes(HEADER_BYTES.min(wasm.len()))?;
+    while !reader.eof() {
+        reader.read_u8()?;
+        let length = reader.read_var_u32()?;
+        reader.read_bytes(length as usize)?;
+    }
+    Ok(())
 }
 
 /// What a section costs by its length; that of the functions costs nothing besides them.

@@ -93,7 +93,14 @@ async fn many_workloads_without_a_verdict_keep_no_stream_from_the_others() {
     assert_eq!(shown(&mut watching), ["00040", "synced 40"]);
     (0..40).for_each(|number| replicas.put(dropped(number, 2)));
     replicas.put(named(41));
-    let changed = watching.changed().await;
-    watching.look(changed).await.unwrap();
-    assert_eq!(shown(&mut watching), ["00041"]);
+    // On a busy machine it may first be time to decide again about those without a verdict.
+    let next = loop {
+        let changed = watching.changed().await;
+        watching.look(changed).await.unwrap();
+        let next = shown(&mut watching);
+        if !next.is_empty() {
+            break next;
+        }
+    };
+    assert_eq!(next, ["00041"]);
 }
