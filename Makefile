@@ -88,7 +88,7 @@ bench-scale: policies ## measure how the gateway's work grows from 10,000 Deploy
 	target/release/bench scale
 
 .PHONY: bench-watchers
-bench-watchers: controlplane policies ## measure how soon a change reaches a thousand watchers, beside one
+bench-watchers: controlplane policies ## measure how soon a change reaches 1,000 watchers, compared with one
 	@echo "building the gateway and the harness for release (ten minutes or more the first time)" >&2
 	$(RELEASE) --bin scalegate --bin guard --bin bench
 	target/release/bench watchers

@@ -204,7 +204,7 @@ impl Accounts {
     fn sweep(&mut self) {
         if self.by_client.len() >= self.sweep_at {
             self.by_client.retain(|_, account| {
-                Arc::strong_count(account) > 1 || !account.inline.is_clear() || !account.rate.was_full()
+                Arc::strong_count(account) > 1 || !account.inline.is_clear() || !account.rate.empty_if_full()
             });
             self.sweep_at = FIRST_SWEEP.max(2 * self.by_client.len());
         }

@@ -4,7 +4,7 @@
 //! Whatever could be read in two ways is refused rather than guessed.
 
 pub(crate) mod der;
-mod names;
+pub(crate) mod names;
 pub mod spiffe;
 pub(crate) mod text;
 mod validity;
@@ -260,8 +260,7 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Identit
     der::certificate(der).map_err(IdentityError::Malformed)
 }
 
-/// A certificate's serial number, lower-case hexadecimal.
-pub(crate) fn serial(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {
+fn serial(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {
     // DER puts a zero byte before a number whose first bit is set; it is no part of the number.
     let serial = match certificate.raw_serial() {
         [0, rest @ ..] if !rest.is_empty() => rest,

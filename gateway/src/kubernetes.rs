@@ -7,11 +7,9 @@ pub(crate) mod testing;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tower::util::MapRequestLayer;
 
-use crate::{config, trace};
+use crate::config;
 
 /// How long the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +40,5 @@ pub async fn client(settings: &config::Kubernetes) -> Result<kube::Client> {
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    let builder = ClientBuilder::try_from(config).context("the cluster's configuration cannot be used")?;
-    Ok(builder.with_layer(&MapRequestLayer::new(trace::joined)).build())
+    kube::Client::try_from(config).context("the cluster's configuration cannot be used")
 }

@@ -89,7 +89,7 @@ pub struct ReplicaTargetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub decision_id: Option<String>,
-    /// The last sets that had an idempotency key, oldest first, as hashes: they are not made again.
+    /// Hashes of the last sets made with an idempotency key, oldest first. A repeated set is not stored again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_KEYED_REQUESTS))]
     pub keyed_requests: Vec<KeyedRequest>,
@@ -101,7 +101,7 @@ pub struct KeyedRequest {
     /// The client and the key: 16 bytes of their SHA-256, in lower-case hexadecimal.
     #[schemars(length(max = 32))]
     pub key: String,
-    /// The count and the reason that were asked for, likewise.
+    /// The requested count and reason: 16 bytes of their SHA-256, in lower-case hexadecimal.
     #[schemars(length(max = 32))]
     pub request: String,
 }

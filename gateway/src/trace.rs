@@ -1,11 +1,10 @@
 //! The trace that a request belongs to, as its caller names it (W3C Trace Context, sections 2 and 3.2).
 //!
-//! The gateway joins no span of its own to a trace: its log lines and audit records have the trace's id, and its writes
-//! to the API server the caller's own header.
+//! The gateway creates no spans: its log lines and audit records have the trace's id.
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -13,10 +12,6 @@ use serde::{Serialize, Serializer};
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The length of the header's value in version 00, which later versions only prolong.
 const LENGTH: usize = 55;
-
-tokio::task_local! {
-    static PARENT: Option<HeaderValue>;
-}
 
 /// The id of a trace: 16 bytes, not all of them zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
@@ -67,29 +62,6 @@ fn parent(headers: &HeaderMap) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The header by which the trace goes on in what is sent for a request with these headers.
-pub fn continued(headers: &HeaderMap) -> Option<HeaderValue> {
-    parent(headers).filter(|value| TraceId::parse(value.as_bytes()).is_some()).cloned()
-}
-
-/// Does `work`: what it sends to the API server belongs to the trace that was [`continued`].
-pub fn within<T>(parent: Option<HeaderValue>, work: impl Future<Output = T>) -> impl Future<Output = T> {
-    PARENT.scope(parent, work)
-}
-
-/// Does `work`, in a task of its own perhaps, for the request that this is called for.
-pub fn go_on<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    PARENT.scope(PARENT.try_with(Clone::clone).unwrap_or_default(), work)
-}
-
-/// `request`, in the trace of the request that it is sent for.
-pub fn joined<B>(mut request: Request<B>) -> Request<B> {
-    if let Some(parent) = PARENT.try_with(Clone::clone).unwrap_or_default() {
-        request.headers_mut().insert(TRACEPARENT, parent);
-    }
-    request
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -136,18 +108,5 @@ mod tests {
             assert_eq!(id(&wrong), None, "{wrong}");
         }
         assert_eq!(TraceId::of(&HeaderMap::new()), None);
-    }
-
-    #[tokio::test]
-    async fn what_is_sent_for_a_request_belongs_to_its_trace_also_from_another_task() {
-        let sent = || joined(Request::new(())).headers().get(TRACEPARENT).cloned();
-        let value = format!("00-{TRACE}-00f067aa0ba902b7-01");
-        let (here, elsewhere) = within(continued(&headers(&[&value])), async {
-            (sent(), tokio::spawn(go_on(async move { sent() })).await.unwrap())
-        })
-        .await;
-        assert_eq!((here.unwrap(), elsewhere.unwrap()), (value.parse().unwrap(), value.parse().unwrap()));
-        assert_eq!(within(continued(&headers(&["nonsense"])), async { sent() }).await, None);
-        assert_eq!(sent(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The list of clients that are refused though their certificates are good.
+//! The list of clients that are refused even though their certificates are valid.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use scalegate_tests::gateway::Gateway;
 use scalegate_tests::poll;
 use scalegate_tests::suite;
 
-/// Waits until the gateway has looked at its files `count` times since `before`, as `outcome` counts it.
+/// Waits until the counter of reloads with this outcome exceeds `more_than`.
 async fn reloaded(gateway: &Gateway, outcome: &str, more_than: f64) -> Result<()> {
     let metric = format!("scalegate_tls_reloads_total{{outcome=\"{outcome}\"}}");
     poll::eventually(&metric, async || Ok((gateway.metric(&metric).await? > more_than).then_some(()))).await

@@ -23,7 +23,7 @@ use attacker::{ADDRESS, ATTACKER, CERTIFICATES, FLOOD, Flood};
 
 /// How much the gateway's memory may grow over one flood, in bytes.
 const GROWTH: u64 = 64 << 20;
-/// How much longer than beside a process that only computes a request may take at the 99th percentile.
+/// The largest allowed ratio of the p99 during a flood to the p99 beside a process that only computes.
 const SLOWER: u32 = 2;
 /// The floods under which it takes longer today, how much longer it may take, and why.
 const SLOWEST: [(Flood, u32, &str); 7] = [
@@ -33,11 +33,7 @@ const SLOWEST: [(Flood, u32, &str); 7] = [
     (Flood::Priorities, 4, TURNS),
     (Flood::LargeHeads, 5, HANDSHAKES),
     (Flood::Handshakes, 8, HANDSHAKES),
-    (
-        Flood::Streams,
-        25,
-        "each connection brings 50 requests at once, each a task; requests per second are not limited",
-    ),
+    (Flood::Streams, 25, "each connection brings 50 requests at once, each a task"),
 ];
 const TURNS: &str = "each connection that floods has its turn of the core before the next request has";
 const HANDSHAKES: &str = "each connection begins with a handshake, which takes longer than a request";

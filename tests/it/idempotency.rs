@@ -98,7 +98,10 @@ async fn a_key_that_was_used_for_something_else_is_refused_at_both_doors() -> Re
     let status = service.set_replicas(set(5, "é")).await.err().context("a key that is no key")?;
     assert_eq!(status.code(), Code::InvalidArgument);
     let release = ReleaseReplicasRequest { workload, idempotency_key: "k".to_owned(), ..Default::default() };
-    service.release_replicas(release).await?;
+    let status = service.release_replicas(release).await.err().context("a key of a release")?;
+    assert_eq!(status.code(), Code::Unimplemented);
+    let delete = operator.request(Method::DELETE, &path, &[("idempotency-key", "k")], Vec::new()).await?;
+    assert_eq!((delete.status, delete.code().as_str()), (400, "invalid_idempotency_key"));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_client_that_asks_too_often_is_told_when_to_ask_again_at_both_doors() -> Result<()> {
+async fn a_rate_limited_client_gets_a_retry_time_at_both_doors() -> Result<()> {
     let suite = suite::exclusive().await?;
     let mut options = suite.options("rate");
     options.requests_per_second = 16;

@@ -34,7 +34,6 @@ use crate::proto;
 use crate::proto::v1::replica_service_server::ReplicaServiceServer;
 use crate::replicas::Monitor;
 use crate::shutdown::Shutdown;
-use crate::trace;
 
 use super::Limits;
 use super::call::{Call, REQUEST_ID};
@@ -137,9 +136,9 @@ impl GrpcApi {
         let call = Call::begin().traced("grpc", request.uri().path(), request.headers());
         let route = route(request.uri().path());
         let failure = Arc::new(Mutex::new(None));
-        let (caller, parent) = (call.caller(peer, admission, request.headers()), trace::continued(request.headers()));
+        let caller = call.caller(peer, admission, request.headers());
         let work = self.dispatch(caller, request, &call, &failure);
-        let result = trace::within(parent, work.instrument(call.span.clone())).await;
+        let result = work.instrument(call.span.clone()).await;
 
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         call.ended(&peer.account, &self.metrics, route, result.as_ref().err().or(noted.as_ref()));

@@ -23,7 +23,6 @@ use crate::identity::IdentityError;
 use crate::listener::{Peer, ResponseBody};
 use crate::policy::{Caller, Release, Selection, Set};
 use crate::replicas::Monitor;
-use crate::trace;
 
 pub use self::openapi::text as openapi;
 
@@ -91,8 +90,7 @@ impl HttpApi {
             Ok(admission) => {
                 // Boxed, since tasks of connections and streams are moved, and most requests are repeated.
                 let caller = call.caller(peer, admission, &head.headers);
-                let work = self.dispatch(caller, route, &head, &mut body);
-                let work = Box::pin(trace::within(trace::continued(&head.headers), work));
+                let work = Box::pin(self.dispatch(caller, route, &head, &mut body));
                 match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
                     Ok(result) => result,
                     Err(_) if body.is_complete() => Err(Error::DeadlineExceeded { limit }),
@@ -199,6 +197,7 @@ impl HttpApi {
             Method::DELETE => {
                 body.none().await?;
                 let (target, precondition) = (workload?, request::precondition(&head.headers)?);
+                request::no_idempotency_key(&head.headers)?;
                 let dry_run = query.only_flag("dryRun")?;
                 Ok(Operation::Release(WriteRequest { action: Release { target }, precondition, dry_run }))
             }

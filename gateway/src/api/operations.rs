@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::policy::{Caller, DryRun, Get, ListQuery, Permit, Policy, Release, Selection, Set};
+use crate::policy::{Caller, Decidable, DryRun, Get, ListQuery, Permit, Policy, Release, Selection, Set};
 use crate::replicas::{Observation, Version};
 use crate::resource::ReplicaTarget;
 use crate::shutdown::Shutdown;
@@ -127,7 +127,8 @@ impl Operations {
         if change.dry_run {
             let permit = self.policy.decide(caller, DryRun(change.action)).await?;
             if is_repeated(&permit, &target, keyed.as_ref())? {
-                return shown(ReplicasView::would(&permit), target);
+                let view = self.repeated(caller, &permit).await.ok_or(Error::NotFound { target })?;
+                return Ok(Answer::Replicas(Box::new(ReplicasView { dry_run: true, ..view })));
             }
             check(&permit, &target, &change.precondition)?;
             not_autoscaled(&permit, &target)?;
@@ -138,10 +139,8 @@ impl Operations {
             let permit = self.policy.decide(caller, change.action.clone()).await?;
             if is_repeated(&permit, &target, keyed.as_ref())? {
                 Targets::repeated(&permit);
-                let stored = permit.observation().target.clone();
-                let view = ReplicasView::after(&permit, stored.as_deref()).ok_or(Error::NotFound { target })?;
-                let view = ReplicasView { repeated: true, ..view };
-                return Ok(self.stored(caller, &permit, view, stored.as_deref(), wait).await);
+                let view = self.repeated(caller, &permit).await.ok_or(Error::NotFound { target })?;
+                return Ok(self.stored(caller, &permit, view, permit.observation().target.as_deref(), wait).await);
             }
             check(&permit, &target, &change.precondition)?;
             not_autoscaled(&permit, &target)?;
@@ -154,6 +153,17 @@ impl Operations {
             }
         }
         Err(Error::Conflict { target })
+    }
+
+    /// What a client sees of a set that was stored before: the present state, which may be what others have set since, if
+    /// the client may get it, and else its own request.
+    async fn repeated<A: Decidable>(&self, caller: &Caller, permit: &Permit<A>) -> Option<ReplicasView> {
+        let get = Get { target: permit.action().target().clone() };
+        let view = match self.policy.decide(caller, get).await {
+            Ok(now) => ReplicasView::of(&now),
+            Err(_) => ReplicasView::would(permit).map(|view| ReplicasView { dry_run: false, ..view }),
+        };
+        Some(ReplicasView { decision_id: Some(permit.decision().to_string()), repeated: true, ..view? })
     }
 
     /// The answer to a set after which `target` is stored.
@@ -247,7 +257,7 @@ fn check<A>(permit: &Permit<A>, target: &WorkloadRef, precondition: &Preconditio
 fn is_repeated<A>(permit: &Permit<A>, target: &WorkloadRef, keyed: Option<&Keyed>) -> Result<bool, Error> {
     let Some(keyed) = keyed else { return Ok(false) };
     check(permit, target, &Precondition::None)?;
-    match keyed.earlier(permit.observation().target.as_deref()) {
+    match keyed.earlier(permit.observation()) {
         Earlier::None => Ok(false),
         Earlier::Same => Ok(true),
         Earlier::Other => Err(Error::IdempotencyKeyReused),

@@ -23,8 +23,7 @@ impl Rate {
         Self(per_second.map(|size| Bucket { size, limiter: limiter(size) }))
     }
 
-    /// Takes `count` tokens, as many as the bucket holds at most. `Err` is the time until they are there; none is taken
-    /// then.
+    /// Takes `count` tokens, at most the bucket's size. Otherwise takes none, and returns the time until they are there.
     pub(super) fn take(&self, count: u32) -> Result<(), Duration> {
         let Some(Bucket { limiter, .. }) = &self.0 else { return Ok(()) };
         let Some(count) = NonZeroU32::new(count) else { return Ok(()) };
@@ -36,8 +35,8 @@ impl Rate {
         }
     }
 
-    /// Returns whether the bucket is full, so that a new one would be no gain to its client. A full one is emptied.
-    pub(super) fn was_full(&self) -> bool {
+    /// Empties a full bucket, and returns whether it was full: to drop it then gives its client nothing.
+    pub(super) fn empty_if_full(&self) -> bool {
         self.0.as_ref().is_none_or(|Bucket { size, limiter }| matches!(limiter.check_n(*size), Ok(Ok(()))))
     }
 }
@@ -53,14 +52,14 @@ mod tests {
         let wait = (0..10_000).find_map(|_| rate.take(4).err());
         assert!(wait.is_some_and(|wait| wait <= Duration::from_millis(200)), "{wait:?}");
         assert_eq!(rate.take(21), Err(Duration::from_secs(1)));
-        assert!(!rate.was_full());
-        assert!(Rate::new(NonZeroU32::new(20)).was_full());
+        assert!(!rate.empty_if_full());
+        assert!(Rate::new(NonZeroU32::new(20)).empty_if_full());
     }
 
     #[test]
     fn without_a_rate_nothing_is_limited() {
         let rate = Rate::new(None);
         assert!((0..100_000).all(|_| rate.take(u32::MAX).is_ok()));
-        assert!(rate.was_full());
+        assert!(rate.empty_if_full());
     }
 }

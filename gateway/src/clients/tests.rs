@@ -13,7 +13,7 @@ fn clients(all: usize, of_client: usize, trust_domains: &[&str]) -> Clients {
 }
 
 #[test]
-fn a_client_that_asks_too_often_is_told_when_to_ask_again_and_others_are_not() {
+fn a_rate_limited_client_gets_a_retry_time_and_others_are_served() {
     let bound = Bound { all: 100_000, of_client: 50_000 };
     let rate = NonZeroU32::new(100);
     let bounds = Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound, rate };

@@ -59,8 +59,8 @@ pub struct Listen {
     pub header_timeout: Duration,
     /// `idleTimeout`: how long a connection may stay without a request. Default 2 min, 100 ms to 1 h.
     pub idle_timeout: Duration,
-    /// `maxConnectionAge`: how long a connection is kept, give or take a tenth, so that clients spread over the gateways
-    /// that there are. The answer after that announces its end; streams go on. Default 1 h, 1 s to 7 d.
+    /// `maxConnectionAge`: how long a connection is kept, give or take a tenth, so that clients spread across all gateways.
+    /// The next answer then announces its end; open streams continue. Default 1 h, 1 s to 7 d.
     pub max_connection_age: Duration,
     /// `writeTimeout`: how long a client may leave a part of an answer unread before its connection is closed. Default 30 s,
     /// 1 s to 10 min.
@@ -96,7 +96,7 @@ pub struct Tls {
     /// `crls`: certificate revocation lists in PEM. A CA that one of them belongs to must have one that is not
     /// expired. Default none.
     pub crls: Vec<PathBuf>,
-    /// `denied`: a YAML file of clients that are refused though their certificates are good: `identities`, a list of ids
+    /// `denied`: a YAML file of clients to refuse even though their certificates are valid: `identities`, a list of ids
     /// such as `uri:spiffe://example.org/ci`, and `serials`, a list of serial numbers in hexadecimal. Default none.
     pub denied: Option<PathBuf>,
     /// `reloadInterval`: how often all these files are looked at for changes. Default 1 s, 100 ms to 1 h.

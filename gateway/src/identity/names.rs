@@ -86,6 +86,19 @@ fn spiffe_id(uri: &str, vouchers: &[Voucher]) -> Result<(String, TrustDomain), I
     Ok((format!("uri:{uri}"), domain))
 }
 
+/// The id that `text` means, as a certificate would give it; `None` where no certificate can.
+pub(crate) fn normal_id(text: &str) -> Option<String> {
+    let (form, name) = text.split_once(':')?;
+    match form {
+        "uri" => spiffe::trust_domain_of(name).is_ok().then(|| text.to_owned()),
+        "dns" => {
+            Some(name.to_ascii_lowercase()).filter(|name| dns::is_subdomain(name)).map(|name| format!("dns:{name}"))
+        }
+        "cn" => plain(name).is_ok().then(|| text.to_owned()),
+        _ => None,
+    }
+}
+
 fn dns_id(name: &str, vouchers: &[Voucher]) -> Result<(String, TrustDomain), IdentityError> {
     let lower = name.to_ascii_lowercase();
     if !dns::is_subdomain(&lower) {

@@ -96,7 +96,7 @@ impl Activity {
         self.old.store(true, Relaxed);
     }
 
-    /// Whether it has.
+    /// Returns whether the connection has reached its maximum age.
     pub(super) fn is_old(&self) -> bool {
         self.old.load(Relaxed)
     }

@@ -128,6 +128,10 @@ impl Authorities {
         named: &Result<Arc<ClientIdentity>, IdentityError>,
     ) -> Option<Objection> {
         let (leaf, intermediates) = chain.split_first()?;
+        // First, since it holds whatever can be said of the chain now: its revocation list may have expired.
+        if self.denied.why(leaf, || named.as_deref().ok().map(|named| named.id().clone())).is_some() {
+            return Some(Objection::Denied);
+        }
         let Err(error) = self.verify_client_cert(leaf, intermediates, UnixTime::now()) else {
             return (self.identify(chain).map(Arc::new) != *named).then_some(Objection::Renamed);
         };
@@ -195,7 +199,10 @@ impl Authorities {
 
     /// Refuses a verified client that is on the list of denied ones; fails with `ApplicationVerificationFailure`.
     fn check_denied(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
-        let identify = || ClientIdentity::from_certificate(leaf, &self.vouchers(leaf, intermediates));
+        let identify = || {
+            let vouchers = self.vouchers(leaf, intermediates);
+            ClientIdentity::from_certificate(leaf, &vouchers).ok().map(|named| named.id().clone())
+        };
         let Some(why) = self.denied.why(leaf, identify) else { return Ok(()) };
         refusal::note(|| Some(why));
         Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
@@ -245,8 +252,8 @@ impl ClientCertVerifier for Authorities {
                     Ok(()) => return self.check_denied(leaf, intermediates).map(|()| verified),
                     Err(error) => lapsed = Some((error, authority)),
                 },
-                // What the certificate's own CA has against it says more than that the others do not know it. A namesake
-                // of the CA whose key is of another kind cannot even have made the signature.
+                // An objection of the issuing CA is more specific than that the others do not know it. A CA with the same
+                // name and another type of key cannot have made the signature.
                 Err(Error::InvalidCertificate(
                     UnknownIssuer | BadSignature | UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
                 )) => {}

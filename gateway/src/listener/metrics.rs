@@ -91,7 +91,7 @@ impl ListenerMetrics {
         );
         registry.register(
             "connections_ended",
-            "Connections that were ended because of the client's certificate, because it left an answer unread, or because of their age, by reason",
+            "Connections that were ended because of the client's certificate or because it left an answer unread, or were asked to end because of their age, by reason",
             metrics.ended.clone(),
         );
         registry.register(

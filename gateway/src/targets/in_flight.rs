@@ -7,7 +7,6 @@ use tracing::Instrument;
 
 use crate::audit::Outcome;
 use crate::policy::PendingChange;
-use crate::trace;
 
 use super::error::WriteError;
 
@@ -42,7 +41,7 @@ impl InFlight {
             drop(counted);
             result
         };
-        match tokio::spawn(trace::go_on(task.in_current_span())).await {
+        match tokio::spawn(task.in_current_span()).await {
             Ok(result) => result,
             Err(panicked) => Err(WriteError::Unavailable { source: panicked.into() }),
         }

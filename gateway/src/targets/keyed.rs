@@ -1,16 +1,19 @@
 //! Sets with an idempotency key: a client that got no answer asks again, and nothing is written twice.
 //!
-//! The target itself remembers the last of them, in its spec, where only those can forge them who may set the count
-//! anyway. It keeps hashes: a key may be a secret of its client.
+//! The target remembers the last of them in its spec: only clients that may set the count can forge an entry. It keeps
+//! hashes, since a key may be a secret of its client.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::hex;
 use crate::identity::ClientIdentity;
 use crate::policy::Set;
+use crate::replicas::{Observation, Workload};
 use crate::resource::{KeyedRequest, MAX_KEYED_REQUESTS, ReplicaTarget};
 
-/// The bytes of a hash that are kept. They tell the keys of one client apart: nobody gains from two that are alike.
+use super::order::owners_of_recreated;
+
+/// The bytes of a hash that are kept. They distinguish one client's keys; a collision benefits nobody.
 const HASH_BYTES: usize = 16;
 
 /// A set with a key, as a target remembers it.
@@ -39,8 +42,10 @@ impl Keyed {
         })
     }
 
-    /// What `target` remembers of the key.
-    pub fn earlier(&self, target: Option<&ReplicaTarget>) -> Earlier {
+    /// What the target that was observed remembers of the key. One that was made for a former workload of the name
+    /// remembers nothing for this one.
+    pub fn earlier(&self, seen: &Observation) -> Earlier {
+        let target = seen.target.as_deref().filter(|target| is_of(target, seen.workload.as_deref()));
         let mut known = target.iter().flat_map(|target| &target.spec.keyed_requests);
         match known.find(|known| known.key == self.0.key) {
             None => Earlier::None,
@@ -48,6 +53,10 @@ impl Keyed {
             Some(_) => Earlier::Other,
         }
     }
+}
+
+fn is_of(target: &ReplicaTarget, workload: Option<&Workload>) -> bool {
+    workload.is_some_and(|workload| owners_of_recreated(target, workload).is_none())
 }
 
 /// What a target is to remember after `new`: the oldest is forgotten.
@@ -70,9 +79,14 @@ fn hash(parts: &[&[u8]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use serde_json::json;
+
     use super::*;
     use crate::identity::fixtures::client;
-    use crate::replicas::fixtures::target;
+    use crate::replicas::Replicas;
+    use crate::replicas::fixtures::{Object, deployment, target};
     use crate::workload::WorkloadRef;
 
     fn set(replicas: i32, reason: Option<&str>) -> Set {
@@ -82,8 +96,17 @@ mod tests {
     #[test]
     fn a_key_is_one_clients_and_stands_for_one_request() {
         let (ci, other) = (client("ci"), client("other"));
-        let mut target = target("demo", "web", 3);
-        target.spec.keyed_requests = remembered(&[], Some(Keyed::new(&ci, "k", &set(3, None))));
+        let remembering = |uid: &str| {
+            let mut target = target("demo", "web", 3);
+            let owner = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": uid});
+            target.metadata.owner_references = Some(vec![serde_json::from_value(owner).unwrap()]);
+            target.spec.keyed_requests = remembered(&[], Some(Keyed::new(&ci, "k", &set(3, None))));
+            Object::Target(Box::new(target))
+        };
+        let web = || Object::Deployment(deployment("demo", "web", 3));
+        let seen =
+            |objects: Vec<Object>| Replicas::from_objects(objects).observe(&WorkloadRef::deployment("demo", "web"));
+        let now = seen(vec![web(), remembering(&deployment("demo", "web", 3).uid)]);
         for (client, key, request, earlier) in [
             (&ci, "k", set(3, None), Earlier::Same),
             (&ci, "k", set(4, None), Earlier::Other),
@@ -92,9 +115,14 @@ mod tests {
             (&ci, "l", set(3, None), Earlier::None),
             (&other, "k", set(3, None), Earlier::None),
         ] {
-            assert_eq!(Keyed::new(client, key, &request).earlier(Some(&target)), earlier, "{key} {request:?}");
+            assert_eq!(Keyed::new(client, key, &request).earlier(&now), earlier, "{key} {request:?}");
         }
-        assert_eq!(Keyed::new(&ci, "k", &set(3, None)).earlier(None), Earlier::None);
+        for (what, seen) in [
+            ("no target", seen(vec![web()])),
+            ("the target of a former Deployment", seen(vec![web(), remembering("former")])),
+        ] {
+            assert_eq!(Keyed::new(&ci, "k", &set(3, None)).earlier(&seen), Earlier::None, "{what}");
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn json_patch(operations: Vec<Value>) -> Result<Patch<()>, WriteError> {
 }
 
 /// The owners that the target should have, if its workload is not the one that it was made for.
-fn owners_of_recreated(target: &ReplicaTarget, workload: &Workload) -> Option<Vec<OwnerReference>> {
+pub(super) fn owners_of_recreated(target: &ReplicaTarget, workload: &Workload) -> Option<Vec<OwnerReference>> {
     let owners = target.metadata.owner_references.as_deref().unwrap_or_default();
     let ours = owner(workload);
     let is_namesake = |owner: &&OwnerReference| owner.kind == ours.kind && owner.name == ours.name;

@@ -47,9 +47,7 @@ impl Error {
                 "this client has reached its limit of concurrent requests: wait for some to finish".into()
             }
             Self::RateLimited { .. } => {
-                "this client has reached its limit of requests in a second: ask less often, or follow changes with \
-                 `?watch=true`"
-                    .into()
+                "this client has exceeded its request rate: ask less often, or follow changes instead of polling".into()
             }
             Self::Full => "this gateway has reached its limit of concurrent requests; try again".into(),
             Self::Busy { .. } => {
@@ -69,8 +67,8 @@ impl Error {
                 format!("the current version is {current}: read again, and decide whether you still want this")
             }
             Self::IdempotencyKeyReused => {
-                "you have set this workload to something else with this idempotency key: take a new key for a new \
-                 request; nothing was written"
+                "this idempotency key was already used for a different request on this workload: use a new key; nothing \
+                 was written"
                     .into()
             }
             Self::Conflict { .. } => {

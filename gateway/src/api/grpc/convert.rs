@@ -73,6 +73,7 @@ pub(super) fn set(message: SetReplicasRequest, limit: Duration) -> Result<Operat
 }
 
 pub(super) fn release(message: ReleaseReplicasRequest) -> Result<Operation, Error> {
+    unsupported("idempotency_key", !message.idempotency_key.is_empty())?;
     let action = Release { target: workload(message.workload)? };
     Ok(Operation::Release(WriteRequest {
         action,

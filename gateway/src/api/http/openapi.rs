@@ -147,10 +147,10 @@ fn replicas(kind: &str, schemas: &mut SchemaGenerator) -> Value {
     );
     let key = json!({
         "name": "Idempotency-Key", "in": "header",
-        "description": "the client's name for this request: the same request under the same key is stored once; the \
-                        target remembers the last eight",
+        "description": "a key of the client's for this request, with or without double quotes: a set is stored once under \
+                        it; the target remembers the last eight",
         "schema": {
-            "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!#-\[\]-~]+$",
+            "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!#-\[\]-~]([ !#-\[\]-~]*[!#-\[\]-~])?$",
             "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
         },
     });

@@ -134,6 +134,15 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Err
     fields::idempotency_key(bare).map(Some)
 }
 
+/// A release under a key would be taken for one that is made once, and end what was set since.
+pub(super) fn no_idempotency_key(headers: &HeaderMap) -> Result<(), Error> {
+    if headers.contains_key(IDEMPOTENCY_KEY) {
+        let detail = "a release takes no Idempotency-Key: send If-Match, so that it releases only what you mean";
+        return Err(Error::invalid("invalid_idempotency_key", detail));
+    }
+    Ok(())
+}
+
 /// RFC 9112, section 3.2: a request of HTTP/1.1 names its host exactly once.
 pub(super) fn host(version: Version, headers: &HeaderMap) -> Result<(), Error> {
     if version == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {

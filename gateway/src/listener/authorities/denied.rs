@@ -1,7 +1,7 @@
-//! Clients that are refused though their certificates are good.
+//! Clients that are refused even though their certificates are valid.
 //!
-//! A revocation list takes its CA. This list takes an editor: for a key that was lost while the CA is out of reach, or a
-//! CA that publishes no lists.
+//! A revocation list must be signed by its CA; this list only has to be edited. It is for a key that is compromised while
+//! the CA is unreachable, or when the CA publishes no lists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::error::AuthoritiesError;
 use crate::hex;
-use crate::identity::{ClientIdentity, IdForm, IdentityError, der, serial};
+use crate::identity::{ClientId, der, names};
 
 /// The largest file that is read: some 10,000 clients.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Denied {
     identities: BTreeSet<String>,
-    /// As [`ClientIdentity::serial`] has them.
+    /// Without leading zeros, in lower-case hexadecimal.
     serials: BTreeSet<String>,
 }
 
@@ -49,20 +49,17 @@ impl Denied {
         // A file that was cut short must not let everybody in.
         let is_empty = |raw: &RawDenied| raw.identities.is_none() && raw.serials.is_none();
         let raw = raw.filter(|raw| !is_empty(raw)).ok_or("it is empty; a list of nobody is `identities: []`")?;
-        let identities = raw.identities.into_iter().flatten().map(identity).collect::<Result<_, _>>()?;
+        let identities = raw.identities.iter().flatten().map(|text| identity(text)).collect::<Result<_, _>>()?;
         let serials = raw.serials.iter().flatten().map(|text| normal_serial(text)).collect::<Result<_, _>>()?;
         Ok(Self { identities, serials })
     }
 
-    /// Why the client with the certificate `leaf` is refused, if it is. `identify` says whom the certificate names.
-    pub(super) fn why(
-        &self,
-        leaf: &CertificateDer<'_>,
-        identify: impl FnOnce() -> Result<ClientIdentity, IdentityError>,
-    ) -> Option<String> {
+    /// Why the client with the certificate `leaf` is refused, if it is. `identify` says whom the certificate names, if
+    /// anybody.
+    pub(super) fn why(&self, leaf: &CertificateDer<'_>, identify: impl FnOnce() -> Option<ClientId>) -> Option<String> {
         if !self.serials.is_empty()
             && let Ok(certificate) = der::certificate(leaf)
-            && let Ok(serial) = serial(&certificate)
+            && let serial = significant(certificate.raw_serial())
             && self.serials.contains(&serial)
         {
             return Some(format!("the serial number {serial} is on the list of denied clients"));
@@ -70,9 +67,8 @@ impl Denied {
         if self.identities.is_empty() {
             return None;
         }
-        let client = identify().ok()?;
-        let id = client.id().as_str();
-        self.identities.contains(id).then(|| format!("{id} is on the list of denied clients"))
+        let id = identify()?;
+        self.identities.contains(id.as_str()).then(|| format!("{id} is on the list of denied clients"))
     }
 
     /// Its entries, each with its kind.
@@ -82,23 +78,26 @@ impl Denied {
     }
 }
 
-fn identity(text: String) -> Result<String, String> {
-    let has_form =
-        |form: IdForm| text.strip_prefix(form.as_str()).is_some_and(|rest| rest.len() > 1 && rest.starts_with(':'));
-    if [IdForm::Uri, IdForm::Dns, IdForm::Cn].into_iter().any(has_form) {
-        return Ok(text);
-    }
-    Err(format!("{text:?} is not the id of a client, such as `uri:spiffe://example.org/ci` or `dns:ci.example.org`"))
+/// An id as certificates give it: one that no certificate can name would deny nobody.
+fn identity(text: &str) -> Result<String, String> {
+    names::normal_id(text).ok_or_else(|| {
+        format!("{text:?} is not the id of a client, such as `uri:spiffe://example.org/ci` or `dns:ci.example.org`")
+    })
 }
 
-/// A serial number as certificates' own are written: `00:AB:CD`, as OpenSSL writes it, is `abcd`.
+/// A serial number in hexadecimal: `00:AB:CD`, as OpenSSL writes it, `0xabcd` and `abcd` are the same.
 fn normal_serial(text: &str) -> Result<String, String> {
-    let digits = text.replace(':', "");
+    let digits = text.strip_prefix("0x").unwrap_or(text).replace(':', "");
     let digits = if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") };
     let bytes = hex::decode(&digits).filter(|bytes| !bytes.is_empty());
     let bytes = bytes.ok_or_else(|| format!("{text:?} is not a serial number in hexadecimal"))?;
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len() - 1);
-    Ok(hex::encode(bytes.get(zeros..).unwrap_or_default()))
+    Ok(significant(&bytes))
+}
+
+/// A number without its leading zero bytes, in hexadecimal.
+fn significant(bytes: &[u8]) -> String {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    hex::encode(bytes.get(zeros..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -109,11 +108,18 @@ mod tests {
 
     #[test]
     fn ids_and_serial_numbers_are_read_as_people_write_them() {
-        let denied =
-            Denied::parse("identities: ['uri:spiffe://example.org/ci']\nserials: ['00:AB:Cd', abc, '0']").unwrap();
+        let denied = Denied::parse(
+            "identities: ['uri:spiffe://example.org/ci', 'dns:CI.Example.org']\nserials: ['00:AB:Cd', abc, '0x1000']",
+        )
+        .unwrap();
         let entries: Vec<_> = denied.entries().collect();
-        let expected =
-            [("identity", "uri:spiffe://example.org/ci"), ("serial", "00"), ("serial", "0abc"), ("serial", "abcd")];
+        let expected = [
+            ("identity", "dns:ci.example.org"),
+            ("identity", "uri:spiffe://example.org/ci"),
+            ("serial", "0abc"),
+            ("serial", "1000"),
+            ("serial", "abcd"),
+        ];
         assert_eq!(entries, expected);
         assert_eq!(Denied::parse("identities: []").unwrap().entries().count(), 0);
     }
@@ -126,6 +132,11 @@ mod tests {
             ("{}", "it is empty"),
             ("identities: [ci]", "\"ci\" is not the id of a client"),
             ("identities: ['uri:']", "\"uri:\" is not the id"),
+            ("identities: ['uri:spiffe://example.org/ci ']", "is not the id"),
+            ("identities: ['uri:spiffe://Example.org/ci']", "is not the id"),
+            ("identities: ['uri:https://example.org/ci']", "is not the id"),
+            ("identities: ['dns:*.example.org']", "is not the id"),
+            ("identities: ['dns:ci.example.org.']", "is not the id"),
             ("serials: [xyz]", "\"xyz\" is not a serial number"),
             ("serials: ['']", "\"\" is not a serial number"),
             ("clients: []", "clients"),

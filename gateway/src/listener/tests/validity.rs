@@ -237,6 +237,26 @@ fn a_namesake_of_the_ca_with_another_kind_of_key_hides_no_objection() {
     }
 }
 
+#[test]
+fn a_denied_client_is_objected_to_also_while_the_list_of_its_ca_has_expired() {
+    let ca = Ca::new("client CA");
+    let chain = chain(&ca.client(URI, |_| {}));
+    for domains in [&["example.org"][..], &["example.org", "other.org"]] {
+        for until in [2001, 2080] {
+            let mut pki = trusting(&ca);
+            domains.iter().for_each(|domain| pki.trust(&format!("{domain}.pem"), &ca.pem(), domain));
+            let named = Tls::load(&pki.settings).unwrap().authorities.identify(&chain).map(Arc::new);
+            assert_eq!(named.as_ref().unwrap().id().as_str(), "uri:spiffe://example.org/ci");
+            pki.revoke("crl.pem", &ca.revocation_list(&[], until));
+            for list in ["identities: ['uri:spiffe://example.org/ci']", "serials: ['1']"] {
+                pki.settings.denied = Some(pki.write("denied.yaml", list));
+                let tls = Tls::load(&pki.settings).unwrap();
+                assert_eq!(tls.authorities.objection(&chain, &named), Some(Objection::Denied), "{list} until {until}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_reload_moves_the_end_of_open_connections() {
     let ca = Ca::with("client CA", soon);
