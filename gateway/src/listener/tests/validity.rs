@@ -244,7 +244,9 @@ fn a_denied_client_is_objected_to_also_while_the_list_of_its_ca_has_expired() {
     for domains in [&["example.org"][..], &["example.org", "other.org"]] {
         for until in [2001, 2080] {
             let mut pki = trusting(&ca);
-            domains.iter().for_each(|domain| pki.trust(&format!("{domain}.pem"), &ca.pem(), domain));
+            for domain in domains {
+                pki.trust(&format!("{domain}.pem"), &ca.pem(), domain);
+            }
             let named = Tls::load(&pki.settings).unwrap().authorities.identify(&chain).map(Arc::new);
             assert_eq!(named.as_ref().unwrap().id().as_str(), "uri:spiffe://example.org/ci");
             pki.revoke("crl.pem", &ca.revocation_list(&[], until));
