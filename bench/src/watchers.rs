@@ -84,8 +84,8 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
         deployment(NAMESPACE, &name(number)).paused().create(&kube).await?;
     }
     let watchers = args.watchers as usize;
-    // Each client may have half of the streams.
-    let gateway = cluster.gateway("watched", |options| options.max_streams = Some(2 * (args.watchers + 2))).await?;
+    // One client may have half of the streams, and a quarter of those that are free.
+    let gateway = cluster.gateway("watched", |options| options.max_streams = Some(16 * (args.watchers + 2))).await?;
     machine::pin_process(gateway.pid(), last)?;
     machine::pin_to(first)?;
 
@@ -140,7 +140,9 @@ async fn measure(
                     connection = Some(client.http2().await?);
                 }
                 let connection = connection.as_mut().context("no connection")?;
-                let body = connection.open(&path).await?.into_body();
+                let answer = connection.open(&path).await?;
+                ensure!(answer.status() == 200, "a stream was answered with {}", answer.status());
+                let body = answer.into_body();
                 // The connection lives as long as this.
                 let (connection, deliveries) = (connection.share(), deliveries.clone());
                 tasks.push(tokio::task::spawn_local(async move {
