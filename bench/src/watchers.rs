@@ -100,8 +100,8 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
     }
     one.took.sort();
     all.took.sort();
-    resident.sort_unstable();
-    let bytes = resident.get(resident.len() / 2).copied().unwrap_or_default();
+    // What other work has left behind hides some of it in the first rounds.
+    let bytes = resident.iter().max().copied().unwrap_or_default();
     println!("\n{machine}; the gateway on core {last}, everything else on core {first}\n");
     println!("| | changes | p50 | p99 | CPU of the gateway, for each delivery |\n|---|---|---|---|---|");
     println!("| one watcher | {} | {one} |", one.took.len());
@@ -109,7 +109,7 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
     let ratio = percentile(&all.took, 99).as_secs_f64() / percentile(&one.took, 50).as_secs_f64();
     println!(
         "\nThe p99 of {watchers} watchers is {ratio:.1} times the median of one; the aim is {AIM} at most: {}. A watcher \
-         takes {bytes} bytes of the gateway's memory.",
+         takes up to {bytes} bytes of the gateway's memory.",
         verdict(ratio, AIM)
     );
     gateway.terminate().await?;
