@@ -161,7 +161,10 @@ impl Operations {
         let get = Get { target: permit.action().target().clone() };
         let view = match self.policy.decide(caller, get).await {
             Ok(now) => ReplicasView::of(&now),
-            Err(_) => ReplicasView::would(permit).map(|view| ReplicasView { dry_run: false, ..view }),
+            Err(_) => ReplicasView::would(permit).map(|view| {
+                let progress = Progress { accepted: true, ..view.progress };
+                ReplicasView { dry_run: false, progress, ..view }
+            }),
         };
         Some(ReplicasView { decision_id: Some(permit.decision().to_string()), repeated: true, ..view? })
     }

@@ -59,9 +59,12 @@ fn is_of(target: &ReplicaTarget, workload: Option<&Workload>) -> bool {
     workload.is_some_and(|workload| owners_of_recreated(target, workload).is_none())
 }
 
-/// What a target is to remember after `new`: the oldest is forgotten.
+/// What a target is to remember after `new`: the oldest is forgotten, and what the same key was used for on a former
+/// workload of the name.
 pub(super) fn remembered(before: &[KeyedRequest], new: Option<Keyed>) -> Vec<KeyedRequest> {
-    let all: Vec<_> = before.iter().cloned().chain(new.map(|Keyed(request)| request)).collect();
+    let new = new.map(|Keyed(request)| request);
+    let others = before.iter().filter(|known| new.as_ref().is_none_or(|new| new.key != known.key));
+    let all: Vec<_> = others.cloned().chain(new.clone()).collect();
     let surplus = all.len().saturating_sub(MAX_KEYED_REQUESTS);
     all.into_iter().skip(surplus).collect()
 }
@@ -132,5 +135,8 @@ mod tests {
         let expected: Vec<_> = (2..10).map(|number| keyed(number).0).collect();
         assert_eq!(all, expected);
         assert_eq!(remembered(&all, None), expected);
+        let again = Keyed::new(&client("ci"), "5", &set(50, None));
+        let after = remembered(&all, Some(again.clone()));
+        assert_eq!((after.len(), after.last()), (8, Some(&again.0)), "one entry for each key");
     }
 }
