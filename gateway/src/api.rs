@@ -15,6 +15,7 @@ mod metrics;
 mod operation;
 mod operations;
 mod origin;
+mod rendered;
 mod selector;
 mod stream;
 mod view;

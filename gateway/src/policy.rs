@@ -37,6 +37,7 @@ mod watch;
 pub use action::{Decidable, DryRun, Effect, Get, Release, Set};
 pub use budget::Budget;
 pub use engine::{Engine, EngineError};
+pub(crate) use facts::Facts;
 pub use inspect::{InspectedModule, Inspection, inspect};
 pub use list::{ListQuery, Listing};
 pub use live::{ModuleStatus, Monitor, PolicyStatus};

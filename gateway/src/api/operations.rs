@@ -16,6 +16,7 @@ use super::cursor::Cursors;
 use super::error::Error;
 use super::metrics::ApiMetrics;
 use super::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
+use super::rendered::Renderings;
 use super::stream::Stream;
 use super::view::{ListView, Progress, ReplicasView};
 
@@ -37,6 +38,7 @@ pub struct Operations {
     policy: Arc<Policy>,
     targets: Targets,
     cursors: Arc<Cursors>,
+    renderings: Arc<Renderings>,
     shutdown: Shutdown,
     metrics: ApiMetrics,
 }
@@ -50,7 +52,7 @@ impl Operations {
         shutdown: Shutdown,
         metrics: ApiMetrics,
     ) -> Self {
-        Self { policy, targets, cursors, shutdown, metrics }
+        Self { policy, targets, cursors, renderings: Arc::default(), shutdown, metrics }
     }
 
     /// Does what `client` asks for, if the policies permit it.
@@ -65,7 +67,8 @@ impl Operations {
                 }
                 let watching = self.policy.watch(caller, selection).await?;
                 caller.admission.stream()?;
-                Ok(Answer::Stream(Box::new(Stream::new(watching, &self.shutdown, &self.metrics))))
+                let renderings = self.renderings.clone();
+                Ok(Answer::Stream(Box::new(Stream::new(watching, renderings, &self.shutdown, &self.metrics))))
             }
             Operation::Set { change, wait, idempotency_key } => {
                 let keyed = idempotency_key.map(|key| Keyed::new(&caller.client, &key, &change.action));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -12,7 +13,8 @@ use crate::workload::WorkloadRef;
 
 use super::error::Error;
 use super::metrics::{ApiMetrics, OpenStream};
-use super::view::{ReplicasView, seconds};
+use super::rendered::{Rendered, Renderings};
+use super::view::seconds;
 
 /// How long a stream may be silent before it shows a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -25,7 +27,7 @@ const AFTER_DRAIN: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) enum StreamItem {
     /// A workload, as it is now.
-    Replicas(Box<ReplicasView>),
+    Replicas(Arc<Rendered>),
     /// A workload that is gone, or that the client may no longer get.
     Gone(WorkloadRef),
     /// All that there was when the stream began, or when everything was looked at again, has been shown.
@@ -48,6 +50,7 @@ pub(super) struct Deadline {
 /// A stream, until its error, which is its last word, or until its client is gone.
 pub(super) struct Stream {
     watching: Watching,
+    renderings: Arc<Renderings>,
     /// What the client knows of each workload.
     sent: HashMap<WorkloadRef, u64>,
     counted: OpenStream,
@@ -64,7 +67,12 @@ struct Ending {
 }
 
 impl Stream {
-    pub(super) fn new(watching: Watching, shutdown: &Shutdown, metrics: &ApiMetrics) -> Self {
+    pub(super) fn new(
+        watching: Watching,
+        renderings: Arc<Renderings>,
+        shutdown: &Shutdown,
+        metrics: &ApiMetrics,
+    ) -> Self {
         let (shutdown, swap) = (shutdown.clone(), watching.policy_swap());
         let ending = Ending {
             drain: Box::pin(async move {
@@ -77,7 +85,7 @@ impl Stream {
             }),
         };
         let (sent, counted, heartbeat) = (HashMap::new(), metrics.stream(), Box::pin(sleep(HEARTBEAT)));
-        Self { watching, sent, counted, heartbeat, ending, deadline: None, ended: false }
+        Self { watching, renderings, sent, counted, heartbeat, ending, deadline: None, ended: false }
     }
 
     /// The same, which ends at `deadline`.
@@ -100,13 +108,12 @@ impl Stream {
     fn news(&mut self, change: Change) -> Option<StreamItem> {
         Some(match change {
             Change::Shown(permit) => {
-                let view = ReplicasView::of(&permit)?;
-                let fingerprint = view.fingerprint();
-                let before = self.sent.insert(permit.observation().name.clone(), fingerprint);
-                if before == Some(fingerprint) {
+                let rendered = self.renderings.of(&permit)?;
+                let before = self.sent.insert(permit.observation().name.clone(), rendered.fingerprint);
+                if before == Some(rendered.fingerprint) {
                     return None;
                 }
-                StreamItem::Replicas(Box::new(view))
+                StreamItem::Replicas(rendered)
             }
             Change::Gone(name) => {
                 self.sent.remove(&name);

@@ -15,7 +15,7 @@ use crate::resource::{ReplicaTarget, SYNCED};
 use crate::text::cut;
 
 /// The replicas of one workload.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Replicas")]
 pub(super) struct ReplicasView {
@@ -45,12 +45,12 @@ pub(super) struct ReplicasView {
     pub(super) repeated: bool,
 }
 
-#[derive(Debug, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Hash, Serialize, JsonSchema)]
 pub(super) struct Spec {
     pub(super) replicas: i32,
 }
 
-#[derive(Debug, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Status")]
 pub(super) struct StatusView {
@@ -61,7 +61,7 @@ pub(super) struct StatusView {
 }
 
 /// What was asked of the Deployment through the gateway.
-#[derive(Debug, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Target")]
 pub(super) struct TargetView {
@@ -72,7 +72,7 @@ pub(super) struct TargetView {
 }
 
 /// Who sets the Deployment's count.
-#[derive(Debug, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Hash, Serialize, JsonSchema)]
 pub(super) struct Owner {
     pub(super) kind: String,
     pub(super) name: String,
@@ -80,7 +80,7 @@ pub(super) struct Owner {
 
 /// How far the target is. Without one, accepted and applied are true, and ready says whether all replicas are ready and
 /// the rollout is complete.
-#[derive(Debug, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Hash, Serialize, JsonSchema)]
 pub(super) struct Progress {
     /// The target is stored.
     pub(super) accepted: bool,

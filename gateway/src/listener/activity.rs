@@ -67,6 +67,11 @@ impl Activity {
         Busy(self.clone())
     }
 
+    /// Returns whether several requests are being handled, or streams open.
+    pub(super) fn is_shared(&self) -> bool {
+        self.requests.load(Relaxed) > 1
+    }
+
     /// Follows how far a long answer has been sent, until the guard is dropped. Behind unread answers, not even its first
     /// part is asked for.
     pub(super) fn send(self: &Arc<Self>) -> Sending {

@@ -1,8 +1,10 @@
 //! The life of one connection: handshake, requests, end.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -249,11 +251,12 @@ where
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut ending = false;
     let mut tls = context.live.tls();
+    let (activity, mut gathering) = (life.activity, Gathering::default());
     // Thousands of connections that verified their chains in the same instant would keep all threads from requests.
     let mut turn = pin!(Fuse::terminated());
     loop {
         tokio::select! {
-            ended = connection.as_mut() => {
+            ended = poll_fn(|cx| if gathering.puts_off(activity, cx) { Poll::Pending } else { connection.as_mut().poll(cx) }) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection failed");
                 }
@@ -301,6 +304,24 @@ where
                 }
             },
         }
+    }
+}
+
+/// Sends the answers of an HTTP/2 connection together that are there together, such as one change on a hundred streams.
+#[derive(Debug, Default)]
+struct Gathering {
+    has_put_off: bool,
+}
+
+impl Gathering {
+    /// Returns whether the connection is to be polled after all tasks that are ready, since other answers may be among them.
+    fn puts_off(&mut self, activity: &Activity, cx: &task::Context<'_>) -> bool {
+        self.has_put_off = !self.has_put_off && activity.is_shared();
+        if self.has_put_off {
+            // A task that wakes itself goes to the end of its queue.
+            cx.waker().wake_by_ref();
+        }
+        self.has_put_off
     }
 }
 

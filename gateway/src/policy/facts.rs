@@ -7,9 +7,9 @@ use crate::replicas::{Autoscaler, Observation, Workload};
 use crate::resource::ReplicaTarget;
 use crate::workload::WorkloadRef;
 
-/// The objects that a document was made from.
+/// The objects that a document, or a view, was made from.
 #[derive(Debug)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     name: WorkloadRef,
     workload: Option<Weak<Workload>>,
     target: Option<Weak<ReplicaTarget>>,
@@ -18,7 +18,8 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(observation: &Observation) -> Self {
+    /// Those of `observation`.
+    pub(crate) fn of(observation: &Observation) -> Self {
         // The age is no part of a document.
         let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
         Self {
@@ -31,7 +32,7 @@ impl Facts {
     }
 
     /// Returns whether `observation` is of the very same objects.
-    pub(super) fn are_those_of(&self, observation: &Observation) -> bool {
+    pub(crate) fn are_those_of(&self, observation: &Observation) -> bool {
         let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
         same(self.workload.as_ref(), workload.as_ref())
             && same(self.target.as_ref(), target.as_ref())

@@ -153,10 +153,15 @@ impl Cache {
             K::added(&mut state, item);
         }
         drop(state);
+        let is_seen = before.as_ref().zip(item.as_ref()).is_none_or(|(before, now)| K::is_seen(before, now));
         let [now, before] = [item, before].map(|item| item.and_then(|item| K::concerns(name, &item)));
         let before = before.filter(|before| Some(before) != now.as_ref());
         for name in [now, before].into_iter().flatten() {
-            self.tell(CacheChange::One(name));
+            let change = CacheChange::One(name);
+            if is_seen {
+                self.feeds.tell(&change);
+            }
+            self.tell(change);
         }
         if K::WATCHED == Watched::Namespaces {
             self.feeds.relabelled(&name.name);
@@ -209,6 +214,7 @@ impl Cache {
         // Freeing a large table takes a while: not under the lock.
         drop(before);
         self.check_synced();
+        self.feeds.tell(&CacheChange::All);
         self.tell(CacheChange::All);
     }
 
@@ -228,7 +234,6 @@ impl Cache {
 
     fn tell(&self, change: CacheChange) {
         self.waiters.wake(&change);
-        self.feeds.tell(&change);
         // Nobody may be listening.
         let _ = self.changes.send(change);
     }

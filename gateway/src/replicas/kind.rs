@@ -80,6 +80,11 @@ pub(super) trait WatchedKind: Send + Sync + 'static {
     /// The workload whose state an object is part of.
     fn concerns(name: &ObjectName, item: &Self::Item) -> Option<WorkloadRef>;
 
+    /// Whether those who follow workloads are to look again, because of more than a version of the object.
+    fn is_seen(_before: &Self::Item, _now: &Self::Item) -> bool {
+        true
+    }
+
     /// Called with an object that is there from now on.
     fn added(_state: &mut State, _item: &Self::Item) {}
 
@@ -112,6 +117,10 @@ impl WatchedKind for DeploymentKind {
 
     fn concerns(name: &ObjectName, _: &Workload) -> Option<WorkloadRef> {
         Some(name.workload(WorkloadKind::Deployment))
+    }
+
+    fn is_seen(before: &Workload, now: &Workload) -> bool {
+        !before.differs_in_version_alone(now)
     }
 }
 

@@ -80,6 +80,14 @@ pub struct Workload {
     pub replicas_manager: Option<String>,
 }
 
+impl Workload {
+    /// Returns whether no answer and no policy can show which of both it was made from.
+    pub(super) fn differs_in_version_alone(&self, other: &Self) -> bool {
+        let (resource_version, generation) = (other.resource_version.clone(), other.generation);
+        *other == Self { resource_version, generation, ..self.clone() }
+    }
+}
+
 /// A `HorizontalPodAutoscaler` that drives a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -148,7 +148,7 @@ pub(super) fn got(answer: Answer) -> Option<GetReplicasResponse> {
 
 pub(super) fn event(item: StreamItem) -> WatchReplicasResponse {
     let event = match item {
-        StreamItem::Replicas(view) => Event::Replicas((*view).into()),
+        StreamItem::Replicas(rendered) => Event::Replicas(rendered.view.clone().into()),
         StreamItem::Gone(WorkloadRef { kind, namespace, name }) => {
             Event::Gone(Workload { kind: kind.as_str().to_owned(), namespace, name })
         }

@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::{HttpAnswer, response};
 use crate::api::error::Error;
 use crate::api::stream::{Stream, StreamItem};
+use crate::api::view::ReplicasView;
 use crate::listener::{BodyError, ResponseBody};
 
 /// How many bytes of events are sent together, at least if there are as many.
@@ -52,7 +53,7 @@ pub(super) fn answer(stream: Stream, request_id: Uuid) -> HttpAnswer {
 
 fn write(text: &mut Vec<u8>, item: &StreamItem) {
     match item {
-        StreamItem::Replicas(view) => event(text, "replicas", view),
+        StreamItem::Replicas(rendered) => text.extend_from_slice(rendered.event(replicas)),
         StreamItem::Gone(name) => {
             let (kind, namespace, name) = (name.kind.as_str(), &name.namespace, &name.name);
             event(text, "gone", &json!({ "kind": kind, "namespace": namespace, "name": name }));
@@ -60,6 +61,12 @@ fn write(text: &mut Vec<u8>, item: &StreamItem) {
         StreamItem::Synced { undecided } => event(text, "synced", &json!({ "undecided": undecided })),
         StreamItem::Heartbeat { age_seconds } => event(text, "heartbeat", &json!({ "ageSeconds": age_seconds })),
     }
+}
+
+fn replicas(view: &ReplicasView) -> Bytes {
+    let mut text = Vec::new();
+    event(&mut text, "replicas", view);
+    text.into()
 }
 
 /// The last event, and when to reconnect.

@@ -1,0 +1,74 @@
+//! What streams show of workloads, rendered once for all streams that show the same objects.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::policy::{Facts, Get, Permit};
+
+use super::view::ReplicasView;
+
+/// How many renderings are kept.
+const SLOTS: usize = 256;
+/// How long one is used: its age is not rendered again.
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// A workload, as streams show it.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    pub(super) view: ReplicasView,
+    /// See [`ReplicasView::fingerprint`].
+    pub(super) fingerprint: u64,
+    event: OnceLock<Bytes>,
+}
+
+impl Rendered {
+    fn new(view: ReplicasView) -> Self {
+        Self { fingerprint: view.fingerprint(), view, event: OnceLock::new() }
+    }
+
+    /// The bytes that `render` makes of the view, which always makes the same.
+    pub(super) fn event(&self, render: impl FnOnce(&ReplicasView) -> Bytes) -> &Bytes {
+        self.event.get_or_init(|| render(&self.view))
+    }
+}
+
+/// The latest renderings. Two workloads that share a slot displace each other.
+#[derive(Debug)]
+pub(super) struct Renderings {
+    hasher: RandomState,
+    slots: Vec<Mutex<Option<Kept>>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    facts: Facts,
+    at: Instant,
+    rendered: Arc<Rendered>,
+}
+
+impl Default for Renderings {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), slots: (0..SLOTS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Renderings {
+    /// What a permit shows; `None` where there is no such workload.
+    pub(super) fn of(&self, permit: &Permit<Get>) -> Option<Arc<Rendered>> {
+        let observation = permit.observation();
+        let slot = usize::try_from(self.hasher.hash_one(&observation.name) % SLOTS as u64).unwrap_or_default();
+        // Whoever comes meanwhile waits, and finds it. A panic under the lock leaves an older one at most.
+        let mut slot = self.slots.get(slot)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = slot.as_ref().filter(|kept| kept.at.elapsed() < LONGEST && kept.facts.are_those_of(observation));
+        if let Some(kept) = kept {
+            return Some(kept.rendered.clone());
+        }
+        let rendered = Arc::new(Rendered::new(ReplicasView::of(permit)?));
+        *slot = Some(Kept { facts: Facts::of(observation), at: Instant::now(), rendered: rendered.clone() });
+        Some(rendered)
+    }
+}
