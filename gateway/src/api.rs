@@ -29,6 +29,7 @@ use hyper::{Request, Response};
 use crate::clients::{Admission, Exceeded};
 use crate::listener::{Handler, Peer, ResponseBody};
 
+pub use self::call::Observer;
 pub use self::cursor::Cursors;
 pub use self::error::{Error, ErrorKind};
 pub use self::grpc::GrpcApi;

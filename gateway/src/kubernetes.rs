@@ -3,6 +3,9 @@
 pub mod call;
 #[cfg(test)]
 pub(crate) mod testing;
+mod traced;
+
+pub use traced::{naming_traces, traced};
 
 use std::time::Duration;
 

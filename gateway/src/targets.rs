@@ -16,10 +16,11 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, Preconditions};
 
 use crate::audit::Outcome;
-use crate::kubernetes::call;
+use crate::kubernetes::{call, naming_traces};
 use crate::policy::{Permit, Release, Set};
 use crate::replicas::{Observation, Version};
 use crate::resource::ReplicaTarget;
+use crate::trace::Spans;
 
 use self::in_flight::InFlight;
 use self::order::{Order, Write};
@@ -35,9 +36,9 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Writes through `client`.
-    pub fn new(client: kube::Client) -> Self {
-        Self { client, in_flight: InFlight::new() }
+    /// Writes through `client`, with spans that go to `spans`.
+    pub fn new(client: &kube::Client, spans: Spans) -> Self {
+        Self { client: naming_traces(client), in_flight: InFlight::new(spans) }
     }
 
     /// Sets the Deployment's baseline, and who asked for it and why: creates the target, or replaces the spec of the one

@@ -1,22 +1,30 @@
-//! The trace that a request belongs to, as its caller names it (W3C Trace Context, sections 2 and 3.2).
+//! Traces (W3C Trace Context, sections 2 and 3.2): which one a request belongs to, and the gateway's own spans of it.
 //!
-//! The gateway creates no spans: its log lines and audit records have the trace's id.
+//! A request's log lines and audit records have its trace's id, and writes to the API server name the trace. Spans are
+//! made only where an OpenTelemetry collector is configured.
+
+mod export;
 
 use std::fmt;
+use std::num::{NonZeroU64, NonZeroU128};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+pub use export::{Spans, Started, TraceError};
+
 /// The header that names a trace, and the span of it that sends the request.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The length of the header's value in version 00, which later versions only prolong.
 const LENGTH: usize = 55;
+/// The flag of a trace whose spans are exported.
+const SAMPLED: u8 = 1;
 
-/// The id of a trace: 16 bytes, not all of them zero.
+/// The id of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String")]
-pub struct TraceId(u128);
+pub struct TraceId(NonZeroU128);
 
 impl fmt::Display for TraceId {
     /// 32 digits of lower-case hexadecimal.
@@ -25,17 +33,37 @@ impl fmt::Display for TraceId {
     }
 }
 
-impl Serialize for TraceId {
+/// A span of a trace, by which other spans and requests name what caused them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceContext {
+    trace: TraceId,
+    span: NonZeroU64,
+    is_sampled: bool,
+}
+
+impl Serialize for TraceContext {
+    /// As the id of its trace.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.collect_str(&self.trace)
     }
 }
 
-impl TraceId {
-    /// The trace that a request with these headers belongs to. A header that is not understood, or that is there twice,
-    /// names none.
+impl TraceContext {
+    /// The span that sends a request with these headers. A header that is not understood, or that is there twice, names
+    /// none.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         Self::parse(parent(headers)?.as_bytes())
+    }
+
+    /// The id of the trace.
+    pub fn trace(&self) -> TraceId {
+        self.trace
+    }
+
+    /// The value of `traceparent` in what the span sends.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        let Self { trace, span, is_sampled } = self;
+        HeaderValue::try_from(format!("00-{trace}-{span:016x}-{:02x}", u8::from(*is_sampled) * SAMPLED)).ok()
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -48,11 +76,14 @@ impl TraceId {
             None => true,
             Some(next) => version != b"00" && *next == b'-',
         };
-        if !is_well_formed || !is_whole || version == b"ff" || span.iter().all(|digit| *digit == b'0') {
+        if !is_well_formed || !is_whole || version == b"ff" {
             return None;
         }
-        let id = u128::from_str_radix(std::str::from_utf8(trace).ok()?, 16).ok()?;
-        (id != 0).then_some(Self(id))
+        let text = |part| std::str::from_utf8(part).ok();
+        let trace = u128::from_str_radix(text(trace)?, 16).ok().and_then(NonZeroU128::new)?;
+        let span = u64::from_str_radix(text(span)?, 16).ok().and_then(NonZeroU64::new)?;
+        let flags = u8::from_str_radix(text(flags)?, 16).ok()?;
+        Some(Self { trace: TraceId(trace), span, is_sampled: flags & SAMPLED != 0 })
     }
 }
 
@@ -82,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_trace_is_named_by_one_well_formed_header() {
-        let id = |text: &str| TraceId::of(&headers(&[text])).map(|id| id.to_string());
+        let id = |text: &str| TraceContext::of(&headers(&[text])).map(|context| context.trace().to_string());
         for right in [
             format!("00-{TRACE}-00f067aa0ba902b7-01"),
             format!("00-{TRACE}-00f067aa0ba902b7-00"),
@@ -90,7 +121,7 @@ mod tests {
             format!("cc-{TRACE}-00f067aa0ba902b7-01-what-the-future-brings"),
         ] {
             assert_eq!(id(&right).as_deref(), Some(TRACE), "{right}");
-            assert_eq!(TraceId::of(&twice(&right)), None, "{right} twice");
+            assert_eq!(TraceContext::of(&twice(&right)), None, "{right} twice");
         }
         for wrong in [
             String::new(),
@@ -107,6 +138,15 @@ mod tests {
         ] {
             assert_eq!(id(&wrong), None, "{wrong}");
         }
-        assert_eq!(TraceId::of(&HeaderMap::new()), None);
+        assert_eq!(TraceContext::of(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_is_sent_on_names_the_same_span_and_flag() {
+        for (received, sent) in [("01", "01"), ("00", "00"), ("03", "01"), ("fe", "00")] {
+            let named = |flags| format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
+            let context = TraceContext::of(&headers(&[&named(received)])).unwrap();
+            assert_eq!(context.header().unwrap(), named(sent));
+        }
     }
 }

@@ -56,6 +56,8 @@ pub struct GatewayOptions {
     pub max_connection_age: Option<u32>,
     /// `tls.denied`; `None` for no such list.
     pub denied: Option<PathBuf>,
+    /// `traces.endpoint`; `None` for no spans.
+    pub traces: Option<String>,
     /// The address of the admin port; port 0 chooses a free one.
     pub admin: SocketAddr,
     /// `audit.output`: a file, or `stdout`.
@@ -200,6 +202,7 @@ impl GatewayOptions {
             requests_per_second: 0,
             max_connection_age: None,
             denied: None,
+            traces: None,
             admin: any,
             audit: "stdout".into(),
             redact: Vec::new(),
@@ -253,6 +256,7 @@ impl GatewayOptions {
         if let Some(denied) = &self.denied {
             tls["denied"] = json!(denied);
         }
+        let traces = self.traces.as_ref().map_or_else(|| json!({}), |endpoint| json!({ "endpoint": endpoint }));
         json!({
             "listen": listen,
             "admin": { "address": self.admin },
@@ -266,6 +270,7 @@ impl GatewayOptions {
                 "redactKeyFile": self.certs.join("server-key.pem"),
             },
             "log": { "format": "json" },
+            "traces": traces,
         })
     }
 }

@@ -5,6 +5,7 @@
 //! - [`proxy`]: the way to the API server, for a test to cut.
 //! - [`stack`]: the product installed on a cluster.
 //! - [`gateway`]: a running gateway; [`client`]: a caller with a certificate, [`grpc`]: the same caller over gRPC.
+//! - [`collector`]: where a gateway sends its spans.
 //! - [`tls_proxy`]: the way to a gateway for programs without a certificate.
 //! - [`follow`]: callers that follow changes.
 //! - [`languages`]: callers in other languages.
@@ -14,6 +15,7 @@
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
 
 pub mod client;
+pub mod collector;
 pub mod console;
 pub mod controlplane;
 mod curl;

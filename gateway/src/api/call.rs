@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use http::{HeaderMap, HeaderName, StatusCode};
 use tracing::Span;
 use uuid::Uuid;
@@ -12,7 +14,7 @@ use crate::identity::IdentityError;
 use crate::ids;
 use crate::listener::Peer;
 use crate::policy::Caller;
-use crate::trace::TraceId;
+use crate::trace::{Spans, Started, TraceContext};
 
 use super::error::Error;
 use super::metrics::ApiMetrics;
@@ -20,26 +22,37 @@ use super::metrics::ApiMetrics;
 /// The header that tells a client the id under which the log knows its request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Where what is seen of requests goes.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// Counts them.
+    pub metrics: ApiMetrics,
+    /// Takes their spans.
+    pub spans: Spans,
+}
+
 /// A request that is being answered.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) id: Uuid,
+    trace: Started,
     /// None until [`Call::traced`].
     pub(super) span: Span,
     started: Instant,
 }
 
 impl Call {
-    pub(super) fn begin() -> Self {
-        Self { id: ids::new(), span: Span::none(), started: Instant::now() }
+    pub(super) fn begin(observer: &Observer, headers: &HeaderMap) -> Self {
+        let trace = observer.spans.begin(TraceContext::of(headers));
+        Self { id: ids::new(), trace, span: Span::none(), started: Instant::now() }
     }
 
     /// The same, with what its lines in the log say of it. An answer without such a line needs no span.
-    pub(super) fn traced(self, method: &str, path: &str, headers: &HeaderMap) -> Self {
+    pub(super) fn traced(self, method: &str, path: &str) -> Self {
         let span = tracing::info_span!(
             "request",
             request_id = %self.id,
-            trace_id = TraceId::of(headers).map(tracing::field::display),
+            trace_id = self.trace.context.map(|context| tracing::field::display(context.trace())),
             decision_id = tracing::field::Empty,
             method = excerpt(method),
             path = excerpt(path),
@@ -48,21 +61,24 @@ impl Call {
     }
 
     /// Who sent it, and from where.
-    pub(super) fn caller(
-        &self,
-        peer: &Peer,
-        admission: &Admission,
-        headers: &HeaderMap,
-    ) -> Result<Caller, IdentityError> {
+    pub(super) fn caller(&self, peer: &Peer, admission: &Admission) -> Result<Caller, IdentityError> {
         let (client, admission) = (peer.identity.clone()?, admission.clone());
-        let origin = Origin { request_id: self.id, peer: peer.address, trace_id: TraceId::of(headers) };
+        let origin = Origin { request_id: self.id, peer: peer.address, trace: self.trace.context };
         Ok(Caller { client, admission, origin })
     }
 
-    /// Counts the answer to `account` under `route`, and logs an error with its internal message.
-    pub(super) fn ended(&self, account: &Account, metrics: &ApiMetrics, route: &'static str, error: Option<&Error>) {
+    /// Counts the answer to `account` under `route`, ends its span, and logs an error with its internal message.
+    pub(super) fn ended(&self, account: &Account, observer: &Observer, route: &'static str, error: Option<&Error>) {
         let outcome = error.map_or("ok", |error| error.kind().code);
-        metrics.observe(route, outcome, self.started.elapsed());
+        observer.metrics.observe(route, outcome, self.started.elapsed());
+        let failure = error.filter(|error| error.kind().http.is_server_error()).map(|_| outcome);
+        observer.spans.end(self.trace, route, SpanKind::Server, failure, || {
+            vec![
+                KeyValue::new("scalegate.outcome", outcome),
+                KeyValue::new("scalegate.request_id", self.id.to_string()),
+                KeyValue::new("enduser.id", account.name().to_string()),
+            ]
+        });
         let Some(error) = error else { return };
         let _entered = self.span.enter();
         // A client that exceeds its bound must not fill the log too, nor one that goes on asking for what it may not.

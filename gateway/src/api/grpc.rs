@@ -36,9 +36,8 @@ use crate::replicas::Monitor;
 use crate::shutdown::Shutdown;
 
 use super::Limits;
-use super::call::{Call, REQUEST_ID};
+use super::call::{Call, Observer, REQUEST_ID};
 use super::error::Error;
-use super::metrics::ApiMetrics;
 use super::operations::Operations;
 use super::origin::refuse_other_sites;
 use super::stream::Deadline;
@@ -63,7 +62,7 @@ pub struct GrpcApi {
     services: Vec<(&'static str, Serve)>,
     shutdown: Shutdown,
     limits: Limits,
-    metrics: ApiMetrics,
+    observer: Observer,
 }
 
 /// A body that is cut off once `end` completes.
@@ -106,7 +105,7 @@ impl GrpcApi {
         monitor: Monitor,
         shutdown: Shutdown,
         limits: Limits,
-        metrics: ApiMetrics,
+        observer: Observer,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let descriptors = || {
             Builder::configure()
@@ -123,7 +122,7 @@ impl GrpcApi {
             serve(descriptors().build_v1()?.max_decoding_message_size(MAX_NAME)),
             serve(descriptors().build_v1alpha()?.max_decoding_message_size(MAX_NAME)),
         ];
-        Ok(Self { services, shutdown, limits, metrics })
+        Ok(Self { services, shutdown, limits, observer })
     }
 
     /// Answers one request of `peer`, whatever happens.
@@ -133,15 +132,15 @@ impl GrpcApi {
         admission: &Admission,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let call = Call::begin().traced("grpc", request.uri().path(), request.headers());
+        let call = Call::begin(&self.observer, request.headers()).traced("grpc", request.uri().path());
         let route = route(request.uri().path());
         let failure = Arc::new(Mutex::new(None));
-        let caller = call.caller(peer, admission, request.headers());
+        let caller = call.caller(peer, admission);
         let work = self.dispatch(caller, request, &call, &failure);
         let result = work.instrument(call.span.clone()).await;
 
         let noted = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        call.ended(&peer.account, &self.metrics, route, result.as_ref().err().or(noted.as_ref()));
+        call.ended(&peer.account, &self.observer, route, result.as_ref().err().or(noted.as_ref()));
         let answer = result.unwrap_or_else(|error| refused(&error, &call));
         let answer = if route == REFLECTION {
             answer.map(|body| ResponseBody::stream(self.until_its_end(body)))
@@ -166,9 +165,9 @@ impl GrpcApi {
         exceeded: Exceeded,
         request: &Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let call = Call::begin().traced("grpc", request.uri().path(), request.headers());
+        let call = Call::begin(&self.observer, request.headers()).traced("grpc", request.uri().path());
         let error = exceeded.into();
-        call.ended(&peer.account, &self.metrics, route(request.uri().path()), Some(&error));
+        call.ended(&peer.account, &self.observer, route(request.uri().path()), Some(&error));
         named(refused(&error, &call).map(ResponseBody::stream), &call)
     }
 

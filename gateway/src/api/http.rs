@@ -32,12 +32,11 @@ use self::request::{Query, SetBody};
 use self::route::{Route, Routes};
 use self::version::VersionView;
 use super::Limits;
-use super::call::{Call, REQUEST_ID};
+use super::call::{Call, Observer, REQUEST_ID};
 use super::error::Error;
 use super::fields;
 use super::grpc;
 use super::health::Health;
-use super::metrics::ApiMetrics;
 use super::operation::{Answer, ListRequest, Operation, WriteRequest};
 use super::operations::Operations;
 use super::origin::refuse_other_sites;
@@ -49,15 +48,15 @@ pub struct HttpApi {
     operations: Arc<Operations>,
     health: Health,
     limits: Limits,
-    metrics: ApiMetrics,
+    observer: Observer,
 }
 
 type HttpAnswer = Response<ResponseBody>;
 
 impl HttpApi {
     /// A door to `operations`.
-    pub fn new(operations: Arc<Operations>, monitor: Monitor, limits: Limits, metrics: ApiMetrics) -> Self {
-        Self { routes: Routes::new(), operations, health: Health::new(monitor), limits, metrics }
+    pub fn new(operations: Arc<Operations>, monitor: Monitor, limits: Limits, observer: Observer) -> Self {
+        Self { routes: Routes::new(), operations, health: Health::new(monitor), limits, observer }
     }
 
     /// Answers one request of `peer`, whatever happens.
@@ -71,7 +70,7 @@ impl HttpApi {
         B: Body<Data = Bytes> + Send + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let call = Call::begin();
+        let call = Call::begin(&self.observer, request.headers());
         let route = self.routes.find(request.uri().path());
         let name = route.as_ref().map_or("none", |route| route.name(request.method()));
 
@@ -79,17 +78,17 @@ impl HttpApi {
         let mut body = RequestBody::new(&head, body);
         if let Ok(admission) = admission
             && body.is_complete()
-            && let Some(answer) = self.repeat(call.caller(peer, admission, &head.headers), route.as_ref(), &head)
+            && let Some(answer) = self.repeat(call.caller(peer, admission), route.as_ref(), &head)
         {
-            call.ended(&peer.account, &self.metrics, name, None);
+            call.ended(&peer.account, &self.observer, name, None);
             return identified(answer, &call.id);
         }
-        let call = call.traced(head.method.as_str(), head.uri.path(), &head.headers);
+        let call = call.traced(head.method.as_str(), head.uri.path());
         let limit = self.limits.request_timeout;
         let result = match admission {
             Ok(admission) => {
                 // Boxed, since tasks of connections and streams are moved, and most requests are repeated.
-                let caller = call.caller(peer, admission, &head.headers);
+                let caller = call.caller(peer, admission);
                 let work = Box::pin(self.dispatch(caller, route, &head, &mut body));
                 match tokio::time::timeout(limit, work.instrument(call.span.clone())).await {
                     Ok(result) => result,
@@ -106,7 +105,7 @@ impl HttpApi {
         }
         drop(waiting);
 
-        call.ended(&peer.account, &self.metrics, name, result.as_ref().err());
+        call.ended(&peer.account, &self.observer, name, result.as_ref().err());
         let answer = result.unwrap_or_else(|error| refuse(&error, &call.id));
         let mut answer = identified(answer, &call.id);
         if !body.is_complete() && head.version < Version::HTTP_2 {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::lines::Reservation;
+use crate::trace::TraceContext;
 use crate::text::cut;
 
 use super::Audit;
@@ -57,6 +58,11 @@ impl PendingOutcome {
         let mut this = self;
         this.attempted = true;
         this
+    }
+
+    /// The trace of the request that asks for the change.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.subject.origin.trace
     }
 
     /// Records the outcome.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::RedactedField;
 use crate::lines::Preface;
 use crate::text::escaped_json;
-use crate::trace::TraceId;
+use crate::trace::{TraceContext, TraceId};
 
 /// The value of `schema` in every record.
 pub const SCHEMA: &str = "scalegate.dev/audit/v1";
@@ -47,8 +47,9 @@ pub struct Origin {
     #[schemars(with = "String")]
     pub peer: SocketAddr,
     /// The trace that it belongs to, by its `traceparent`: 32 digits of lower-case hexadecimal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<TraceId>,
+    #[serde(rename = "traceId", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TraceId>")]
+    pub trace: Option<TraceContext>,
 }
 
 /// Which decision a record is about.
@@ -159,9 +160,9 @@ impl Template {
     }
 
     fn differing(record: &DecisionRecord<'_>) -> String {
-        let Subject { decision_id, origin: Origin { request_id, peer, trace_id } } = record.subject;
+        let Subject { decision_id, origin: Origin { request_id, peer, trace } } = record.subject;
         let instant = record.instant;
-        let trace = trace_id.map(|id| format!(r#","traceId":"{id}""#)).unwrap_or_default();
+        let trace = trace.map(|context| context.trace()).map(|id| format!(r#","traceId":"{id}""#)).unwrap_or_default();
         format!(
             r#""decisionId":"{decision_id}","requestId":"{request_id}","peer":"{peer}"{trace},"instant":"{instant}","clientId""#
         )

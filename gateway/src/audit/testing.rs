@@ -70,7 +70,7 @@ impl Recorded {
 
 /// The origin of an arbitrary request.
 pub(crate) fn origin() -> Origin {
-    Origin { request_id: Uuid::nil(), peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40000)), trace_id: None }
+    Origin { request_id: Uuid::nil(), peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40000)), trace: None }
 }
 
 /// An audit whose records are not checked.

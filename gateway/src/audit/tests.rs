@@ -59,7 +59,7 @@ fn records_of_a_repeated_answer_differ_in_their_requests_alone() {
             origin: Origin {
                 request_id: uuid::Uuid::from_u128(10 * number),
                 peer: format!("[2001:db8::{number}]:443").parse().unwrap(),
-                trace_id: None,
+                trace: None,
             },
         };
         let instant = jiff::Timestamp::from_millisecond(i64::try_from(number).unwrap()).unwrap();

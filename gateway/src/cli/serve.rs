@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::admin::{Admin, Readiness, ReadyHandle, StatusPage};
-use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Operations};
+use crate::api::{Api, ApiMetrics, Cursors, GrpcApi, HttpApi, Limits, Observer, Operations};
 use crate::audit::{Audit, AuditMetrics, AuditSettings, RedactKey, Redaction};
 use crate::clients::{Bound, Bounds, Clients, threads};
 use crate::config::{Args, Config};
@@ -23,6 +23,7 @@ use crate::reconciler::{LeaseSettings, Reconciler, ReconcilerMetrics};
 use crate::replicas::{Replicas, ReplicasMetrics, ReplicasSettings};
 use crate::shutdown::{Shutdown, Signals};
 use crate::targets::Targets;
+use crate::trace::Spans;
 use crate::{config, kubernetes, telemetry};
 
 use super::Failure;
@@ -76,6 +77,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let listening = ListenerMetrics::register(&mut registry);
     let (deciding, answering) = (PolicyMetrics::register(&mut registry), ApiMetrics::register(&mut registry));
     let tls = certificates(&config.tls, listening.clone(), &mut background)?;
+    let spans = Spans::start(&config.traces, &config.lease.identity)?;
     let client = kubernetes::client(&config.kubernetes).await?;
     let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
     reopen_at_hangup(audit.clone(), &mut background)?;
@@ -100,7 +102,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     // This is the only place that sets it.
     let _ = loaded.set(monitor);
     let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening).await?;
-    let targets = Targets::new(client);
+    let targets = Targets::new(&client, spans.clone());
     let operations = Arc::new(Operations::new(
         policy,
         targets.clone(),
@@ -110,8 +112,9 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     ));
     let limits =
         Limits { max_body_bytes: config.listen.max_body_bytes, request_timeout: config.listen.request_timeout };
-    let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, answering.clone());
-    let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, answering)
+    let observer = Observer { metrics: answering, spans: spans.clone() };
+    let http = HttpApi::new(operations.clone(), replicas.monitor(), limits, observer.clone());
+    let grpc = GrpcApi::new(operations, replicas.monitor(), shutdown.clone(), limits, observer)
         .context("the descriptors of gRPC cannot be read")?;
     tracing::info!(address = %listener.local_addr(), admin = %admin_address, "serving");
     serving.set(true);
@@ -132,6 +135,8 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     if timeout(WRITES_END, targets.ended()).await.is_err() {
         tracing::warn!("stopping while writes are under way: the API server has not answered them");
     }
+    // It blocks.
+    let _ = tokio::task::spawn_blocking(move || spans.close()).await;
     tracing::info!("stopped");
     Ok(())
 }

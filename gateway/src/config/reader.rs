@@ -99,7 +99,18 @@ impl Reader {
     where
         N: FromStr + PartialOrd + Display + Copy,
     {
-        let allowed = format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
+        self.number(field, "a whole number", bounds)
+    }
+
+    pub(super) fn ratio(&mut self, field: &str) -> f64 {
+        self.number(field, "a number", &(0.0..=1.0))
+    }
+
+    fn number<N>(&mut self, field: &str, what: &str, bounds: &RangeInclusive<N>) -> N
+    where
+        N: FromStr + PartialOrd + Display + Copy,
+    {
+        let allowed = format!("must be {what} from {} to {}", bounds.start(), bounds.end());
         let parse = |text: &str| text.parse().ok().filter(|number| bounds.contains(number));
         self.parsed(field, &allowed, parse).unwrap_or(*bounds.start())
     }

@@ -9,7 +9,7 @@ use crate::identity::Voucher;
 use crate::lines::Output;
 
 /// Everything that can be configured, validated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `listen`: the port for clients.
     pub listen: Listen,
@@ -27,6 +27,8 @@ pub struct Config {
     pub audit: Audit,
     /// `log`: what is logged, and how.
     pub log: Log,
+    /// `traces`: where spans are sent.
+    pub traces: Traces,
 }
 
 /// The port for clients and the limits on their connections.
@@ -188,6 +190,17 @@ pub struct Audit {
     pub redact: Vec<RedactedField>,
     /// `redactKeyFile`: the file with the key of the hashes, 16 to 4096 bytes, read at the start. Required with `redact`.
     pub redact_key_file: Option<PathBuf>,
+}
+
+/// Where spans are sent, and of which requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// `endpoint`: an OpenTelemetry collector that takes OTLP over gRPC, such as `http://localhost:4317`. Default none: no
+    /// spans are made.
+    pub endpoint: Option<String>,
+    /// `sampleRatio`: the share of requests without a `traceparent` that a trace is begun for; the others follow the flag in
+    /// theirs. Default 1, 0 to 1.
+    pub sample_ratio: f64,
 }
 
 /// What is logged, and how.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::reader::Reader;
-use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls};
+use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls, Traces};
 use crate::dns;
 use crate::identity::{IdForm, Voucher};
 use crate::ids;
@@ -19,6 +19,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Three watches each are as many connections to the API server as one gateway should hold.
 const MOST_NAMESPACES: usize = 100;
+const COLLECTOR: &str = "must be the URL of an OTLP receiver for gRPC without TLS, such as http://localhost:4317";
 const NAMESPACE: &str = "must be the name of a namespace: 1 to 63 lower-case letters, digits and inner dashes";
 
 const fn ms(milliseconds: u64) -> Duration {
@@ -77,7 +78,19 @@ fn read(reader: &mut Reader, host: &Host) -> Config {
         lease: lease(reader, host),
         audit: audit::audit(reader),
         log: log(reader),
+        traces: traces(reader),
     }
+}
+
+fn traces(reader: &mut Reader) -> Traces {
+    const FIELD: &str = "traces.endpoint";
+    let endpoint = reader.optional_text(FIELD, COLLECTOR);
+    if let Some(endpoint) = &endpoint
+        && !endpoint.parse().is_ok_and(|uri: http::Uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+    {
+        reader.reject(FIELD, format!("{endpoint:?}"), COLLECTOR);
+    }
+    Traces { endpoint, sample_ratio: reader.ratio("traces.sampleRatio") }
 }
 
 fn listen(reader: &mut Reader) -> Listen {

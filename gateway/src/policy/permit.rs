@@ -12,6 +12,7 @@ use crate::clients::Place;
 use crate::identity::ClientIdentity;
 use crate::ids;
 use crate::replicas::Observation;
+use crate::trace::TraceContext;
 
 /// Names one decision in answers, logs and targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,11 @@ impl PendingChange {
     #[must_use]
     pub fn attempt(self) -> Self {
         Self { outcome: self.outcome.attempt(), place: self.place }
+    }
+
+    /// The trace of the request that asks for the change.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.outcome.trace()
     }
 
     /// Records `outcome`, and gives the client's place back.

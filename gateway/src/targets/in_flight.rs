@@ -2,24 +2,31 @@
 
 use std::sync::Arc;
 
+use opentelemetry::trace::SpanKind;
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::audit::Outcome;
+use crate::kubernetes::traced;
 use crate::policy::PendingChange;
+use crate::trace::Spans;
 
 use super::error::WriteError;
 
 /// The writes that are under way. Clones count the same ones.
 #[derive(Debug, Clone)]
-pub(super) struct InFlight(Arc<watch::Sender<usize>>);
+pub(super) struct InFlight {
+    count: Arc<watch::Sender<usize>>,
+    spans: Spans,
+}
 
 /// One of them, until it is dropped.
 struct Counted(InFlight);
 
 impl InFlight {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+    /// None yet. Their spans go to `spans`.
+    pub(super) fn new(spans: Spans) -> Self {
+        Self { count: Arc::new(watch::Sender::new(0)), spans }
     }
 
     /// Runs `write` in a task of its own, and records its outcome, which is `done` if it succeeds: the future that waits here
@@ -30,11 +37,14 @@ impl InFlight {
         done: impl FnOnce(&T) -> Outcome + Send + 'static,
         write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
     ) -> Result<T, WriteError> {
-        let counted = Counted::new(self);
+        let (counted, spans) = (Counted::new(self), self.spans.clone());
         let pending = pending.map(PendingChange::attempt);
         let task = async move {
             tracing::info!("write begun");
-            let result = write.await;
+            let span = spans.begin(pending.as_ref().and_then(PendingChange::trace));
+            let result = traced(span.context, write).await;
+            let failure = result.as_ref().err().map(WriteError::outcome);
+            spans.end(span, "write", SpanKind::Client, failure, Vec::new);
             if let Some(pending) = pending {
                 pending.conclude(&result.as_ref().map_or_else(failed, done));
             }
@@ -50,7 +60,7 @@ impl InFlight {
     /// Waits until no write is under way.
     pub(super) async fn ended(&self) {
         // The sender is `self`'s own, so it is never gone.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 }
 
@@ -60,13 +70,13 @@ fn failed(error: &WriteError) -> Outcome {
 
 impl Counted {
     fn new(all: &InFlight) -> Self {
-        all.0.send_modify(|count| *count += 1);
+        all.count.send_modify(|count| *count += 1);
         Self(all.clone())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.count.send_modify(|count| *count -= 1);
     }
 }

@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use crate::audit::testing::Recorded;
 use crate::clients::testing::clients;
+use crate::kubernetes::traced;
 use crate::kubernetes::testing::script::{ScriptedApi, scripted_api};
 use crate::policy::PendingChange;
 use crate::replicas::Replicas;
 use crate::replicas::fixtures::{Object, deployment, target};
+use crate::trace::{TRACEPARENT, TraceContext};
 use crate::workload::WorkloadRef;
 
 use super::*;
@@ -60,7 +62,7 @@ fn web_uid() -> String {
 /// Lets `write` run against an API server that `answer` plays.
 async fn against<T>(write: impl AsyncFnOnce(Targets) -> T, answer: impl AsyncFnOnce(&mut ScriptedApi)) -> T {
     let (client, mut api) = scripted_api();
-    let (result, ()) = tokio::join!(write(Targets::new(client)), answer(&mut api));
+    let (result, ()) = tokio::join!(write(Targets::new(&client, Spans::default())), answer(&mut api));
     result
 }
 
@@ -83,6 +85,26 @@ async fn the_first_set_creates_a_target_that_its_deployment_owns() {
     .await
     .unwrap();
     assert_eq!(stored.spec.replicas, 6);
+}
+
+#[tokio::test]
+async fn a_write_names_the_trace_of_its_request() {
+    let named = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let context = TraceContext::of(&[(TRACEPARENT, named.parse().unwrap())].into_iter().collect());
+    for (context, expected) in [(context, Some(named)), (None, None)] {
+        let seen = seen([web()]);
+        against(
+            async |targets| traced(context, targets.write(&seen, order(6))).await,
+            async |api| {
+                let (body, call) = api.next().await.body().await;
+                let sent = call.request.headers().get(TRACEPARENT).map(|value| value.to_str().unwrap());
+                assert_eq!(sent, expected);
+                call.reply(201, &body);
+            },
+        )
+        .await
+        .unwrap();
+    }
 }
 
 #[tokio::test]
@@ -131,7 +153,7 @@ async fn a_set_on_a_recreated_deployment_passes_the_target_on_to_it() {
 #[tokio::test]
 async fn without_a_deployment_nothing_is_written() {
     let (client, _api) = scripted_api();
-    let result = Targets::new(client).write(&seen([]), order(3)).await;
+    let result = Targets::new(&client, Spans::default()).write(&seen([]), order(3)).await;
     assert!(matches!(result, Err(WriteError::Rejected { .. })), "{result:?}");
 }
 
@@ -197,7 +219,7 @@ async fn a_release_does_not_delete_a_count_that_was_set_after_the_decision() {
 async fn a_release_without_a_target_writes_nothing() {
     let (client, mut api) = scripted_api();
     let seen = seen([web()]);
-    let targets = Targets::new(client);
+    let targets = Targets::new(&client, Spans::default());
     tokio::select! {
         biased;
         result = targets.delete(&seen) => result.unwrap(),
@@ -209,7 +231,7 @@ async fn a_release_without_a_target_writes_nothing() {
 async fn an_api_server_that_does_not_answer_is_unavailable_and_not_a_hang() {
     let seen = seen([web()]);
     let (client, mut api) = scripted_api();
-    let targets = Targets::new(client);
+    let targets = Targets::new(&client, Spans::default());
     let (result, _unanswered) = tokio::join!(targets.write(&seen, order(6)), api.next());
     assert!(matches!(result, Err(WriteError::Unavailable { .. })), "{result:?}");
 }
@@ -226,7 +248,7 @@ async fn a_connection_that_breaks_is_unavailable() {
 async fn a_write_that_has_begun_runs_to_its_end_although_nobody_waits_for_it() {
     let (client, mut api) = scripted_api();
     let seen = seen([web()]);
-    let targets = Targets::new(client);
+    let targets = Targets::new(&client, Spans::default());
     let (writer, seen) = (targets.clone(), seen.clone());
     let recorded = Recorded::new();
     let place = clients().account(None).change().unwrap();
