@@ -26,7 +26,7 @@ mod reload;
 mod set;
 mod shared;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trial;

@@ -72,3 +72,36 @@ impl Renderings {
         Some(rendered)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::policy::testing::permit;
+    use crate::replicas::Replicas;
+    use crate::replicas::fixtures::{Object, deployment};
+    use crate::workload::WorkloadRef;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_rendered_is_shared_until_the_workload_changes_or_its_age_is_old() {
+        let web = WorkloadRef::deployment("demo", "web");
+        let replicas = Replicas::from_objects([Object::Deployment(deployment("demo", "web", 3))]);
+        let renderings = Renderings::default();
+        let rendered = || renderings.of(&permit(replicas.observe(&web))).unwrap();
+        let first = rendered();
+        let rendered_once = first.event(|view| Bytes::from(view.version.clone()));
+        assert!(Arc::ptr_eq(&first, &rendered()));
+        assert_eq!(first.event(|_| Bytes::new()), rendered_once);
+
+        tokio::time::advance(LONGEST).await;
+        let later = rendered();
+        assert!(!Arc::ptr_eq(&first, &later));
+        assert_eq!(first.fingerprint, later.fingerprint);
+
+        replicas.put(Object::Deployment(deployment("demo", "web", 4)));
+        assert_ne!(rendered().fingerprint, first.fingerprint);
+        replicas.delete_deployment(&web);
+        assert!(renderings.of(&permit(replicas.observe(&web))).is_none());
+    }
+}

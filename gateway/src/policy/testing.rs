@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 
 use super::Caller;
-use super::action::Effect;
+use super::action::{Effect, Get};
 use super::document::{API_VERSION, Action, Client, Current, Input, Request, Target};
 use super::evaluator::Asked;
 use super::metrics::PolicyMetrics;
+use super::permit::{DecisionId, Permit};
 use super::rego::testing::Fake;
 use super::shared::Shared;
 use crate::audit::testing::origin;
@@ -23,7 +24,7 @@ use crate::clients::DecisionTurn;
 use crate::clients::testing::admission;
 use crate::hex;
 use crate::identity::fixtures::client_of;
-use crate::replicas::Rollout;
+use crate::replicas::{Observation, Rollout};
 
 pub(super) fn labelled(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
     labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -43,6 +44,18 @@ pub(super) fn client() -> Client {
 pub(super) fn caller() -> Caller {
     let client = client_of("scalegate.test", "ci");
     Caller { admission: admission(&client), client: Arc::new(client), origin: origin() }
+}
+
+/// Evidence that that client may see what was observed.
+pub(crate) fn permit(observation: Observation) -> Permit<Get> {
+    Permit {
+        action: Get { target: observation.name.clone() },
+        client: caller().client,
+        observation,
+        decision: DecisionId::new(),
+        tags: BTreeMap::new(),
+        pending: std::sync::Mutex::default(),
+    }
 }
 
 /// A question whose answer is not kept.

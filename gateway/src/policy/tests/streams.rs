@@ -1,5 +1,7 @@
 //! Streams: what is shown, how much of it, and what there is no verdict on.
 
+use futures::FutureExt;
+
 use super::*;
 use crate::policy::{Change, Policy, Selection, WatchError, Watching};
 use crate::replicas::fixtures::{Object, deployment};
@@ -103,4 +105,22 @@ async fn many_workloads_without_a_verdict_keep_no_stream_from_the_others() {
         }
     };
     assert_eq!(next, ["00041"]);
+}
+
+#[tokio::test]
+async fn what_one_stream_has_asked_no_other_asks_again() {
+    let (policy, replicas) = policy(1);
+    let caller = caller();
+    let mut first = policy.watch(&caller, all()).await.unwrap();
+    let mut second = policy.watch(&caller, all()).await.unwrap();
+    shown(&mut first);
+    shown(&mut second);
+    replicas.put(Object::Deployment(deployment("demo", "00000", 5)));
+    let changed = first.changed().await;
+    first.look(changed).await.unwrap();
+    assert_eq!(shown(&mut first), ["00000"]);
+    let changed = second.changed().await;
+    // Without a pause: it waits for no turn.
+    second.look(changed).now_or_never().unwrap().unwrap();
+    assert_eq!(shown(&mut second), ["00000"]);
 }

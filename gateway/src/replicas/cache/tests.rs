@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use crate::cpu;
 use crate::workload::WorkloadRef;
 use kube::core::Expression;
@@ -195,6 +197,22 @@ async fn an_autoscaler_that_turns_to_another_deployment_changes_both() {
     replicas.0.put::<AutoscalerKind>(&object("demo", "scaler"), None);
     assert_eq!(changes.next().await, CacheChange::One(api.clone()));
     assert_eq!(replicas.observe(&api).autoscalers.len(), 0);
+}
+
+#[tokio::test]
+async fn a_feed_is_told_of_no_version_that_looks_as_the_one_before() {
+    let web = name("demo", "web");
+    let before = deployment("demo", "web", 3);
+    let replicas = Replicas::from_objects([Object::Deployment(before.clone())]);
+    let feed = replicas.feed(Topic::Workload(web.clone()));
+    let newer = Workload { resource_version: "newer".to_owned(), generation: before.generation + 1, ..before };
+    replicas.put(Object::Deployment(newer.clone()));
+    assert!(feed.changed().now_or_never().is_none());
+    assert_eq!(replicas.observe(&web).workload.as_deref(), Some(&newer), "others see it");
+    replicas.put(Object::Deployment(Workload { ready: newer.ready + 1, resource_version: "newest".to_owned(), ..newer }));
+    assert!(feed.changed().now_or_never().is_some());
+    replicas.delete_deployment(&web);
+    assert!(feed.changed().now_or_never().is_some());
 }
 
 #[tokio::test]
