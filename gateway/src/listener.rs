@@ -22,6 +22,7 @@ mod socket;
 mod standing;
 mod succession;
 mod tls;
+mod turns;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -47,6 +48,7 @@ use crate::shutdown::Shutdown;
 
 use handshakes::{Handshakes, MAX_HANDSHAKES};
 use log_limit::LogLimit;
+use turns::HandshakeTurns;
 
 pub use authorities::AuthoritiesError;
 pub use body::{BodyError, ResponseBody};
@@ -115,6 +117,7 @@ struct Context<H> {
     metrics: ListenerMetrics,
     logs: Arc<Logs>,
     clients: Clients,
+    turns: HandshakeTurns,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -177,6 +180,7 @@ impl Listener {
             metrics: self.metrics.clone(),
             logs: self.logs.clone(),
             clients: self.clients.clone(),
+            turns: HandshakeTurns::new(),
             _alive: alive,
         });
         let mut connections = JoinSet::new();

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -31,6 +30,7 @@ use super::live::State;
 use super::outcome::Outcome;
 use super::socket::Socket;
 use super::standing::Standing;
+use super::turns::poll_gathered;
 use super::{Context, Handler, Peer, Phase};
 use crate::clients::{Admission, Exceeded};
 use crate::identity::{ClientIdentity, IdentityError};
@@ -59,11 +59,10 @@ pub(super) async fn run<H: Handler>(
 ) {
     // It only costs speed where it fails.
     let _ = stream.set_nodelay(true);
-    let limit = context.limits.handshake_timeout;
     // What changes from here on, also during the handshake, is noticed by the connection once it is open.
     let mut state = context.live.subscribe();
     let tls = state.borrow_and_update().tls.clone();
-    let accepting = accept(tls.server_config(), limit, stream, address, &context.metrics, &context.logs.refused);
+    let accepting = accept(&context, tls.server_config(), stream, address);
     let accepted = tokio::select! {
         accepted = accepting => accepted,
         () = handshake.crowded_out() => return context.metrics.handshake(Outcome::CrowdedOut),
@@ -251,12 +250,12 @@ where
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut ending = false;
     let mut tls = context.live.tls();
-    let (activity, mut gathering) = (life.activity, Gathering::default());
+    let (activity, mut has_yielded) = (life.activity, false);
     // Thousands of connections that verified their chains in the same instant would keep all threads from requests.
     let mut turn = pin!(Fuse::terminated());
     loop {
         tokio::select! {
-            ended = poll_fn(|cx| if gathering.puts_off(activity, cx) { Poll::Pending } else { connection.as_mut().poll(cx) }) => {
+            ended = poll_fn(|cx| poll_gathered(connection.as_mut(), activity.is_shared(), &mut has_yielded, cx)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection failed");
                 }
@@ -304,24 +303,6 @@ where
                 }
             },
         }
-    }
-}
-
-/// Sends the answers of an HTTP/2 connection together that are there together, such as one change on a hundred streams.
-#[derive(Debug, Default)]
-struct Gathering {
-    has_put_off: bool,
-}
-
-impl Gathering {
-    /// Returns whether the connection is to be polled after all tasks that are ready, since other answers may be among them.
-    fn puts_off(&mut self, activity: &Activity, cx: &task::Context<'_>) -> bool {
-        self.has_put_off = !self.has_put_off && activity.is_shared();
-        if self.has_put_off {
-            // A task that wakes itself goes to the end of its queue.
-            cx.waker().wake_by_ref();
-        }
-        self.has_put_off
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -13,19 +13,19 @@ use super::authorities::noting;
 use super::farewell::end;
 use super::outcome::Outcome;
 use super::socket::Socket;
-use super::{ListenerMetrics, LogLimit};
+use super::Context;
 
 /// Does the handshake. A failure is counted and logged; it gives the socket, if there is somebody to send an alert to.
-pub(super) async fn accept(
+pub(super) async fn accept<H>(
+    context: &Context<H>,
     config: Arc<ServerConfig>,
-    limit: Duration,
     stream: TcpStream,
     peer: SocketAddr,
-    metrics: &ListenerMetrics,
-    log: &LogLimit,
 ) -> Result<TlsStream<Socket>, Option<Socket>> {
+    let Context { metrics, limits, .. } = context;
+    let limit = limits.handshake_timeout;
     let handshake = TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible();
-    let (result, note) = noting(timeout(limit, handshake)).await;
+    let (result, note) = noting(timeout(limit, context.turns.pace(handshake))).await;
     let (outcome, cause, stream) = match result {
         Ok(Ok(mut stream)) => {
             stream.get_mut().0.handshake_done();
@@ -42,7 +42,7 @@ pub(super) async fn accept(
     // Health checks and scans leave at once, and often.
     if outcome == Outcome::Closed {
         tracing::debug!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
-    } else if log.allows() {
+    } else if context.logs.refused.allows() {
         tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
     }
     Err(stream)
