@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
+use crate::poll::eventually;
 use crate::suite::replicas;
 
 /// How long a stream may take to say something: longer than its heartbeat.
@@ -247,6 +248,8 @@ impl Picture {
 
 /// A client that follows, and begins again whenever a stream has ended, until it is dropped.
 pub struct Follower {
+    door: Door,
+    followed: Followed,
     picture: Arc<Mutex<Picture>>,
     task: JoinHandle<()>,
 }
@@ -255,17 +258,28 @@ impl Follower {
     /// Follows at the first of `gateways` that serves.
     pub fn start(gateways: Vec<Client>, door: Door, followed: Followed) -> Self {
         let picture = Arc::new(Mutex::new(Picture::default()));
-        let shared = picture.clone();
+        let (shared, of) = (picture.clone(), followed.clone());
         let task = tokio::spawn(async move {
             loop {
                 for gateway in &gateways {
                     // Its end is what the test makes of it.
-                    let _ = follow_once(gateway, door, &followed, &shared).await;
+                    let _ = follow_once(gateway, door, &of, &shared).await;
                 }
                 sleep(PAUSE).await;
             }
         });
-        Self { picture, task }
+        Self { door, followed, picture, task }
+    }
+
+    /// Waits until it knows exactly what a list shows `client`.
+    pub async fn agrees(&self, what: &str, client: &Client) -> Result<()> {
+        eventually(what, async || {
+            let listed = client.listed(self.door, &self.followed).await?;
+            let picture = self.picture();
+            Ok((picture.is_synced && picture.items == listed).then_some(()))
+        })
+        .await
+        .with_context(|| format!("{:?}: {:?}", self.door, self.picture()))
     }
 
     /// What it knows.

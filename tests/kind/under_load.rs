@@ -1,8 +1,9 @@
-//! What operators do, while 200 requests a second go on: nobody may notice.
+//! What operators do, while 200 requests a second go on and clients follow: no request fails, and no follower misses anything.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use scalegate_tests::follow::{Door, Followed, Follower};
 use scalegate_tests::load::{Load, Report};
 use scalegate_tests::paths::repository;
 use scalegate_tests::suite::replicas;
@@ -41,7 +42,40 @@ async fn prepare() -> Result<()> {
     Ok(())
 }
 
-async fn under_load(what: &str, action: impl AsyncFnOnce() -> Result<()>) -> Result<Report> {
+/// Clients that follow the Deployments over each protocol meanwhile.
+struct Followers(Vec<(Door, Follower)>);
+
+impl Followers {
+    fn start() -> Result<Self> {
+        let start = |door| Ok((door, Follower::start(vec![client("viewer")?], door, Followed::namespace(DEMO))));
+        Ok(Self(Door::ALL.into_iter().map(start).collect::<Result<_>>()?))
+    }
+
+    /// Waits until each knows what a list shows.
+    async fn agree(&self, what: &str) -> Result<()> {
+        for (_, follower) in &self.0 {
+            follower.agrees(what, &client("viewer")?).await?;
+        }
+        Ok(())
+    }
+
+    /// Says how often they began, and checks what ended their streams.
+    fn report(&self) -> Result<()> {
+        for (door, follower) in &self.0 {
+            let picture = follower.picture();
+            println!("   {door:?}: {} streams, which ended with {:?}", picture.streams, picture.ends);
+            let is_known = |end: &String| ["draining", "policy_changed"].contains(&end.as_str());
+            ensure!(picture.streams > 1 && picture.ends.iter().all(is_known), "{door:?}: {:?}", picture.ends);
+        }
+        Ok(())
+    }
+}
+
+async fn under_load(
+    what: &str,
+    followers: &Followers,
+    action: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Report> {
     let load = Load::start(client("operator")?, templates(), RATE);
     sleep(MARGIN).await;
     let done = action().await;
@@ -52,6 +86,7 @@ async fn under_load(what: &str, action: impl AsyncFnOnce() -> Result<()>) -> Res
         println!("   {failure}");
     }
     done.with_context(|| what.to_owned())?;
+    followers.agree(&format!("what was followed during the {what}")).await?;
     Ok(report)
 }
 
@@ -129,12 +164,13 @@ async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
     let beside = std::env::var("BESIDE").unwrap_or_default();
     ensure!(["", "compilers"].contains(&beside.as_str()), "BESIDE is {beside}: it takes compilers, or nothing");
     let mut compilers = (beside == "compilers").then(Compilers::start);
+    let followers = Followers::start()?;
     let reports = [
-        ("upgrade to a new image", under_load("upgrade", upgrade).await?),
-        ("rollback", under_load("rollback", roll_back).await?),
-        ("drain of a node", under_load("drain", drain).await?),
-        ("new server certificate and revocation list", under_load("rotation", rotate).await?),
-        ("deletion of the leader", under_load("leader", change_leader).await?),
+        ("upgrade to a new image", under_load("upgrade", &followers, upgrade).await?),
+        ("rollback", under_load("rollback", &followers, roll_back).await?),
+        ("drain of a node", under_load("drain", &followers, drain).await?),
+        ("new server certificate and revocation list", under_load("rotation", &followers, rotate).await?),
+        ("deletion of the leader", under_load("leader", &followers, change_leader).await?),
     ];
     if let Some(compilers) = &mut compilers {
         compilers.check()?;
@@ -143,6 +179,7 @@ async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
     for (what, report) in &reports {
         println!("| {what} | {} | {} | {} ms |", report.sent(), report.failed(), report.gap().as_millis());
     }
+    followers.report()?;
     for (what, report) in &reports {
         assert_eq!(report.failed(), 0, "{what}: {:?}", report.failures);
     }

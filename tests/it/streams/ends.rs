@@ -10,8 +10,6 @@ use scalegate_tests::poll;
 use scalegate_tests::suite::{self, replicas};
 use serde_json::json;
 
-use super::agrees;
-
 #[tokio::test]
 async fn streams_go_on_elsewhere_when_a_gateway_drains_and_another_leads() -> Result<()> {
     let suite = suite::exclusive().await?;
@@ -24,8 +22,8 @@ async fn streams_go_on_elsewhere_when_a_gateway_drains_and_another_leads() -> Re
     let all = Followed::namespace(&namespace);
     let followers = Door::ALL.map(|door| (Follower::start(viewers.clone(), door, all.clone()), door));
     let agree = async |what: &str| -> Result<()> {
-        for (follower, door) in &followers {
-            agrees(what, follower, &viewers[1], *door, &all).await?;
+        for (follower, _) in &followers {
+            follower.agrees(what, &viewers[1]).await?;
         }
         Ok(())
     };
@@ -59,15 +57,15 @@ async fn streams_end_with_the_policies_that_they_began_with() -> Result<()> {
     suite::wait_seen(&viewer, &namespace, "web").await?;
     let all = Followed::namespace(&namespace);
     let followers = Door::ALL.map(|door| (Follower::start(vec![viewer.clone()], door, all.clone()), door));
-    for (follower, door) in &followers {
-        agrees("the snapshot", follower, &viewer, *door, &all).await?;
+    for (follower, _) in &followers {
+        follower.agrees("the snapshot", &viewer).await?;
     }
     copy("freeze", &policies)?;
     for (follower, door) in &followers {
         poll::eventually("the end of a stream", async || Ok((!follower.picture().ends.is_empty()).then_some(())))
             .await?;
         assert_eq!(follower.picture().ends, ["policy_changed"], "{door:?}");
-        agrees("the snapshot of the next", follower, &viewer, *door, &all).await?;
+        follower.agrees("the snapshot of the next", &viewer).await?;
     }
     assert!(gateway.metric("scalegate_streams_ended_total{reason=\"policy_changed\"}").await? >= 3.0);
     gateway.terminate().await
@@ -84,8 +82,8 @@ async fn an_outage_of_the_api_server_ends_no_stream_and_is_seen_by_its_age() -> 
     suite::wait_seen(&viewer, &namespace, "web").await?;
     let all = Followed::namespace(&namespace);
     let followers = Door::ALL.map(|door| (Follower::start(vec![viewer.clone()], door, all.clone()), door));
-    for (follower, door) in &followers {
-        agrees("the snapshot", follower, &viewer, *door, &all).await?;
+    for (follower, _) in &followers {
+        follower.agrees("the snapshot", &viewer).await?;
     }
     plane.stop_api_server().await?;
     for (follower, _) in &followers {
@@ -103,7 +101,7 @@ async fn an_outage_of_the_api_server_ends_no_stream_and_is_seen_by_its_age() -> 
     })
     .await?;
     for (follower, door) in &followers {
-        agrees("what the write did", follower, &viewer, *door, &all).await?;
+        follower.agrees("what the write did", &viewer).await?;
         assert_eq!(follower.picture().streams, 1, "{door:?}: it began again");
     }
     gateway.terminate().await
