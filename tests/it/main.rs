@@ -30,6 +30,7 @@ mod grpc_clients;
 mod h2spec;
 mod heads;
 mod health;
+mod history;
 mod hostile;
 mod hostile_modules;
 mod idempotency;

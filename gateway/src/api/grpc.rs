@@ -283,6 +283,7 @@ fn route(path: &str) -> &'static str {
         "/scalegate.v1.ReplicaService/WatchReplicas" => "WatchReplicas",
         "/scalegate.v1.ReplicaService/SetReplicas" => "SetReplicas",
         "/scalegate.v1.ReplicaService/ReleaseReplicas" => "ReleaseReplicas",
+        "/scalegate.v1.ReplicaService/ListChanges" => "ListChanges",
         "/scalegate.v1.ReplicaService/ListPolicies" => "ListPolicies",
         _ if path.starts_with("/grpc.health.v1.Health/") => "grpc.health",
         _ if path.starts_with("/grpc.reflection.") => REFLECTION,
@@ -332,6 +333,6 @@ mod tests {
             assert_eq!(route(&format!("/scalegate.v1.ReplicaService/{}", method.name())), method.name());
             methods += 1;
         }
-        assert_eq!(methods, 6);
+        assert_eq!(methods, 7);
     }
 }

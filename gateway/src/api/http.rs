@@ -228,6 +228,7 @@ fn read(route: Route, mut query: Query) -> Result<Read, Error> {
             let (workload, at_least) = (workload?, query.version("atLeastVersion")?);
             Operation::Get { workload, at_least }
         }
+        Route::History { workload } => Operation::History { workload: workload? },
         Route::Workloads { kind, namespace } => Operation::List(ListRequest {
             kind,
             namespace: namespace?,
@@ -257,6 +258,7 @@ fn render(answer: Answer, request_id: Uuid) -> Result<HttpAnswer, Error> {
     match answer {
         Answer::Replicas(view) | Answer::Ready(view) => versioned(&view, StatusCode::OK),
         Answer::Accepted(view) => versioned(&view, StatusCode::ACCEPTED),
+        Answer::History(history) => json(StatusCode::OK, &history),
         Answer::List(list) => json(StatusCode::OK, &list),
         Answer::Stream(stream) => Ok(events::answer(*stream, request_id)),
         Answer::Policies(status) => json(StatusCode::OK, &status),

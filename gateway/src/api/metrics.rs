@@ -13,10 +13,11 @@ use prometheus_client::registry::{Registry, Unit};
 const STREAM_ENDS: [&str; 5] = ["closed", "policy_changed", "draining", "narrow_it", "deadline_exceeded"];
 
 /// What requests are counted under: the paths of HTTP with what is done there, and the methods of gRPC.
-pub(super) const ROUTES: [&str; 17] = [
+pub(super) const ROUTES: [&str; 19] = [
     "replicas",
     "replicas.set",
     "replicas.release",
+    "history",
     "deployments",
     "policies",
     "version",
@@ -27,6 +28,7 @@ pub(super) const ROUTES: [&str; 17] = [
     "ReleaseReplicas",
     "ListReplicas",
     "WatchReplicas",
+    "ListChanges",
     "ListPolicies",
     "grpc.health",
     "grpc.reflection",

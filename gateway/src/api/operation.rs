@@ -9,13 +9,15 @@ use crate::replicas::Version;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::stream::Stream;
-use super::view::{ListView, ReplicasView};
+use super::view::{HistoryView, ListView, ReplicasView};
 
 /// What is asked for.
 #[derive(Debug)]
 pub(super) enum Operation {
     /// The replicas of one workload, not older than a version where that is given.
     Get { workload: WorkloadRef, at_least: Option<Version> },
+    /// The last changes of one workload's count.
+    History { workload: WorkloadRef },
     /// The workloads that the client may get.
     List(ListRequest),
     /// To follow what the client may get.
@@ -42,6 +44,8 @@ pub(super) enum Answer {
     Accepted(Box<ReplicasView>),
     /// A change that was stored and waited for: its replicas are ready.
     Ready(Box<ReplicasView>),
+    /// The last changes of a workload's count.
+    History(HistoryView),
     /// A part of a list.
     List(ListView),
     /// What changes, until the stream ends.

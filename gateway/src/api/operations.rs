@@ -18,7 +18,7 @@ use super::metrics::ApiMetrics;
 use super::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
 use super::rendered::Renderings;
 use super::stream::Stream;
-use super::view::{ListView, Progress, ReplicasView};
+use super::view::{HistoryView, ListView, Progress, ReplicasView};
 
 /// How long a write is retried after losing to a concurrent writer.
 const PERSISTENCE: Duration = Duration::from_secs(5);
@@ -59,6 +59,11 @@ impl Operations {
     pub(super) async fn perform(&self, caller: &Caller, operation: Operation) -> Result<Answer, Error> {
         match operation {
             Operation::Get { workload, at_least } => self.get(caller, workload, at_least.as_ref()).await,
+            Operation::History { workload } => {
+                let permit = self.policy.decide(caller, Get { target: workload.clone() }).await?;
+                let view = HistoryView::of(&permit).ok_or(Error::NotFound { target: workload })?;
+                Ok(Answer::History(view))
+            }
             Operation::List(request) => self.list(caller, request).await,
             Operation::Watch(selection) => {
                 if let Selection::Many { .. } = selection {

@@ -5,6 +5,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -91,6 +92,35 @@ pub(super) struct Progress {
     /// Why not, where Kubernetes says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) obstacle: Option<Obstacle>,
+}
+
+/// The last changes of one workload's count, as its target remembers them: none once it is released.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "History")]
+pub(super) struct HistoryView {
+    pub(super) kind: &'static str,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// The latest first; ten at most.
+    #[schemars(length(max = 10))]
+    pub(super) changes: Vec<ChangeView>,
+}
+
+/// A change of a workload's count.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Change")]
+pub(super) struct ChangeView {
+    /// When it was applied.
+    #[schemars(with = "String")]
+    pub(super) at: Timestamp,
+    pub(super) from: i32,
+    pub(super) to: i32,
+    /// Null, like `decisionId`, where drift was corrected.
+    pub(super) requested_by: Option<String>,
+    /// Why, in the asker's words, or what was corrected.
+    pub(super) reason: Option<String>,
+    pub(super) decision_id: Option<String>,
 }
 
 /// One page of a list.
@@ -239,6 +269,26 @@ fn not_applied(target: &ReplicaTarget) -> Option<Obstacle> {
     let is_false = |condition: &&Condition| condition.type_ == SYNCED && condition.status == "False";
     let condition = status.conditions.iter().find(is_false)?;
     Some(Obstacle { reason: condition.reason.clone(), message: cut(&condition.message, MOST_OBSTACLE).into_owned() })
+}
+
+impl HistoryView {
+    /// What a permit shows; `None` where there is no such workload.
+    pub(super) fn of(permit: &Permit<Get>) -> Option<Self> {
+        let Observation { name, workload, target, .. } = permit.observation();
+        workload.as_ref()?;
+        let status = target.as_ref().and_then(|target| target.status.as_ref());
+        let changes = status.into_iter().flat_map(|status| status.history.iter().rev());
+        let changes = changes.cloned().map(|change| ChangeView {
+            at: change.at.0,
+            from: change.from,
+            to: change.to,
+            requested_by: change.requested_by,
+            reason: change.reason,
+            decision_id: change.decision_id,
+        });
+        let (namespace, called) = (name.namespace.clone(), name.name.clone());
+        Some(Self { kind: name.kind.as_str(), namespace, name: called, changes: changes.collect() })
+    }
 }
 
 impl ListView {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::api::error::Error;
 use crate::api::operation::{Answer, ListRequest, Operation, Precondition, WriteRequest};
 use crate::api::stream::StreamItem;
@@ -10,7 +12,7 @@ use crate::api::{fields, selector};
 use crate::policy::{Release, Selection, Set};
 use crate::proto::v1::watch_replicas_response::Event;
 use crate::proto::v1::{
-    GetReplicasRequest, GetReplicasResponse, Heartbeat, ListPoliciesResponse, ListReplicasRequest,
+    Change, GetReplicasRequest, GetReplicasResponse, Heartbeat, ListChangesRequest, ListChangesResponse, ListPoliciesResponse, ListReplicasRequest,
     ListReplicasResponse, Obstacle, Owner, PolicyModule, Progress, ReleaseReplicasRequest, ReleaseReplicasResponse,
     Replicas, ReplicasStatus, Rollout, SetReplicasRequest, SetReplicasResponse, Synced, Target, WatchReplicasRequest,
     WatchReplicasResponse, Workload,
@@ -37,6 +39,10 @@ pub(super) fn list(message: ListReplicasRequest) -> Result<Operation, Error> {
 pub(super) fn get(message: GetReplicasRequest) -> Result<Operation, Error> {
     let workload = workload(message.workload)?;
     Ok(Operation::Get { workload, at_least: version("at_least_version", message.at_least_version)? })
+}
+
+pub(super) fn history(message: ListChangesRequest) -> Result<Operation, Error> {
+    Ok(Operation::History { workload: workload(message.workload)? })
 }
 
 pub(super) fn watch(message: WatchReplicasRequest) -> Result<Operation, Error> {
@@ -173,6 +179,23 @@ pub(super) fn released(answer: Answer) -> Option<ReleaseReplicasResponse> {
     Some(ReleaseReplicasResponse { replicas: Some((*view).into()), decision_id, dry_run })
 }
 
+pub(super) fn changes(answer: Answer) -> Option<ListChangesResponse> {
+    let Answer::History(history) = answer else { return None };
+    let changes = history.changes.into_iter().map(|change| Change {
+        at: Some(timestamp(change.at)),
+        from: change.from,
+        to: change.to,
+        requested_by: change.requested_by.unwrap_or_default(),
+        reason: change.reason.unwrap_or_default(),
+        decision_id: change.decision_id.unwrap_or_default(),
+    });
+    Some(ListChangesResponse { changes: changes.collect() })
+}
+
+fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
 pub(super) fn policies(answer: Answer) -> Option<ListPoliciesResponse> {
     let Answer::Policies(status) = answer else { return None };
     let modules = status.modules.into_iter().map(|module| PolicyModule {
@@ -182,10 +205,7 @@ pub(super) fn policies(answer: Answer) -> Option<ListPoliciesResponse> {
     });
     Some(ListPoliciesResponse {
         digest: status.digest,
-        since: Some(prost_types::Timestamp {
-            seconds: status.since.as_second(),
-            nanos: status.since.subsec_nanosecond(),
-        }),
+        since: Some(timestamp(status.since)),
         modules: modules.collect(),
         last_error: status.last_error.map(|failure| failure.message).unwrap_or_default(),
     })

@@ -14,7 +14,7 @@ use crate::api::operations::Operations;
 use crate::api::stream::Stream;
 use crate::proto::v1::replica_service_server::ReplicaService;
 use crate::proto::v1::{
-    GetReplicasRequest, GetReplicasResponse, ListPoliciesRequest, ListPoliciesResponse, ListReplicasRequest,
+    GetReplicasRequest, GetReplicasResponse, ListChangesRequest, ListChangesResponse, ListPoliciesRequest, ListPoliciesResponse, ListReplicasRequest,
     ListReplicasResponse, ReleaseReplicasRequest, ReleaseReplicasResponse, SetReplicasRequest, SetReplicasResponse,
     WatchReplicasRequest, WatchReplicasResponse,
 };
@@ -94,6 +94,13 @@ impl ReplicaService for ReplicaDoor {
         request: Request<ReleaseReplicasRequest>,
     ) -> Result<Response<ReleaseReplicasResponse>, Status> {
         self.perform(request, convert::release, convert::released).await
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<ListChangesRequest>,
+    ) -> Result<Response<ListChangesResponse>, Status> {
+        self.perform(request, convert::history, convert::changes).await
     }
 
     async fn list_policies(

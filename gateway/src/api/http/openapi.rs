@@ -11,7 +11,7 @@ use super::request::SetBody;
 use super::route::{PATTERNS, Pattern};
 use super::version::VersionView;
 use crate::api::health::HealthView;
-use crate::api::view::{ListView, ReplicasView};
+use crate::api::view::{HistoryView, ListView, ReplicasView};
 use crate::policy::PolicyStatus;
 use crate::workload::WorkloadKind;
 
@@ -89,6 +89,13 @@ pub fn text() -> String {
 fn described(pattern: Pattern, kind: &str, schemas: &mut SchemaGenerator) -> Value {
     match pattern {
         Pattern::Replicas => replicas(kind, schemas),
+        Pattern::History => {
+            let answer = json_of::<HistoryView>("the changes that its target remembers, the latest first", schemas);
+            let names = [parameter("namespace"), parameter("name")];
+            let summary = format!("The last changes of a {kind}'s count");
+            let errors = [NOT_FOUND, DECIDED];
+            json!({ "get": read(&format!("list{kind}Changes"), &summary, &names, answer, &errors, schemas) })
+        }
         Pattern::Workloads => list(kind, "listInNamespace", &[parameter("namespace")], schemas),
         Pattern::AllWorkloads => list(kind, "list", &[], schemas),
         Pattern::Policies => {

@@ -11,6 +11,7 @@ use crate::workload::{WorkloadKind, WorkloadRef};
 #[derive(Debug)]
 pub(super) enum Route {
     Replicas { workload: Result<WorkloadRef, Error> },
+    History { workload: Result<WorkloadRef, Error> },
     Workloads { kind: WorkloadKind, namespace: Result<Option<String>, Error> },
     Policies,
     Version,
@@ -21,6 +22,7 @@ pub(super) enum Route {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pattern {
     Replicas,
+    History,
     AllWorkloads,
     Workloads,
     Policies,
@@ -29,8 +31,9 @@ pub(super) enum Pattern {
     Health,
 }
 
-pub(super) const PATTERNS: [(&str, Pattern); 7] = [
+pub(super) const PATTERNS: [(&str, Pattern); 8] = [
     ("/v1/namespaces/{namespace}/{plural}/{name}/replicas", Pattern::Replicas),
+    ("/v1/namespaces/{namespace}/{plural}/{name}/replicas/history", Pattern::History),
     ("/v1/namespaces/{namespace}/{plural}", Pattern::Workloads),
     ("/v1/{plural}", Pattern::AllWorkloads),
     ("/v1/policies", Pattern::Policies),
@@ -57,10 +60,10 @@ impl Routes {
         let found = self.0.at(path).ok()?;
         let parameter = |name| found.params.get(name).unwrap_or_default();
         let kind = || WorkloadKind::of_plural(parameter("plural"));
+        let workload = || Some(fields::workload(kind()?, parameter("namespace"), parameter("name")));
         Some(match found.value {
-            Pattern::Replicas => {
-                Route::Replicas { workload: fields::workload(kind()?, parameter("namespace"), parameter("name")) }
-            }
+            Pattern::Replicas => Route::Replicas { workload: workload()? },
+            Pattern::History => Route::History { workload: workload()? },
             Pattern::Workloads => {
                 Route::Workloads { kind: kind()?, namespace: fields::namespace(parameter("namespace")).map(Some) }
             }
@@ -82,6 +85,7 @@ impl Route {
                 Method::DELETE => "replicas.release",
                 _ => "replicas",
             },
+            Self::History { .. } => "history",
             Self::Workloads { kind, .. } => kind.plural(),
             Self::Policies => "policies",
             Self::Version => "version",
@@ -100,6 +104,7 @@ mod tests {
         let routes = Routes::new();
         for (path, route) in [
             ("/v1/namespaces/demo/deployments/web/replicas", "replicas"),
+            ("/v1/namespaces/demo/deployments/web/replicas/history", "history"),
             ("/v1/namespaces/demo/deployments", "deployments"),
             ("/v1/deployments", "deployments"),
             ("/v1/policies", "policies"),
