@@ -213,6 +213,15 @@ kind-upgrade-test: build ## upgrade, roll back, drain, rotate and change the lea
 kind-down: ## delete the KIND cluster
 	deploy/kind/kind.sh down
 
+# One after the other, also under -j.
+.PHONY: kind
+kind: ## go from a clone to a tested KIND cluster: image, kind-up, kind-load, kind-deploy, kind-test
+	$(MAKE) --no-print-directory image
+	$(MAKE) --no-print-directory kind-up
+	$(MAKE) --no-print-directory kind-load
+	$(MAKE) --no-print-directory kind-deploy
+	$(MAKE) --no-print-directory kind-test
+
 .PHONY: wireguard-test
 wireguard-test: ## break a WireGuard tunnel in every way that the lab knows, and have it mended (needs root)
 	deploy/wireguard/tests/run.py

@@ -1,16 +1,22 @@
 //! The documents agree with what they describe.
 
+mod named;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use scalegate_tests::console::blocks;
 use scalegate_tests::paths::repository;
+use serde_json::Value;
+
+use self::named::{Tree, spans, test_name, verbs};
 
 /// Every document in the repository's root, its docs and its parts.
 fn documents() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for directory in ["", "docs", "policies", "charts/scalegate"] {
+    for directory in ["", "docs", "policies", "charts/scalegate", "examples"] {
         for entry in fs::read_dir(repository().join(directory))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -83,5 +89,110 @@ fn the_design_notes_hold_the_whole_proto() -> Result<()> {
     let notes = fs::read_to_string(repository().join("NOTES.md"))?;
     let block = notes.split("```proto\n").nth(1).and_then(|rest| rest.split("```").next());
     assert!(block == Some(proto.as_str()), "the block in NOTES.md is another: copy the file there");
+    Ok(())
+}
+
+/// A document's path from the root.
+fn name(document: &Path) -> String {
+    document.strip_prefix(repository()).unwrap_or(document).display().to_string()
+}
+
+#[test]
+fn every_verb_path_and_test_that_a_document_names_exists() -> Result<()> {
+    let tree = Tree::read()?;
+    let (mut found, mut missing) = (0, Vec::new());
+    for document in documents()? {
+        let (text, name) = (fs::read_to_string(&document)?, name(&document));
+        for span in spans(&text) {
+            let mut check = |is_there: bool, what: &str| {
+                found += 1;
+                if !is_there {
+                    missing.push(format!("{name}:{}: {what}", span.line));
+                }
+            };
+            for verb in verbs(span.text) {
+                check(tree.has_verb(verb), &format!("make {verb}"));
+            }
+            for path in tree.paths_in(span) {
+                check(tree.has(&name, path), path);
+            }
+            if let Some(test) = test_name(span.text) {
+                check(tree.defining(test).is_some(), test);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these do not exist:\n{}", missing.join("\n"));
+    assert!(found > 300, "only {found} verbs, paths and tests were found");
+    Ok(())
+}
+
+/// The files and the tests that each line of a document names, with the line's number.
+fn tests_by_line(tree: &Tree, text: &str) -> Vec<(usize, Vec<String>, Vec<String>)> {
+    let mut lines: Vec<(usize, Vec<String>, Vec<String>)> = Vec::new();
+    for span in spans(text) {
+        if lines.last().is_none_or(|(line, ..)| *line != span.line) {
+            lines.push((span.line, Vec::new(), Vec::new()));
+        }
+        let Some((_, files, tests)) = lines.last_mut() else { continue };
+        files.extend(tree.paths_in(span).into_iter().map(str::to_owned));
+        tests.extend(test_name(span.text).map(str::to_owned));
+    }
+    lines.retain(|(_, _, tests)| !tests.is_empty());
+    lines
+}
+
+#[test]
+fn a_test_is_in_a_file_that_is_named_beside_it() -> Result<()> {
+    let tree = Tree::read()?;
+    for document in ["docs/walkthrough.md", "docs/contributing.md"] {
+        let text = fs::read_to_string(repository().join(document))?;
+        let lines = tests_by_line(&tree, &text);
+        assert!(lines.len() > 10, "{document} names {} tests", lines.len());
+        for (line, files, tests) in lines {
+            for test in tests {
+                let defining = tree.defining(&test);
+                let beside = files.iter().any(|file| defining.is_some_and(|defining| defining.contains(file)));
+                assert!(beside, "{document}:{line}: {test} is in {defining:?}, not in {files:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `it FILTER` and `unit FILTER` run the tests of a module: the first name is that of its file.
+#[test]
+fn every_filter_of_the_walkthrough_names_a_module() -> Result<()> {
+    let text = fs::read_to_string(repository().join("docs/walkthrough.md"))?;
+    let mut filters = 0;
+    for span in spans(&text) {
+        let (directory, filter) = match span.text.split_once(' ') {
+            Some(("it", filter)) => ("tests/it", filter),
+            Some(("unit", filter)) => ("gateway/src", filter),
+            _ => continue,
+        };
+        let file = format!("{directory}/{}.rs", filter.trim_end_matches("::").replace("::", "/"));
+        assert!(repository().join(&file).is_file(), "docs/walkthrough.md:{}: there is no {file}", span.line);
+        filters += 1;
+    }
+    assert!(filters > 10, "{filters} filters");
+    Ok(())
+}
+
+#[test]
+fn the_readme_has_every_path_and_every_method_of_the_api() -> Result<()> {
+    let readme = fs::read_to_string(repository().join("README.md"))?;
+    let section = readme.split("## What a client can do").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let section = section.unwrap_or_default().replace("{ns}", "{namespace}");
+    let described: Value = serde_json::from_slice(&fs::read(repository().join("gateway/openapi.json"))?)?;
+    let paths: BTreeSet<_> = described["paths"].as_object().into_iter().flatten().map(|(path, _)| path).collect();
+    assert!(paths.len() > 5, "{paths:?}");
+    for path in paths {
+        assert!(section.contains(&format!("GET {path}`")), "README.md does not have {path}");
+    }
+    let proto = fs::read_to_string(repository().join("gateway/proto/scalegate/v1/replica_service.proto"))?;
+    let methods = proto.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
+    for method in methods {
+        assert!(section.contains(&format!("`{method}`")), "README.md does not have {method}");
+    }
     Ok(())
 }

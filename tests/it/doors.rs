@@ -5,11 +5,14 @@ mod ask;
 mod outcome;
 mod table;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use http::Method;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::client::{Answer, Client};
 use scalegate_tests::fixtures::deployment;
@@ -113,6 +116,18 @@ async fn call(client: &Client, request: GrpcRequest) -> Result<Answer> {
 fn code(answer: &Answer) -> Result<i32> {
     let status = answer.trailers.get("grpc-status").or_else(|| answer.headers.get("grpc-status"));
     Ok(status.context("no grpc-status")?.to_str()?.parse()?)
+}
+
+#[test]
+fn every_method_that_answers_once_is_in_the_table() -> Result<()> {
+    let descriptors: FileDescriptorSet = prost::Message::decode(scalegate::proto::DESCRIPTORS)?;
+    let services = descriptors.file.iter().filter(|file| file.package() == "scalegate.v1").flat_map(|file| &file.service);
+    let methods = services.flat_map(|service| &service.method).filter(|method| !method.server_streaming());
+    let methods: BTreeSet<_> = methods.map(MethodDescriptorProto::name).collect();
+    let known = Known::default();
+    let asked: BTreeSet<_> = table::rows().iter().map(|row| row.ask.as_grpc(&known).method).collect();
+    assert_eq!(asked, methods);
+    Ok(())
 }
 
 #[tokio::test]

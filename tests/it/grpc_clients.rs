@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 const DESCRIPTORS: &str = "gateway/proto/baseline.binpb";
 
 /// The program that `tests/grpc/build.sh` has built; `None`, after saying so, where this machine cannot.
-async fn program(name: &str) -> Result<Option<PathBuf>> {
+pub(crate) async fn program(name: &str) -> Result<Option<PathBuf>> {
     static DIRECTORY: OnceCell<PathBuf> = OnceCell::const_new();
     let directory = DIRECTORY.get_or_try_init(async || {
         let output = Command::new(repository().join("tests/grpc/build.sh")).output().await?;

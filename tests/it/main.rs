@@ -23,6 +23,7 @@ mod described;
 mod differential;
 mod documents;
 mod doors;
+mod examples;
 mod floods;
 mod frames;
 mod fuzz;

@@ -4,10 +4,13 @@ use anyhow::Result;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use scalegate::workload::WorkloadKind;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::kubeconfig;
+use scalegate_tests::paths::repository;
 use scalegate_tests::suite;
 use serde_json::json;
 
@@ -16,6 +19,23 @@ fn code<T>(result: Result<T, kube::Error>) -> Option<u16> {
         Err(kube::Error::Api(status)) => Some(status.code),
         Ok(_) | Err(_) => None,
     }
+}
+
+#[test]
+fn the_rules_name_every_kind_of_workload() -> Result<()> {
+    let rules = std::fs::read_to_string(repository().join("charts/scalegate/files/rules/workloads.yaml"))?;
+    let rules: Vec<PolicyRule> = serde_saphyr::from_str(&rules)?;
+    for kind in WorkloadKind::ALL {
+        let group = kind.api_version().split_once('/').map_or("", |(group, _)| group);
+        let may = |resource: &str, verb: &str| {
+            let has = |list: Option<&Vec<String>>, word: &str| list.into_iter().flatten().any(|one| one == word);
+            let of_group = rules.iter().filter(|rule| has(rule.api_groups.as_ref(), group));
+            of_group.filter(|rule| has(rule.resources.as_ref(), resource)).any(|rule| has(Some(&rule.verbs), verb))
+        };
+        let (plural, scale) = (kind.plural(), format!("{}/scale", kind.plural()));
+        assert!(may(plural, "list") && may(plural, "watch") && may(&scale, "update"), "{kind}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What can go wrong with a request, and what a client is told of it.
 
 mod detail;
+#[cfg(test)]
+mod documented;
 mod kind;
 
 use std::time::Duration;
@@ -185,6 +187,7 @@ pub enum Error {
 impl Error {
     /// A fault in the request: its stable `code`, and a `detail` for the client.
     pub(super) fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(kind::INVALID.contains(&code), "{code} is missing from INVALID");
         Self::Invalid { code, detail: detail.into() }
     }
 

@@ -185,7 +185,22 @@ impl ReplicasView {
 
     /// A number that differs, but for a chance of one in 2^64, where anything but the age differs.
     pub(super) fn fingerprint(&self) -> u64 {
-        let Self { kind, namespace, name, version, spec, status, target, owner, progress, .. } = self;
+        let Self {
+            kind,
+            namespace,
+            name,
+            version,
+            spec,
+            status,
+            target,
+            owner,
+            progress,
+            age_seconds: _,
+            // Of the answer to one change.
+            decision_id: _,
+            dry_run: _,
+            repeated: _,
+        } = self;
         let mut hasher = DefaultHasher::new();
         (kind, namespace, name, version, spec, status, target, owner, progress).hash(&mut hasher);
         hasher.finish()

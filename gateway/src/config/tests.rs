@@ -49,6 +49,16 @@ fn a_file_with_only_the_required_fields_gives_the_defaults() {
 }
 
 #[test]
+fn every_field_is_documented_with_its_name() {
+    let documented = include_str!("sections.rs");
+    let host = validate::Host::of(&[]);
+    for field in validate::fields(&host) {
+        let name = field.rsplit('.').next().unwrap();
+        assert!(documented.contains(&format!("`{name}`: ")), "sections.rs does not document {field}");
+    }
+}
+
+#[test]
 fn flags_win_over_the_environment_which_wins_over_the_file() {
     let file = format!("{REQUIRED}\nlog: {{filter: warn, format: json}}\nlisten: {{maxConnections: 1}}\n");
     let environment =

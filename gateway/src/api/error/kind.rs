@@ -5,6 +5,21 @@ use tonic::Code;
 
 use super::Error;
 
+/// The codes of [`Error::Invalid`].
+pub(super) const INVALID: [&str; 11] = [
+    "invalid_body",
+    "invalid_host",
+    "invalid_idempotency_key",
+    "invalid_if_match",
+    "invalid_name",
+    "invalid_parameter",
+    "invalid_reason",
+    "invalid_replicas",
+    "narrow_it",
+    "unexpected_body",
+    "unsupported_condition",
+];
+
 /// What an error is to each kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorKind {

@@ -98,11 +98,12 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::metrics::ROUTES;
 
     #[test]
     fn every_pattern_is_found_under_its_own_path() {
         let routes = Routes::new();
-        for (path, route) in [
+        let paths = [
             ("/v1/namespaces/demo/deployments/web/replicas", "replicas"),
             ("/v1/namespaces/demo/deployments/web/replicas/history", "history"),
             ("/v1/namespaces/demo/deployments", "deployments"),
@@ -111,9 +112,15 @@ mod tests {
             ("/v1/version", "version"),
             ("/openapi.json", "openapi"),
             ("/healthz", "healthz"),
-        ] {
+        ];
+        assert_eq!(paths.len(), PATTERNS.len());
+        for (path, route) in paths {
             let found = routes.find(path);
             assert_eq!(found.as_ref().map(|found| found.name(&Method::GET)), Some(route), "{path}");
+            for method in [Method::GET, Method::PUT, Method::DELETE] {
+                let name = found.as_ref().map(|found| found.name(&method)).unwrap_or_default();
+                assert!(ROUTES.contains(&name), "{method} {path}: {name} is missing from the ROUTES of the metrics");
+            }
         }
     }
 

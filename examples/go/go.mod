@@ -1,0 +1,3 @@
+module scalegate.dev/examples/go
+
+go 1.22
