@@ -22,7 +22,7 @@ version=$(mktemp)
 trap 'rm -f "$version"' EXIT
 call --etag-save "$version" "$url"
 
-# 200: the replicas are ready. 202: it is stored, and `progress.obstacle` says what holds the replicas up, if Kubernetes
-# does. 412: somebody else was faster; nothing was stored.
+# 200: the replicas are ready. 202: it is stored, and `progress.obstacle` says why the replicas are not ready, if
+# Kubernetes does. 412: somebody else was faster; nothing was stored.
 call --request PUT "$url?wait=30s" --header "If-Match: $(cat "$version")" \
     --json "{\"replicas\": $count, \"reason\": \"an example\"}"

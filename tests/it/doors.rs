@@ -121,7 +121,8 @@ fn code(answer: &Answer) -> Result<i32> {
 #[test]
 fn every_method_that_answers_once_is_in_the_table() -> Result<()> {
     let descriptors: FileDescriptorSet = prost::Message::decode(scalegate::proto::DESCRIPTORS)?;
-    let services = descriptors.file.iter().filter(|file| file.package() == "scalegate.v1").flat_map(|file| &file.service);
+    let services =
+        descriptors.file.iter().filter(|file| file.package() == "scalegate.v1").flat_map(|file| &file.service);
     let methods = services.flat_map(|service| &service.method).filter(|method| !method.server_streaming());
     let methods: BTreeSet<_> = methods.map(MethodDescriptorProto::name).collect();
     let known = Known::default();

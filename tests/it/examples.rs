@@ -83,7 +83,10 @@ async fn the_example_in_python_follows_the_change_until_it_is_done() -> Result<(
     let pins = std::fs::read_to_string(repository().join("examples/python/requirements.txt"))?;
     let tested = std::fs::read_to_string(repository().join("tests/grpc/requirements.txt"))?;
     for pin in pins.lines().filter(|line| !line.starts_with('#')) {
-        assert!(tested.lines().any(|line| line.starts_with(&format!("{pin} "))), "the tests run another version: {pin}");
+        assert!(
+            tested.lines().any(|line| line.starts_with(&format!("{pin} "))),
+            "the tests run another version: {pin}"
+        );
     }
     let suite = suite::shared().await?;
     let Some(program) = grpc_clients::program("python-client").await? else { return Ok(()) };
@@ -151,7 +154,8 @@ async fn the_cron_job_is_valid_and_its_command_scales() -> Result<()> {
     assert_eq!(container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).next(), Some(MOUNT));
     let secret = tempfile::tempdir()?;
     let certs = suite.certs();
-    for (key, file) in [("ca.crt", "ca.pem"), ("tls.crt", "clients/operator.pem"), ("tls.key", "clients/operator-key.pem")]
+    for (key, file) in
+        [("ca.crt", "ca.pem"), ("tls.crt", "clients/operator.pem"), ("tls.key", "clients/operator-key.pem")]
     {
         std::fs::copy(certs.join(file), secret.path().join(key))?;
     }

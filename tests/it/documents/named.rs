@@ -132,9 +132,9 @@ impl Tree {
         let beside = document.rsplit_once('/').map(|(directory, _)| format!("{directory}/{path}"));
         let end = format!("/{path}");
         let candidates = [Some(path), beside.as_deref()];
-        self.paths.iter().any(|known| {
-            candidates.iter().flatten().any(|wanted| fits(wanted, known)) || known.ends_with(&end)
-        })
+        self.paths
+            .iter()
+            .any(|known| candidates.iter().flatten().any(|wanted| fits(wanted, known)) || known.ends_with(&end))
     }
 
     /// The files that define a function.
@@ -178,7 +178,8 @@ fn fits(pattern: &str, path: &str) -> bool {
 
 #[test]
 fn a_document_names_what_its_reader_types_or_looks_up() {
-    let document = "Run `make image kind-up`, see `gateway/src/lib.rs`.\n```console\n$ sudo make lint \\\n    A=b\nmake no\n```\n";
+    let document =
+        "Run `make image kind-up`, see `gateway/src/lib.rs`.\n```console\n$ sudo make lint \\\n    A=b\nmake no\n```\n";
     let spans = spans(document);
     let shown: Vec<_> = spans.iter().map(|span| (span.line, span.text)).collect();
     assert_eq!(shown, [(1, "make image kind-up"), (1, "gateway/src/lib.rs"), (3, "sudo make lint \\"), (4, "    A=b")]);

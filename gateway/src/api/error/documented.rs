@@ -82,9 +82,8 @@ fn logged(error: &Error) -> &'static str {
     let http = error.kind().http;
     let unserved = matches!(http, StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED);
     match error {
-        Error::TooManyRequests | Error::RateLimited { .. } => "no line",
-        // They end streams, whose requests were answered.
-        Error::PolicyChanged | Error::Draining => "no line",
+        // The last two end streams, whose requests were answered.
+        Error::TooManyRequests | Error::RateLimited { .. } | Error::PolicyChanged | Error::Draining => "no line",
         _ if http.is_server_error() && !unserved => "warn",
         _ => "info",
     }
