@@ -1,12 +1,16 @@
 //! The TLS handshake.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::authorities::noting;
@@ -24,8 +28,7 @@ pub(super) async fn accept<H>(
 ) -> Result<TlsStream<Socket>, Option<Socket>> {
     let Context { metrics, limits, .. } = context;
     let limit = limits.handshake_timeout;
-    let handshake = TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible();
-    let (result, note) = noting(timeout(limit, context.turns.pace(handshake))).await;
+    let (result, note) = noting(timeout(limit, shake_hands(context, config, Socket::new(stream)))).await;
     let (outcome, cause, stream) = match result {
         Ok(Ok(mut stream)) => {
             stream.get_mut().0.handshake_done();
@@ -34,7 +37,7 @@ pub(super) async fn accept<H>(
         }
         Ok(Err((error, stream))) => {
             let cause = note.map_or_else(|| error.to_string(), |note| format!("{error}: {note}"));
-            (Outcome::of(&error), cause, Some(stream))
+            (Outcome::of(&error), cause, stream)
         }
         Err(_) => (Outcome::Timeout, format!("not done after {limit:?}"), None),
     };
@@ -46,6 +49,23 @@ pub(super) async fn accept<H>(
         tracing::info!(%peer, outcome = outcome.as_str(), cause, "handshake failed");
     }
     Err(stream)
+}
+
+/// The handshake itself. It computes its own part at its turn.
+async fn shake_hands<H>(
+    context: &Context<H>,
+    config: Arc<ServerConfig>,
+    socket: Socket,
+) -> Result<TlsStream<Socket>, (io::Error, Option<Socket>)> {
+    let mut hello = LazyConfigAcceptor::new(Acceptor::default(), socket);
+    let start = match (&mut hello).await {
+        Ok(start) => start,
+        Err(error) => return Err((error, hello.take_io())),
+    };
+    let mut rest = pin!(start.into_stream(config).into_fallible());
+    let begun = context.turns.take(rest.as_mut()).await;
+    let done = if let Poll::Ready(done) = begun { done } else { rest.await };
+    done.map_err(|(error, socket)| (error, Some(socket)))
 }
 
 /// Sends the alert of a handshake that failed, and ends the connection. The client may have sent a request already, as

@@ -1,7 +1,7 @@
 //! Turns of the processor for connections that take much of it, so that requests of others are answered in between.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::clients::threads;
 
-/// The turns of handshakes, which compute for as long as many requests take. Clones share them.
+/// The turns of handshakes, each of which computes for as long as many requests take. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct HandshakeTurns(Arc<Semaphore>);
 
@@ -19,26 +19,22 @@ impl HandshakeTurns {
         Self(Arc::new(Semaphore::new(threads())))
     }
 
-    /// Runs `handshake`. Each of its steps waits for a turn, and then for all tasks that are ready: so a thread runs one step,
-    /// and then others.
-    pub(super) async fn pace<F: Future>(&self, handshake: F) -> F::Output {
-        let mut handshake = pin!(handshake);
-        loop {
-            // It is never closed.
-            let turn = self.0.acquire().await;
+    /// Polls `handshake` at its turn. The next turn begins after all tasks that were ready meanwhile.
+    pub(super) async fn take<F: Future>(&self, handshake: Pin<&mut F>) -> Poll<F::Output> {
+        let mut handshake = handshake;
+        // It is never closed.
+        let turn = self.0.clone().acquire_owned().await;
+        let polled = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
+        tokio::spawn(async move {
             after_others().await;
-            let step = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
             drop(turn);
-            if let Poll::Ready(output) = step {
-                return output;
-            }
-            woken().await;
-        }
+        });
+        polled
     }
 }
 
 /// Puts the running task behind all that are ready. Tokio's `yield_now` may let many more pass.
-pub(super) async fn after_others() {
+async fn after_others() {
     let mut has_yielded = false;
     poll_fn(|cx| yield_once(&mut has_yielded, cx)).await;
 }
@@ -52,12 +48,6 @@ fn yield_once(has_yielded: &mut bool, cx: &Context<'_>) -> Poll<()> {
     // A task that wakes itself goes to the end of its thread's queue.
     cx.waker().wake_by_ref();
     Poll::Pending
-}
-
-/// Waits until the task is woken, by what was polled before.
-async fn woken() {
-    let mut is_woken = false;
-    poll_fn(|_| if std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Polls `connection`, where several requests share it, after all tasks that are ready: their answers, such as one change on
@@ -78,37 +68,35 @@ pub(super) fn poll_gathered<F: Future>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use std::pin::pin;
     use std::sync::Mutex;
-    use std::time::Duration;
-
-    use futures::future::join_all;
 
     use super::*;
 
-    /// The order in which steps ran on one thread, of three handshakes of two steps each and three requests.
     #[tokio::test]
-    async fn requests_run_between_the_steps_of_handshakes() {
+    async fn requests_are_answered_between_handshakes() {
         let turns = HandshakeTurns(Arc::new(Semaphore::new(1)));
         let order = Arc::new(Mutex::new(String::new()));
-        let note = |step: char| order.lock().unwrap().push(step);
-        let handshake = || async {
-            turns
-                .pace(async {
-                    note('h');
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                    note('h');
-                })
-                .await;
-        };
-        let request = || async {
+        let mut tasks = Vec::new();
+        for _ in 0..3 {
+            let (turns, order) = (turns.clone(), order.clone());
+            tasks.push(tokio::spawn(async move {
+                let handshake = pin!(async { order.lock().unwrap().push('h') });
+                assert!(turns.take(handshake).await.is_ready());
+            }));
+        }
+        let noted = order.clone();
+        tasks.push(tokio::spawn(async move {
             for _ in 0..3 {
-                note('r');
+                noted.lock().unwrap().push('r');
                 after_others().await;
             }
-        };
-        tokio::join!(join_all((0..3).map(|_| handshake())), request());
+        }));
+        for task in tasks {
+            task.await.unwrap();
+        }
         let order = order.lock().unwrap().clone();
-        assert_eq!(order.matches('h').count(), 6, "{order}");
-        assert!(order.starts_with("rhrhr"), "{order}");
+        assert_eq!((order.matches('h').count(), order.matches('r').count()), (3, 3), "{order}");
+        assert!(!order.contains("hh"), "{order}");
     }
 }
