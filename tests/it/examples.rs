@@ -149,7 +149,7 @@ async fn the_cron_job_is_valid_and_its_command_scales() -> Result<()> {
     let create = create.body(object.to_string().into_bytes())?;
     let created: CronJob = suite.kube().await?.request(create).await.context("the API server refuses it")?;
 
-    let pod = created.spec.and_then(|spec| spec.job_template.spec?.template.spec).context("no pod")?;
+    let pod = created.spec.job_template.spec.and_then(|job| job.template.spec).context("no pod")?;
     let [container] = &pod.containers[..] else { anyhow::bail!("{} containers", pod.containers.len()) };
     assert_eq!(container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).next(), Some(MOUNT));
     let secret = tempfile::tempdir()?;
