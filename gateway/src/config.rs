@@ -14,7 +14,9 @@ mod validate;
 use std::fmt;
 
 pub use args::Args;
-pub use sections::{Admin, Audit, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Tls, Traces};
+pub use sections::{
+    Admin, Audit, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Tls, Traces,
+};
 
 use thiserror::Error;
 

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use http::Method;
-use scalegate::proto::v1::{GetReplicasRequest, Workload};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use scalegate::proto::v1::{GetReplicasRequest, Workload};
 use scalegate_tests::collector::Collector;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::poll;

@@ -71,11 +71,7 @@ impl Followers {
     }
 }
 
-async fn under_load(
-    what: &str,
-    followers: &Followers,
-    action: impl AsyncFnOnce() -> Result<()>,
-) -> Result<Report> {
+async fn under_load(what: &str, followers: &Followers, action: impl AsyncFnOnce() -> Result<()>) -> Result<Report> {
     let load = Load::start(client("operator")?, templates(), RATE);
     sleep(MARGIN).await;
     let done = action().await;

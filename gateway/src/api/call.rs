@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use http::{HeaderMap, HeaderName, StatusCode};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use http::{HeaderMap, HeaderName, StatusCode};
 use tracing::Span;
 use uuid::Uuid;
 

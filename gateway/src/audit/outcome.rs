@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::lines::Reservation;
-use crate::trace::TraceContext;
 use crate::text::cut;
+use crate::trace::TraceContext;
 
 use super::Audit;
 use super::record::{OutcomeRecord, Record, Subject};

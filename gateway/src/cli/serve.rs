@@ -77,7 +77,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let listening = ListenerMetrics::register(&mut registry);
     let (deciding, answering) = (PolicyMetrics::register(&mut registry), ApiMetrics::register(&mut registry));
     let tls = certificates(&config.tls, listening.clone(), &mut background)?;
-    let spans = Spans::start(&config.traces, &config.lease.identity)?;
+    let spans = spans(&config)?;
     let client = kubernetes::client(&config.kubernetes).await?;
     let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
     reopen_at_hangup(audit.clone(), &mut background)?;
@@ -168,6 +168,14 @@ fn clients(config: &Config) -> Clients {
         rate: u32::try_from(listen.max_requests_per_second_per_client).ok().and_then(NonZeroU32::new),
     };
     Clients::new(&bounds, config.tls.client_cas.iter().map(|ca| ca.voucher.trust_domain.as_str()))
+}
+
+/// Where spans go, if anywhere.
+fn spans(config: &Config) -> Result<Spans> {
+    let Some(endpoint) = &config.traces.endpoint else { return Ok(Spans::default()) };
+    let spans = Spans::start(endpoint, config.traces.sample_ratio, &config.lease.identity)?;
+    tracing::info!(endpoint, "spans are exported");
+    Ok(spans)
 }
 
 /// Opens the output of the audit records.

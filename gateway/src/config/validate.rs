@@ -8,7 +8,9 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::reader::Reader;
-use super::{Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls, Traces};
+use super::{
+    Admin, ClientCa, Config, Drain, Kubernetes, Lease, Listen, Log, LogFormat, Policies, Problem, Tls, Traces,
+};
 use crate::dns;
 use crate::identity::{IdForm, Voucher};
 use crate::ids;

@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::Context;
 use super::authorities::noting;
 use super::farewell::end;
 use super::outcome::Outcome;
 use super::socket::Socket;
-use super::Context;
 
 /// Does the handshake. A failure is counted and logged; it gives the socket, if there is somebody to send an alert to.
 pub(super) async fn accept<H>(

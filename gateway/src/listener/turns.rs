@@ -87,7 +87,7 @@ mod tests {
         }
         let noted = order.clone();
         tasks.push(tokio::spawn(async move {
-            for _ in 0..3 {
+            for _ in 0..30 {
                 noted.lock().unwrap().push('r');
                 after_others().await;
             }
@@ -96,7 +96,7 @@ mod tests {
             task.await.unwrap();
         }
         let order = order.lock().unwrap().clone();
-        assert_eq!((order.matches('h').count(), order.matches('r').count()), (3, 3), "{order}");
+        assert_eq!(order.matches('h').count(), 3, "{order}");
         assert!(!order.contains("hh"), "{order}");
     }
 }

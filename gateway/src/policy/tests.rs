@@ -22,9 +22,15 @@ use crate::audit::testing::{Recorded, audit};
 const YES: &str = r#"{"allow":true,"reasons":[]}"#;
 
 fn evaluator(modules: &[Written]) -> Evaluator {
+    evaluator_keeping(0, modules)
+}
+
+/// The same, which keeps answers of so many bytes.
+fn evaluator_keeping(bytes: usize, modules: &[Written]) -> Evaluator {
     let directory = TempDir::new().unwrap();
     write(directory.path(), modules);
-    let (_, live) = PolicyReloader::start(Loader::new(Engine::new().unwrap()), directory.path(), metrics()).unwrap();
+    let loader = Loader::new(Engine::new().unwrap()).with_answer_cache(bytes);
+    let (_, live) = PolicyReloader::start(loader, directory.path(), metrics()).unwrap();
     Evaluator::new(live, metrics(), audit())
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::audit::testing::Recorded;
 use crate::clients::testing::clients;
-use crate::kubernetes::traced;
 use crate::kubernetes::testing::script::{ScriptedApi, scripted_api};
+use crate::kubernetes::traced;
 use crate::policy::PendingChange;
 use crate::replicas::Replicas;
 use crate::replicas::fixtures::{Object, deployment, target};

@@ -12,7 +12,6 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLin
 use thiserror::Error;
 
 use super::{TraceContext, TraceId};
-use crate::config;
 
 /// How long the end of the process waits for spans that were not sent yet.
 const LAST_SPANS: Duration = Duration::from_secs(2);
@@ -46,14 +45,14 @@ pub struct Started {
 }
 
 impl Spans {
-    /// Exports spans to the collector that `settings` name, if they do. Must run within tokio's runtime.
+    /// Exports the spans of `gateway` to the collector at `endpoint`; of the traces that begin here, `ratio` is sampled, 0 to
+    /// 1. Must run within tokio's runtime.
     ///
     /// # Errors
     ///
     /// When the endpoint is not one; whether anybody is there is not known.
-    pub fn start(settings: &config::Traces, gateway: &str) -> Result<Self, TraceError> {
-        let Some(endpoint) = &settings.endpoint else { return Ok(Self::default()) };
-        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint.clone()).build()?;
+    pub fn start(endpoint: &str, ratio: f64, gateway: &str) -> Result<Self, TraceError> {
+        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         let names = [
             KeyValue::new("service.name", "scalegate"),
@@ -62,7 +61,7 @@ impl Spans {
         ];
         processor.set_resource(&Resource::builder().with_attributes(names).build());
         let scope = InstrumentationScope::builder("scalegate").with_version(env!("CARGO_PKG_VERSION")).build();
-        Ok(Self(Some(Arc::new(Exporting { processor, scope, ratio: settings.sample_ratio }))))
+        Ok(Self(Some(Arc::new(Exporting { processor, scope, ratio }))))
     }
 
     /// Begins what `parent` causes, or a trace. A span is made of it if the trace is sampled, which is for its first span

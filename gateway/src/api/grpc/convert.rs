@@ -12,10 +12,10 @@ use crate::api::{fields, selector};
 use crate::policy::{Release, Selection, Set};
 use crate::proto::v1::watch_replicas_response::Event;
 use crate::proto::v1::{
-    Change, GetReplicasRequest, GetReplicasResponse, Heartbeat, ListChangesRequest, ListChangesResponse, ListPoliciesResponse, ListReplicasRequest,
-    ListReplicasResponse, Obstacle, Owner, PolicyModule, Progress, ReleaseReplicasRequest, ReleaseReplicasResponse,
-    Replicas, ReplicasStatus, Rollout, SetReplicasRequest, SetReplicasResponse, Synced, Target, WatchReplicasRequest,
-    WatchReplicasResponse, Workload,
+    Change, GetReplicasRequest, GetReplicasResponse, Heartbeat, ListChangesRequest, ListChangesResponse,
+    ListPoliciesResponse, ListReplicasRequest, ListReplicasResponse, Obstacle, Owner, PolicyModule, Progress,
+    ReleaseReplicasRequest, ReleaseReplicasResponse, Replicas, ReplicasStatus, Rollout, SetReplicasRequest,
+    SetReplicasResponse, Synced, Target, WatchReplicasRequest, WatchReplicasResponse, Workload,
 };
 use crate::replicas;
 use crate::workload::{WorkloadKind, WorkloadRef};

@@ -14,9 +14,9 @@ use crate::api::operations::Operations;
 use crate::api::stream::Stream;
 use crate::proto::v1::replica_service_server::ReplicaService;
 use crate::proto::v1::{
-    GetReplicasRequest, GetReplicasResponse, ListChangesRequest, ListChangesResponse, ListPoliciesRequest, ListPoliciesResponse, ListReplicasRequest,
-    ListReplicasResponse, ReleaseReplicasRequest, ReleaseReplicasResponse, SetReplicasRequest, SetReplicasResponse,
-    WatchReplicasRequest, WatchReplicasResponse,
+    GetReplicasRequest, GetReplicasResponse, ListChangesRequest, ListChangesResponse, ListPoliciesRequest,
+    ListPoliciesResponse, ListReplicasRequest, ListReplicasResponse, ReleaseReplicasRequest, ReleaseReplicasResponse,
+    SetReplicasRequest, SetReplicasResponse, WatchReplicasRequest, WatchReplicasResponse,
 };
 
 use super::{Asked, convert, status};

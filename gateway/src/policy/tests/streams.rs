@@ -110,6 +110,8 @@ async fn many_workloads_without_a_verdict_keep_no_stream_from_the_others() {
 #[tokio::test]
 async fn what_one_stream_has_asked_no_other_asks_again() {
     let (policy, replicas) = policy(1);
+    let policy =
+        Policy { evaluator: evaluator_keeping(1 << 20, &[giving("a", r#"{"allow":true,"reasons":[]}"#)]), ..policy };
     let caller = caller();
     let mut first = policy.watch(&caller, all()).await.unwrap();
     let mut second = policy.watch(&caller, all()).await.unwrap();

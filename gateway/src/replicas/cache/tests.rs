@@ -209,7 +209,11 @@ async fn a_feed_is_told_of_no_version_that_looks_as_the_one_before() {
     replicas.put(Object::Deployment(newer.clone()));
     assert!(feed.changed().now_or_never().is_none());
     assert_eq!(replicas.observe(&web).workload.as_deref(), Some(&newer), "others see it");
-    replicas.put(Object::Deployment(Workload { ready: newer.ready + 1, resource_version: "newest".to_owned(), ..newer }));
+    replicas.put(Object::Deployment(Workload {
+        ready: newer.ready + 1,
+        resource_version: "newest".to_owned(),
+        ..newer
+    }));
     assert!(feed.changed().now_or_never().is_some());
     replicas.delete_deployment(&web);
     assert!(feed.changed().now_or_never().is_some());
