@@ -21,6 +21,7 @@ mod cross_site;
 mod denied;
 mod described;
 mod differential;
+mod doctor;
 mod documents;
 mod doors;
 mod examples;
