@@ -251,6 +251,21 @@ impl ClientIdentity {
     }
 }
 
+/// What a certificate says of its client, whoever signed it. A gateway may refuse it, and knows the trust domain of ids of
+/// the forms `dns:` and `cn:`, which is empty here.
+pub fn claimed(der: &CertificateDer<'_>) -> Result<Client, IdentityError> {
+    let certificate = parse(der)?;
+    names::require_client_auth(&certificate)?;
+    let (id, trust_domain) = names::claimed_id(&certificate)?;
+    Ok(Client {
+        id,
+        trust_domain: trust_domain.map_or(String::new(), |domain| domain.as_str().to_owned()),
+        groups: names::groups(&certificate)?,
+        serial: serial(&certificate)?,
+        not_after: Validity::of(&certificate).not_after,
+    })
+}
+
 /// When a certificate ends, whomever it names.
 pub fn not_after(der: &CertificateDer<'_>) -> Result<Timestamp, IdentityError> {
     Ok(Validity::of(&parse(der)?).not_after)

@@ -37,6 +37,24 @@ pub(super) fn client_id(
     }
 }
 
+/// The one typed id that the certificate would stand for if its CA might issue it, and the trust domain of a SPIFFE id.
+pub(super) fn claimed_id(
+    certificate: &X509Certificate<'_>,
+) -> Result<(String, Option<TrustDomain>), IdentityError> {
+    let names = AlternativeNames::of(certificate)?;
+    match (names.uris.as_slice(), names.dns.as_slice()) {
+        ([uri], _) => {
+            let domain = spiffe::trust_domain_of(uri);
+            let domain = domain.map_err(|cause| IdentityError::NotSpiffe { uri: excerpt(uri), cause })?;
+            Ok((format!("uri:{uri}"), Some(domain)))
+        }
+        ([], [name]) => Ok((dns_name_id(name)?, None)),
+        ([], []) => Ok((only_common_name_id(certificate)?, None)),
+        ([], names) => Err(IdentityError::ManyDnsNames(names.len())),
+        (uris, _) => Err(IdentityError::ManyUris(uris.len())),
+    }
+}
+
 /// The subject's organizations.
 pub(super) fn groups(certificate: &X509Certificate<'_>) -> Result<Vec<String>, IdentityError> {
     let count = certificate.subject().iter_organization().count();
@@ -100,11 +118,15 @@ pub(crate) fn normal_id(text: &str) -> Option<String> {
 }
 
 fn dns_id(name: &str, vouchers: &[Voucher]) -> Result<(String, TrustDomain), IdentityError> {
+    Ok((dns_name_id(name)?, trust_domain(vouchers, IdForm::Dns)?))
+}
+
+fn dns_name_id(name: &str) -> Result<String, IdentityError> {
     let lower = name.to_ascii_lowercase();
     if !dns::is_subdomain(&lower) {
         return Err(IdentityError::InvalidDnsName(excerpt(name)));
     }
-    Ok((format!("dns:{lower}"), trust_domain(vouchers, IdForm::Dns)?))
+    Ok(format!("dns:{lower}"))
 }
 
 fn common_name_id(
@@ -114,9 +136,13 @@ fn common_name_id(
     if !vouchers.iter().any(|voucher| voucher.forms.contains(&IdForm::Cn)) {
         return Err(IdentityError::NoName);
     }
+    Ok((only_common_name_id(certificate)?, trust_domain(vouchers, IdForm::Cn)?))
+}
+
+fn only_common_name_id(certificate: &X509Certificate<'_>) -> Result<String, IdentityError> {
     let names: Vec<_> = certificate.subject().iter_common_name().collect();
     match names.as_slice() {
-        [name] => Ok((format!("cn:{}", text("common name (CN)", name)?), trust_domain(vouchers, IdForm::Cn)?)),
+        [name] => Ok(format!("cn:{}", text("common name (CN)", name)?)),
         names => Err(IdentityError::CommonNames(names.len())),
     }
 }

@@ -315,3 +315,23 @@ fn a_ca_that_may_not_issue_spiffe_ids_vouches_for_none() {
     let read = ClientIdentity::from_certificate(&der, &vouchers(&[IdForm::Dns]));
     assert_eq!(read, Err(IdentityError::ForeignForm { form: IdForm::Uri }));
 }
+
+#[test]
+fn what_a_certificate_claims_needs_no_ca() {
+    let der = Fixture::new().uri("spiffe://example.org/ci").subject(DnType::OrganizationName, "builders").der();
+    let client = claimed(&der).unwrap();
+    assert_eq!((client.id.as_str(), client.trust_domain.as_str()), ("uri:spiffe://example.org/ci", "example.org"));
+    assert_eq!((client.groups, client.serial.as_str()), (vec!["builders".to_owned()], "8a0102"));
+    let dns = claimed(&Fixture::new().dns("Ci.example.org").der()).unwrap();
+    assert_eq!((dns.id.as_str(), dns.trust_domain.as_str()), ("dns:ci.example.org", ""));
+    let named = claimed(&Fixture::new().subject(DnType::CommonName, "ci").der()).unwrap();
+    assert_eq!(named.id, "cn:ci");
+    for (fixture, wrong) in [
+        (Fixture::new().dns("a.example").dns("b.example"), IdentityError::ManyDnsNames(2)),
+        (Fixture::new().uri("spiffe://a/x").uri("spiffe://a/y"), IdentityError::ManyUris(2)),
+        (Fixture::new().usages(&[ExtendedKeyUsagePurpose::ServerAuth]).dns("a.example"), IdentityError::NotForClients),
+        (Fixture::new(), IdentityError::CommonNames(0)),
+    ] {
+        assert_eq!(claimed(&fixture.der()).unwrap_err(), wrong);
+    }
+}
