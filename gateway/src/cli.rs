@@ -8,9 +8,12 @@ mod policy;
 mod records;
 mod serve;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::Error as UsageError;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use thiserror::Error;
 
 use crate::api;
@@ -18,11 +21,14 @@ use crate::audit;
 use crate::config::{Args, ConfigErrors};
 use crate::resource;
 
-use client::Order;
+pub use client::{ClientError, Problem, Stage};
+
+/// The name under which kubectl runs a program as its plugin.
+const PLUGIN: &str = "kubectl-scalegate";
 
 /// See and set how many replicas Deployments run, with a client certificate, under rules in WebAssembly.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = client::EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,50 +38,8 @@ pub struct Cli {
 enum Command {
     /// Run the gateway
     Serve(Box<Args>),
-    /// Show the Deployments that you may see
-    List {
-        /// Of this namespace alone
-        #[arg(long, short, value_parser = client::namespace)]
-        namespace: Option<String>,
-        /// With these labels, such as tier=front
-        #[arg(long, short = 'l')]
-        selector: Option<String>,
-        #[command(flatten)]
-        connect: client::Connect,
-    },
-    /// Show one Deployment's replicas
-    Get {
-        /// The Deployment, as NAMESPACE/NAME
-        #[arg(value_parser = client::target)]
-        target: client::WorkloadName,
-        #[command(flatten)]
-        connect: client::Connect,
-    },
-    /// Set one Deployment's replicas
-    Set {
-        /// The Deployment, as NAMESPACE/NAME
-        #[arg(value_parser = client::target)]
-        target: client::WorkloadName,
-        /// How many, from 0
-        #[arg(value_parser = client::count, allow_negative_numbers = true)]
-        replicas: u32,
-        /// Why; kept with the target
-        #[arg(long, value_parser = client::reason)]
-        reason: Option<String>,
-        /// Decide only
-        #[arg(long)]
-        dry_run: bool,
-        #[command(flatten)]
-        connect: client::Connect,
-    },
-    /// Stop managing one Deployment; its count stays
-    Release {
-        /// The Deployment, as NAMESPACE/NAME
-        #[arg(value_parser = client::target)]
-        target: client::WorkloadName,
-        #[command(flatten)]
-        connect: client::Connect,
-    },
+    #[command(flatten)]
+    Client(client::ClientCommand),
     /// Check, try and measure a directory of policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -98,29 +62,33 @@ pub enum Failure {
     /// The policies were asked, and say no.
     #[error("the policies refuse it")]
     Refused,
+    /// A command that asks a gateway failed.
+    #[error("{}", with_advice(.0))]
+    Client(#[from] ClientError),
     /// A second signal came while the first one's work was going on.
     #[error("aborted")]
     Aborted(u8),
     /// Anything else, with its causes.
-    #[error("{}", chain(.0))]
+    #[error("{}", client::chain(.0))]
     Other(#[from] anyhow::Error),
 }
 
-/// An error and its causes, each told once: some errors tell their cause themselves.
-fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        told if told.ends_with(&cause) => told.to_owned(),
-        told => format!("{told}: {cause}"),
-    })
+/// What went wrong, and on a line below what to do next.
+fn with_advice(error: &ClientError) -> String {
+    match error.advice() {
+        "" => error.to_string(),
+        advice => format!("{error}\n  next: {advice}"),
+    }
 }
 
 impl Failure {
-    /// 2 for a mistake of the user, as for a wrong flag; 3 for policies that say no; 128 and the signal's number when aborted; otherwise 1.
+    /// 2 for a mistake of the user, as for a wrong flag; 3 for policies that say no; 128 and the signal's number when aborted;
+    /// those of [`ClientError`]; otherwise 1.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(2),
             Self::Refused => ExitCode::from(3),
+            Self::Client(error) => ExitCode::from(error.exit_code()),
             Self::Aborted(code) => ExitCode::from(*code),
             Self::Other(_) => ExitCode::FAILURE,
         }
@@ -131,14 +99,12 @@ fn print(text: &str) -> Result<(), Failure> {
     Ok(output::print(text).map_err(anyhow::Error::from)?)
 }
 
-fn ask(connect: &client::Connect, order: Order) -> Result<(), Failure> {
-    Ok(client::run(connect, order)?)
-}
-
 impl Cli {
     /// Reads the arguments. What is not to be run, as help, is printed, and the exit code is returned.
     pub fn read() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|error| {
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let program = arguments.first().map(Path::new).and_then(Path::file_name);
+        Self::parse_as(program == Some(PLUGIN.as_ref()), arguments).map_err(|error| {
             // 2 for wrong arguments, 0 for help.
             let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
             // Nothing can be done where nobody reads it.
@@ -147,21 +113,64 @@ impl Cli {
         })
     }
 
+    /// Reads arguments. A plugin's help shows how it is called.
+    fn parse_as(is_plugin: bool, arguments: Vec<OsString>) -> Result<Self, UsageError> {
+        let mut command = Self::command();
+        if is_plugin {
+            command = command.bin_name("kubectl scalegate");
+        }
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(args) => serve::serve(&args),
-            Command::List { namespace, selector, connect } => ask(&connect, Order::List { namespace, selector }),
-            Command::Get { target, connect } => ask(&connect, Order::Get(target)),
-            Command::Set { target, replicas, reason, dry_run, connect } => {
-                ask(&connect, Order::Set { target, replicas, reason, dry_run })
-            }
-            Command::Release { target, connect } => ask(&connect, Order::Release(target)),
+            Command::Client(command) => Ok(client::run(&command)?),
             Command::Policy(command) => policy::run(&command),
             Command::DevCerts(args) => Ok(dev_certs::dev_certs(&args)?),
             Command::Crd => print(&resource::crd_yaml().map_err(anyhow::Error::from)?),
             Command::AuditSchema => print(&audit::schema()),
             Command::Openapi => print(&api::openapi()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn help(is_plugin: bool, arguments: &[&str]) -> String {
+        let arguments = arguments.iter().map(OsString::from).collect();
+        Cli::parse_as(is_plugin, arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_arguments_make_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_says_what_commands_do_and_which_exit_codes_there_are() {
+        insta::assert_snapshot!("help", help(false, &["scalegate", "--help"]));
+        insta::assert_snapshot!("help_of_set", help(false, &["scalegate", "set", "--help"]));
+        insta::assert_snapshot!("help_of_config", help(false, &["scalegate", "config", "set-context", "--help"]));
+    }
+
+    #[test]
+    fn as_a_plugin_help_shows_how_kubectl_calls_it() {
+        let shown = help(true, &["/usr/local/bin/kubectl-scalegate", "get", "--help"]);
+        assert!(shown.contains("Usage: kubectl scalegate get "), "{shown}");
+        let shown = help(false, &["/usr/local/bin/scalegate", "get", "--help"]);
+        assert!(shown.contains("Usage: scalegate get "), "{shown}");
+    }
+
+    #[test]
+    fn advice_stands_on_a_line_of_its_own() {
+        let failure = Failure::Client(ClientError::NothingSelected("tier=none".to_owned()));
+        insta::assert_snapshot!("failure_with_advice", failure.to_string());
     }
 }

@@ -17,6 +17,11 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     write(&mut io::stdout(), &escaped_lines(text))
 }
 
+/// Prints text whose parts by others are escaped already, and that may have colours and tabs of our own.
+pub(super) fn print_escaped(text: &str) -> io::Result<()> {
+    write(&mut io::stdout(), text)
+}
+
 /// Prints a JSON document to standard output.
 pub(super) fn print_json(document: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string_pretty(document)?;

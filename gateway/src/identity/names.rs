@@ -38,9 +38,7 @@ pub(super) fn client_id(
 }
 
 /// The one typed id that the certificate would stand for if its CA might issue it, and the trust domain of a SPIFFE id.
-pub(super) fn claimed_id(
-    certificate: &X509Certificate<'_>,
-) -> Result<(String, Option<TrustDomain>), IdentityError> {
+pub(super) fn claimed_id(certificate: &X509Certificate<'_>) -> Result<(String, Option<TrustDomain>), IdentityError> {
     let names = AlternativeNames::of(certificate)?;
     match (names.uris.as_slice(), names.dns.as_slice()) {
         ([uri], _) => {

@@ -1,0 +1,219 @@
+//! `scalegate config`: the contexts, from the command line.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use http::Uri;
+
+use super::super::arguments::namespace;
+use super::super::connect::{server, variable};
+use super::super::error::ClientError;
+use super::super::table::{Cell, Paint, Table};
+use super::{Context, ContextFile};
+use crate::cli::output;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ConfigCommand {
+    /// Save a context, or change the given parts of one
+    SetContext(SetContextArgs),
+    /// Use a context unless a command names another
+    UseContext {
+        /// The context
+        name: String,
+    },
+    /// List the contexts
+    GetContexts,
+    /// Print the name of the current context
+    CurrentContext,
+    /// Forget a context
+    DeleteContext {
+        /// The context
+        name: String,
+    },
+}
+
+/// A context; what is left out stays as it is.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct SetContextArgs {
+    /// The context
+    #[arg(value_parser = context_name)]
+    name: String,
+    /// The gateway's address
+    #[arg(long, value_name = "URL", value_parser = server)]
+    server: Option<Uri>,
+    /// The CA of the gateway's certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Your certificate chain (PEM)
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Your private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The namespace of names that have none
+    #[arg(long, short, value_parser = namespace)]
+    namespace: Option<String>,
+}
+
+/// Runs a command on the file that the environment names.
+pub(in crate::cli) fn run(command: &ConfigCommand) -> Result<(), ClientError> {
+    let mut file = ContextFile::load(&variable)?;
+    match command {
+        ConfigCommand::SetContext(args) => {
+            let said = file.set(args)?;
+            file.store()?;
+            say(&said)
+        }
+        ConfigCommand::UseContext { name } => {
+            file.context(name)?;
+            file.contexts.current_context = Some(name.clone());
+            file.store()?;
+            say(&format!("the current context is {name}"))
+        }
+        ConfigCommand::GetContexts => Ok(output::print_escaped(&file.table().render(Paint::of_stdout()))?),
+        ConfigCommand::CurrentContext => match &file.contexts.current_context {
+            Some(name) => say(name),
+            None => {
+                Err(ClientError::Usage("there is no current context: `scalegate config use-context NAME`".to_owned()))
+            }
+        },
+        ConfigCommand::DeleteContext { name } => {
+            let said = file.delete(name)?;
+            file.store()?;
+            say(&said)
+        }
+    }
+}
+
+fn say(line: &str) -> Result<(), ClientError> {
+    Ok(output::print(&format!("{line}\n"))?)
+}
+
+impl ContextFile {
+    /// Saves a context. The first one becomes the current one.
+    fn set(&mut self, args: &SetContextArgs) -> Result<String, ClientError> {
+        let name = args.name.as_str();
+        let before = self.contexts.contexts.get(name);
+        let context = args.over(before)?;
+        let mut said = format!("context {name} is {}", if before.is_some() { "changed" } else { "saved" });
+        if self.contexts.contexts.is_empty() && self.contexts.current_context.is_none() {
+            self.contexts.current_context = Some(name.to_owned());
+            said.push_str(", and the current one");
+        }
+        self.contexts.contexts.insert(name.to_owned(), context);
+        Ok(said)
+    }
+
+    fn delete(&mut self, name: &str) -> Result<String, ClientError> {
+        if self.contexts.contexts.remove(name).is_none() {
+            return Err(self.no_context(name));
+        }
+        let was_current = self.contexts.current_context.as_deref() == Some(name);
+        if was_current {
+            self.contexts.current_context = None;
+        }
+        Ok(format!("context {name} is deleted{}", if was_current { "; no context is the current one" } else { "" }))
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(vec!["CURRENT", "NAME", "SERVER", "NAMESPACE", "CERTIFICATE"]);
+        for (name, context) in &self.contexts.contexts {
+            let is_current = self.contexts.current_context.as_deref() == Some(name);
+            table.push(vec![
+                Cell::new(if is_current { "*" } else { "" }),
+                Cell::new(name),
+                Cell::new(&context.server),
+                Cell::maybe(context.namespace.as_deref()),
+                Cell::new(&context.cert.display().to_string()),
+            ]);
+        }
+        table
+    }
+}
+
+impl SetContextArgs {
+    /// The context with these parts, and the others from `before`.
+    fn over(&self, before: Option<&Context>) -> Result<Context, ClientError> {
+        let path = |given: &Option<PathBuf>, flag: &str, of: fn(&Context) -> &PathBuf| match (given, before) {
+            // The command may run anywhere, the file is elsewhere.
+            (Some(path), _) => {
+                std::path::absolute(path).map_err(|error| ClientError::Usage(format!("{flag}: {error}")))
+            }
+            (None, Some(before)) => Ok(of(before).clone()),
+            (None, None) => Err(self.incomplete(flag)),
+        };
+        let server = match (&self.server, before) {
+            (Some(server), _) => server.to_string().trim_end_matches('/').to_owned(),
+            (None, Some(before)) => before.server.clone(),
+            (None, None) => return Err(self.incomplete("--server")),
+        };
+        Ok(Context {
+            server,
+            ca: path(&self.ca, "--ca", |context| &context.ca)?,
+            cert: path(&self.cert, "--cert", |context| &context.cert)?,
+            key: path(&self.key, "--key", |context| &context.key)?,
+            namespace: self.namespace.clone().or_else(|| before.and_then(|before| before.namespace.clone())),
+        })
+    }
+
+    fn incomplete(&self, flag: &str) -> ClientError {
+        ClientError::Usage(format!("context {} is new: it takes {flag} too (--server, --ca, --cert, --key)", self.name))
+    }
+}
+
+/// A name that can be typed.
+fn context_name(text: &str) -> Result<String, String> {
+    let typed = !text.is_empty() && text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let wrong = || "it takes a name of printable ASCII without blanks, that does not begin with -".to_owned();
+    (typed && !text.starts_with('-')).then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::cli::client::contexts::Contexts;
+
+    fn args(name: &str) -> SetContextArgs {
+        SetContextArgs {
+            name: name.to_owned(),
+            server: Some(server("https://gate.example:8443").unwrap()),
+            ca: Some("/certs/ca.pem".into()),
+            cert: Some(format!("/certs/{name}.pem").into()),
+            key: Some(format!("/certs/{name}-key.pem").into()),
+            namespace: None,
+        }
+    }
+
+    #[test]
+    fn contexts_are_saved_changed_listed_and_deleted() {
+        let mut file = ContextFile { path: None, contexts: Contexts::default() };
+        assert_eq!(file.set(&args("dev")).unwrap(), "context dev is saved, and the current one");
+        assert_eq!(file.set(&args("prod")).unwrap(), "context prod is saved");
+        let change = SetContextArgs {
+            server: None,
+            ca: None,
+            cert: None,
+            key: None,
+            namespace: Some("shop".to_owned()),
+            ..args("prod")
+        };
+        assert_eq!(file.set(&change).unwrap(), "context prod is changed");
+        insta::assert_snapshot!("contexts", file.table().render(Paint::Plain));
+        assert_eq!(file.delete("dev").unwrap(), "context dev is deleted; no context is the current one");
+        assert_eq!(file.delete("dev").unwrap_err().exit_code(), 2);
+        assert_eq!(file.names(), ["prod"]);
+    }
+
+    #[test]
+    fn a_new_context_is_complete() {
+        let mut file = ContextFile { path: None, contexts: Contexts::default() };
+        let error = file.set(&SetContextArgs { key: None, ..args("dev") }).unwrap_err();
+        assert!(error.to_string().contains("--key") && error.exit_code() == 2, "{error}");
+        for bad in ["", "-x", "a b", "a\nb", "ü"] {
+            assert!(context_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

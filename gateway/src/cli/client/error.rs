@@ -1,0 +1,275 @@
+//! Why a client command failed: what it says, its exit code, and what to do next.
+
+use std::fmt;
+use std::io;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::advice;
+use crate::text::{cut, escaped};
+
+/// The exit codes, as `--help` and README show them.
+pub(in crate::cli) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  another failure
+  2  bad usage: arguments, files or contexts, or a request that the gateway cannot read (400)
+  3  refused (403)
+  4  not found (404)
+  5  conflict (409, 412, 422)
+  6  unreachable: no connection, a TLS failure, or the gateway cannot serve it now (503)
+  7  timed out";
+
+/// The most bytes of a refusal that are shown.
+const MAX_SHOWN_BYTES: usize = 4096;
+
+/// Why a client command failed. Texts of others in it are cut and escaped.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The arguments, a file or a context cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The gateway answered with a problem.
+    #[error("{0}")]
+    Problem(Problem),
+    /// There was no answer.
+    #[error("{what}")]
+    Unreachable {
+        /// What happened.
+        what: String,
+        /// What to do next; empty where there is nothing to say.
+        advice: String,
+        /// How far it came.
+        stage: Stage,
+    },
+    /// It took too long.
+    #[error("{0}")]
+    TimedOut(String),
+    /// A change was stored, and something keeps it from being applied or ready.
+    #[error("{0}")]
+    HeldUp(String),
+    /// Somebody else changed the target meanwhile.
+    #[error("{0}")]
+    Overtaken(String),
+    /// No Deployment has the labels.
+    #[error("no Deployment that you may see has the labels {0}")]
+    NothingSelected(String),
+    /// Some of several changes failed.
+    #[error("{failed} of {all} failed{consequence}; the first: {name}: {first}")]
+    Several {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+        /// What that means for the others.
+        consequence: &'static str,
+        /// The first that failed.
+        name: String,
+        /// Why.
+        first: Box<ClientError>,
+    },
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// Anything else, with its causes.
+    #[error("{}", chain(.0))]
+    Other(#[from] anyhow::Error),
+}
+
+/// How far a request came that had no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody accepted a connection.
+    Connecting,
+    /// One of the two refused the other's certificate, or does not speak TLS.
+    Tls,
+    /// An open connection broke.
+    Open,
+}
+
+impl ClientError {
+    /// The exit code of the program.
+    pub(in crate::cli) fn exit_code(&self) -> u8 {
+        match self {
+            Self::HeldUp(_) | Self::Output(_) | Self::Other(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Problem(problem) => problem.exit_code(),
+            Self::NothingSelected(_) => 4,
+            Self::Overtaken(_) => 5,
+            Self::Unreachable { .. } => 6,
+            Self::TimedOut(_) => 7,
+            Self::Several { first, .. } => first.exit_code(),
+        }
+    }
+
+    /// What to do next; empty where there is nothing to say.
+    pub(in crate::cli) fn advice(&self) -> &str {
+        match self {
+            Self::Problem(problem) => advice::of_problem(problem.code()),
+            Self::Unreachable { advice, .. } => advice,
+            Self::TimedOut(_) | Self::HeldUp(_) => "it stays set: follow it with `scalegate watch`",
+            Self::Overtaken(_) => "read it with `scalegate get -o wide`, and decide again",
+            Self::NothingSelected(_) => "`scalegate list -A` shows what you may see",
+            Self::Several { first, .. } => first.advice(),
+            Self::Usage(_) | Self::Output(_) | Self::Other(_) => "",
+        }
+    }
+
+    /// Returns whether an open connection broke, so that a request which may be repeated can be sent again.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Unreachable { stage: Stage::Open, .. })
+    }
+
+    /// Returns whether the same request may succeed in a few seconds, as while a gateway is replaced.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { stage, .. } => *stage != Stage::Tls,
+            Self::Problem(problem) => matches!(problem.status, 429 | 503 | 504),
+            Self::TimedOut(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What happened, in a word or two for a table.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self.exit_code() {
+            3 => "refused",
+            4 => "not found",
+            5 => "conflict",
+            6 => "unreachable",
+            7 => "timed out",
+            _ => "failed",
+        }
+    }
+}
+
+/// An error and its causes on one line, each once: some errors repeat their cause.
+pub(in crate::cli) fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
+        "" => cause,
+        line if line.ends_with(&cause) => line.to_owned(),
+        line => format!("{line}: {cause}"),
+    })
+}
+
+/// A problem document (RFC 9457). `Display` is one line, whatever is in it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: u16,
+    document: Value,
+}
+
+impl Problem {
+    pub(super) fn new(status: u16, document: Value) -> Self {
+        Self { status, document }
+    }
+
+    /// The problem that ends a stream.
+    pub(super) fn of_stream(document: Value) -> Self {
+        let status = document["status"].as_u64().and_then(|status| status.try_into().ok());
+        Self { status: status.unwrap_or_default(), document }
+    }
+
+    /// The stable code, such as `refused`.
+    pub(super) fn code(&self) -> &str {
+        self.document["code"].as_str().unwrap_or_default()
+    }
+
+    /// As the gateway sent it.
+    pub(super) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// What the gateway says about it, for one line.
+    pub(super) fn detail(&self) -> String {
+        self.text("detail")
+    }
+
+    fn text(&self, key: &str) -> String {
+        escaped(&cut(self.document[key].as_str().unwrap_or_default(), MAX_SHOWN_BYTES)).into_owned()
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self.status {
+            400 => 2,
+            403 => 3,
+            404 => 4,
+            409 | 412 | 422 => 5,
+            503 => 6,
+            408 | 504 => 7,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status, self.text("code"), self.detail())?;
+        let id = |id: &str| self.document[id].is_string().then(|| format!("{id} {}", self.text(id)));
+        let ids: Vec<_> = ["decisionId", "requestId"].into_iter().filter_map(id).collect();
+        if ids.is_empty() { Ok(()) } else { write!(f, " ({})", ids.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+    use serde_json::json;
+
+    use super::*;
+
+    fn problem(status: u16) -> ClientError {
+        ClientError::Problem(Problem::new(status, json!({"code": "c", "detail": "d"})))
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        let codes = [
+            (400, 2),
+            (403, 3),
+            (404, 4),
+            (408, 7),
+            (409, 5),
+            (412, 5),
+            (413, 1),
+            (422, 5),
+            (429, 1),
+            (500, 1),
+            (503, 6),
+            (504, 7),
+        ];
+        for (status, code) in codes {
+            assert_eq!(problem(status).exit_code(), code, "{status}");
+        }
+        assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
+        assert_eq!(ClientError::TimedOut(String::new()).exit_code(), 7);
+        assert_eq!(ClientError::Other(anyhow!("x")).exit_code(), 1);
+        let several = ClientError::Several {
+            failed: 1,
+            all: 2,
+            consequence: "",
+            name: "demo/web".to_owned(),
+            first: Box::new(problem(403)),
+        };
+        assert_eq!((several.exit_code(), several.outcome()), (3, "refused"));
+        for code in 0..=7 {
+            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_however_long_and_hostile_its_reasons_are() {
+        let reason = format!("no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}{}", "x".repeat(100_000));
+        let document = json!({"code": "refused", "detail": reason, "decisionId": "d"});
+        let error = Problem::new(403, document).to_string();
+        assert!(error.starts_with(r"403 refused: no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}xxx"), "{error}");
+        assert!(error.len() < 5000 && error.ends_with("x… (decisionId d)"), "{error}");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow!("no such file").context("a.pem: no such file").context("cannot start");
+        assert_eq!(chain(&error), "cannot start: a.pem: no such file");
+    }
+}
