@@ -22,8 +22,10 @@ async fn run() -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
+    let contexts = work.join("scalegate.yaml");
+    std::fs::write(&contexts, sandbox.contexts()?)?;
     let env = work.join("env");
-    std::fs::write(&env, variables(&sandbox))?;
+    std::fs::write(&env, variables(&sandbox, &contexts))?;
     print!("{}", guide(&sandbox, &env));
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -34,7 +36,7 @@ async fn run() -> Result<()> {
 }
 
 /// Shell variables.
-fn variables(sandbox: &Sandbox) -> String {
+fn variables(sandbox: &Sandbox, contexts: &Path) -> String {
     let file = |name: &str| sandbox.certs.join(name).display().to_string();
     let lines = [
         ("KUBECONFIG", sandbox.control_plane.kubeconfig_admin().display().to_string()),
@@ -42,7 +44,8 @@ fn variables(sandbox: &Sandbox) -> String {
         ("SCALEGATE_ADMIN_URL", format!("http://{}", sandbox.gateway.admin)),
         ("SCALEGATE_CERTS", sandbox.certs.display().to_string()),
         ("SCALEGATE_POLICIES", sandbox.policies.display().to_string()),
-        // For `scalegate list`, `get`, `set` and `release`, as the operator.
+        // For the client, as the operator. `scalegate --context dev-viewer` is the viewer.
+        ("SCALEGATE_CONFIG", contexts.display().to_string()),
         ("SCALEGATE_SERVER", sandbox.url()),
         ("SCALEGATE_CA", file("ca.pem")),
         ("SCALEGATE_CERT", file("clients/operator.pem")),
@@ -61,6 +64,9 @@ In another terminal:
   source {env}
   as() {{ local who=$1; shift; curl -sS --cacert $SCALEGATE_CERTS/ca.pem --cert $SCALEGATE_CERTS/clients/$who.pem --key $SCALEGATE_CERTS/clients/$who-key.pem "$@"; echo; }}
 
+  target/debug/scalegate list
+  target/debug/scalegate set web 5 --reason launch --wait
+  target/debug/scalegate watch --context dev-viewer
   as viewer   $SCALEGATE_URL/v1/deployments
   as viewer   $SCALEGATE_URL/v1/namespaces/demo/deployments/web/replicas
   as operator $SCALEGATE_URL/v1/namespaces/demo/deployments/web/replicas -X PUT --json '{{"replicas": 5, "reason": "launch"}}'

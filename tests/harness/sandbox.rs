@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use serde_json::json;
 
 use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::fixtures::{deployment, wait_for};
@@ -64,6 +65,21 @@ impl Sandbox {
     /// The gateway's URL, by the name in its certificate.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.gateway.address.port())
+    }
+
+    /// A file of the client's contexts: `dev`, the current one, is the operator, and `dev-viewer` the viewer.
+    pub fn contexts(&self) -> Result<String> {
+        let context = |who: &str| {
+            json!({
+                "server": self.url(),
+                "ca": self.certs.join("ca.pem"),
+                "cert": self.certs.join(format!("clients/{who}.pem")),
+                "key": self.certs.join(format!("clients/{who}-key.pem")),
+                "namespace": NAMESPACE,
+            })
+        };
+        let contexts = json!({ "dev": context("operator"), "dev-viewer": context("viewer") });
+        Ok(serde_saphyr::to_string(&json!({ "currentContext": "dev", "contexts": contexts }))?)
     }
 
     /// Ends everything in order, and waits for the end.
