@@ -1,0 +1,91 @@
+//! Contexts, without variables that name a gateway.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use scalegate_tests::paths::binary;
+use scalegate_tests::suite::{self, Shared};
+use tokio::process::Command;
+
+use super::{Printed, printed, tiers};
+
+/// A home without contexts.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    async fn run(&self, arguments: &[&str]) -> Result<Printed> {
+        let mut command = Command::new(binary("scalegate")?);
+        command.args(arguments).env_clear().env("HOME", self.0.path()).current_dir(self.0.path());
+        printed(command.output().await.context("cannot start scalegate")?)
+    }
+
+    async fn done(&self, arguments: &[&str]) -> Result<String> {
+        let Printed { code, out, err } = self.run(arguments).await?;
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{arguments:?}");
+        Ok(out)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join(".config/scalegate/config.yaml")
+    }
+}
+
+async fn save(home: &Home, suite: &Shared, name: &str, who: &str, namespace: &str) -> Result<String> {
+    let file = |name: &str| suite.certs().join(name).display().to_string();
+    let server = format!("https://localhost:{}", suite.address().port());
+    let (ca, cert, key) =
+        (file("ca.pem"), file(&format!("clients/{who}.pem")), file(&format!("clients/{who}-key.pem")));
+    let flags = ["--server", &server, "--ca", &ca, "--cert", &cert, "--key", &key, "--namespace", namespace];
+    home.done(&[&["config", "set-context", name][..], &flags].concat()).await
+}
+
+#[tokio::test]
+async fn a_saved_context_says_whom_to_ask_and_as_whom() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = tiers(&suite).await?;
+    let home = Home(tempfile::tempdir()?);
+    let none = home.run(&["list"]).await?;
+    assert_eq!(none.code, Some(2));
+    insta::assert_snapshot!("no_gateway", none.err);
+
+    assert_eq!(
+        save(&home, &suite, "dev", "operator", &namespace).await?,
+        "context dev is saved, and the current one\n"
+    );
+    assert_eq!(save(&home, &suite, "look", "viewer", &namespace).await?, "context look is saved\n");
+    assert_eq!(std::fs::metadata(home.file())?.permissions().mode() & 0o777, 0o600);
+    assert_eq!(home.done(&["list", "-o", "name"]).await?.lines().count(), 3, "of the context's namespace");
+    assert!(home.done(&["set", "web", "4"]).await?.contains("accepted"));
+    assert_eq!(home.run(&["set", "web", "5", "--context", "look"]).await?.code, Some(3), "as the viewer");
+
+    assert_eq!(home.done(&["config", "use-context", "look"]).await?, "the current context is look\n");
+    assert_eq!(home.done(&["config", "current-context"]).await?, "look\n");
+    assert!(home.done(&["whoami"]).await?.contains("scalegate.test/viewer"));
+    let listed = home.done(&["config", "get-contexts"]).await?;
+    assert_eq!(listed.lines().map(|line| line.starts_with('*')).collect::<Vec<_>>(), [false, false, true], "{listed}");
+    assert!(home.done(&["config", "delete-context", "look"]).await?.contains("no context is the current one"));
+    let unchosen = home.run(&["list"]).await?;
+    assert!(unchosen.code == Some(2) && unchosen.err.contains("use-context NAME` (dev)"), "{unchosen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn paths_are_kept_from_wherever_they_are_given() -> Result<()> {
+    let suite = suite::shared().await?;
+    let home = Home(tempfile::tempdir()?);
+    for (from, to) in [("ca.pem", "ca.pem"), ("clients/viewer.pem", "me.pem"), ("clients/viewer-key.pem", "me-key.pem")]
+    {
+        std::fs::copy(suite.certs().join(from), home.0.path().join(to))?;
+    }
+    let server = format!("https://localhost:{}", suite.address().port());
+    let files = ["--ca", "ca.pem", "--cert", "me.pem", "--key", "me-key.pem"];
+    home.done(&[&["config", "set-context", "here", "--server", &server][..], &files].concat()).await?;
+    let mut elsewhere = Command::new(binary("scalegate")?);
+    elsewhere.arg("version").env_clear().env("HOME", home.0.path()).current_dir(Path::new("/"));
+    assert_eq!(printed(elsewhere.output().await?)?.code, Some(0));
+    std::fs::write(home.file(), "contexts: {}\ncolour: blue\n")?;
+    let unknown = home.run(&["list"]).await?;
+    assert!(unknown.code == Some(2) && unknown.err.contains("colour"), "{unknown:?}");
+    Ok(())
+}
