@@ -151,36 +151,60 @@ async fn each_broken_set_up_is_named_with_its_remedy() -> Result<()> {
     std::fs::write(&not_pem, "no certificate")?;
 
     for (what, set_up, named) in [
-        ("a wrong CA", SetUp { ca: authority.certificate(), ..right.clone() }, [
-            "handshake", "failed", "--ca does not contain the CA", "ask for the right CA",
-        ]),
-        ("an expired certificate", SetUp::of(&suite, "expired"), ["certificate", "failed", "it expired at", "renew it"]),
-        ("the key of another certificate", SetUp { key: SetUp::of(&suite, "viewer").key, ..right.clone() }, [
-            "key", "failed", "is not the key of", "name the key",
-        ]),
+        (
+            "a wrong CA",
+            SetUp { ca: authority.certificate(), ..right.clone() },
+            ["handshake", "failed", "--ca does not contain the CA", "ask for the right CA"],
+        ),
+        (
+            "an expired certificate",
+            SetUp::of(&suite, "expired"),
+            ["certificate", "failed", "it expired at", "renew it"],
+        ),
+        (
+            "the key of another certificate",
+            SetUp { key: SetUp::of(&suite, "viewer").key, ..right.clone() },
+            ["key", "failed", "is not the key of", "name the key"],
+        ),
         ("another clock", trusting(&late), ["clock", "failed", "this machine's clock is", "by NTP"]),
         ("another name", trusting(&other), ["handshake", "failed", "not for localhost: it is one for", "--server"]),
-        ("a name that is not there", SetUp { server: "https://gate.invalid:8443".to_owned(), ..right.clone() }, [
-            "name", "failed", "gate.invalid has no address", "--server",
-        ]),
-        ("a closed port", SetUp { server: at(ReservedPort::reserve()?.release()), ..right.clone() }, [
-            "port", "failed", "refused", "is the gateway running",
-        ]),
-        ("a server that speaks HTTP", SetUp { server: at(plain.port), ..right.clone() }, [
-            "handshake", "failed", "does not speak TLS", "HTTP proxy",
-        ]),
-        ("an HTTP proxy that ends TLS", trusting(&proxy), [
-            "identity", "failed", "not the gateway that answers", "pass TLS through",
-        ]),
-        ("a revoked certificate", SetUp::of(&suite, "revoked"), ["identity", "failed", "was revoked or denied", "new one"]),
-        ("a certificate of another CA", SetUp::of(&suite, "other-ca"), [
-            "identity", "failed", "does not know the CA", "client CAs",
-        ]),
+        (
+            "a name that is not there",
+            SetUp { server: "https://gate.invalid:8443".to_owned(), ..right.clone() },
+            ["name", "failed", "gate.invalid has no address", "--server"],
+        ),
+        (
+            "a closed port",
+            SetUp { server: at(ReservedPort::reserve()?.release()), ..right.clone() },
+            ["port", "failed", "refused", "is the gateway running"],
+        ),
+        (
+            "a server that speaks HTTP",
+            SetUp { server: at(plain.port), ..right.clone() },
+            ["handshake", "failed", "does not speak TLS", "HTTP proxy"],
+        ),
+        (
+            "an HTTP proxy that ends TLS",
+            trusting(&proxy),
+            ["identity", "failed", "not the gateway that answers", "pass TLS through"],
+        ),
+        (
+            "a revoked certificate",
+            SetUp::of(&suite, "revoked"),
+            ["identity", "failed", "was revoked or denied", "new one"],
+        ),
+        (
+            "a certificate of another CA",
+            SetUp::of(&suite, "other-ca"),
+            ["identity", "failed", "does not know the CA", "client CAs"],
+        ),
         ("no role", SetUp::of(&suite, "stranger"), ["policy", "failed", "let you get no Deployment", "for a role"]),
         ("an old gateway", trusting(&old), ["version", "warning", "the gateway is older", "upgrade"]),
-        ("a file that is none", SetUp { cert: not_pem, ..right.clone() }, [
-            "certificate", "failed", "text.pem", "your own first",
-        ]),
+        (
+            "a file that is none",
+            SetUp { cert: not_pem, ..right.clone() },
+            ["certificate", "failed", "text.pem", "your own first"],
+        ),
     ] {
         let (steps, works) = set_up.examine().await.context(what)?;
         assert_named(what, &steps, named);

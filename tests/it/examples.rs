@@ -17,7 +17,7 @@ use crate::grpc_clients;
 
 /// How long an example may take.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// The Secret's mount in the CronJob.
+/// The Secret's mount in the `CronJob`.
 const MOUNT: &str = "/etc/scalegate/client";
 
 /// A new namespace with a Deployment `web` of 3 ready replicas.

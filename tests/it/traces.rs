@@ -95,16 +95,16 @@ async fn a_request_and_its_write_are_spans_of_the_trace_that_the_client_names() 
     assert!(began.parent_span_id.is_empty() && began.trace_id != trace, "it begins a trace");
     assert!(of_request(unsampled.header("x-request-id")).is_none(), "its trace is not sampled");
 
-    let named: Vec<_> = spans.iter().filter(|span| span.trace_id == trace).collect();
-    let names: Vec<_> = named.iter().map(|span| span.name.as_str()).collect();
+    let of_trace: Vec<_> = spans.iter().filter(|span| span.trace_id == trace).collect();
+    let names: Vec<_> = of_trace.iter().map(|span| span.name.as_str()).collect();
     assert_eq!(names, ["replicas.set", "write", "replicas.set"]);
-    assert_eq!(named[0].parent_span_id, 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes());
-    assert_eq!(named[1].parent_span_id, named[0].span_id, "the request causes the write");
-    assert!(named[1].end_time_unix_nano <= named[0].end_time_unix_nano);
-    assert_eq!((named[0].kind(), named[1].kind()), (SpanKind::Server, SpanKind::Client));
-    assert!(attribute(named[0], "scalegate.request_id").contains(set.header("x-request-id")));
-    assert!(attribute(named[0], "enduser.id").contains("operator"));
-    assert!(attribute(named[2], "scalegate.outcome").contains("invalid_replicas"));
+    assert_eq!(of_trace[0].parent_span_id, 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes());
+    assert_eq!(of_trace[1].parent_span_id, of_trace[0].span_id, "the request causes the write");
+    assert!(of_trace[1].end_time_unix_nano <= of_trace[0].end_time_unix_nano);
+    assert_eq!((of_trace[0].kind(), of_trace[1].kind()), (SpanKind::Server, SpanKind::Client));
+    assert!(attribute(of_trace[0], "scalegate.request_id").contains(set.header("x-request-id")));
+    assert!(attribute(of_trace[0], "enduser.id").contains("operator"));
+    assert!(attribute(of_trace[2], "scalegate.outcome").contains("invalid_replicas"));
     let resource = collector.received().remove(0).resource.context("no resource")?;
     assert!(format!("{:?}", resource.attributes).contains("service.name"));
     Ok(())

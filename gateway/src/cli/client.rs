@@ -11,9 +11,11 @@ mod completion;
 mod connect;
 mod connection;
 mod contexts;
+mod doctor;
 mod error;
 mod events;
 mod follow;
+mod history;
 mod order;
 mod policies;
 mod read;
@@ -47,10 +49,14 @@ pub(super) enum ClientCommand {
     Release(release::ReleaseArgs),
     /// Show Deployments as they change, until Ctrl-C
     Watch(watch::WatchArgs),
+    /// Show the last changes of a Deployment's count
+    History(history::HistoryArgs),
     /// Show which policies decide
     Policies(policies::PoliciesArgs),
     /// Show whom your certificate names, and whether the gateway accepts it
     Whoami(whoami::WhoamiArgs),
+    /// Go the way of a request step by step, and say what to do where it ends
+    Doctor(doctor::DoctorArgs),
     /// Show the client's version and the gateway's
     Version(version::VersionArgs),
     /// Save and choose contexts: gateways and certificates under a name
@@ -73,8 +79,10 @@ pub(super) fn run(command: &ClientCommand) -> Result<(), ClientError> {
             ClientCommand::Set(args) => set::set(args).await,
             ClientCommand::Release(args) => release::release(args).await,
             ClientCommand::Watch(args) => watch::watch(args).await,
+            ClientCommand::History(args) => history::history(args).await,
             ClientCommand::Policies(args) => policies::policies(args).await,
             ClientCommand::Whoami(args) => whoami::whoami(args).await,
+            ClientCommand::Doctor(args) => doctor::doctor(args).await,
             ClientCommand::Version(args) => version::version(args).await,
             ClientCommand::Config(command) => contexts::run(command),
             ClientCommand::Completion(args) => completion::completion(args),

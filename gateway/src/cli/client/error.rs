@@ -55,6 +55,9 @@ pub enum ClientError {
     /// No Deployment has the labels.
     #[error("no Deployment that you may see has the labels {0}")]
     NothingSelected(String),
+    /// Steps of `doctor` failed.
+    #[error("{0} of the steps failed")]
+    Unhealthy(usize),
     /// Some of several changes failed.
     #[error("{failed} of {all} failed{consequence}; the first: {name}: {first}")]
     Several {
@@ -92,7 +95,7 @@ impl ClientError {
     /// The exit code of the program.
     pub(in crate::cli) fn exit_code(&self) -> u8 {
         match self {
-            Self::HeldUp(_) | Self::Output(_) | Self::Other(_) => 1,
+            Self::HeldUp(_) | Self::Unhealthy(_) | Self::Output(_) | Self::Other(_) => 1,
             Self::Usage(_) => 2,
             Self::Problem(problem) => problem.exit_code(),
             Self::NothingSelected(_) => 4,
@@ -112,7 +115,7 @@ impl ClientError {
             Self::Overtaken(_) => "read it with `scalegate get -o wide`, and decide again",
             Self::NothingSelected(_) => "`scalegate list -A` shows what you may see",
             Self::Several { first, .. } => first.advice(),
-            Self::Usage(_) | Self::Output(_) | Self::Other(_) => "",
+            Self::Usage(_) | Self::Unhealthy(_) | Self::Output(_) | Self::Other(_) => "",
         }
     }
 

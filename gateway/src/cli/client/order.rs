@@ -48,6 +48,11 @@ impl Order {
         Self::new(Method::GET, replicas(name))
     }
 
+    /// Reads the changes of one Deployment's count.
+    pub(super) fn history(name: &WorkloadName) -> Self {
+        Self::new(Method::GET, format!("{}/history", replicas(name)))
+    }
+
     /// Lists the next page after `next`, or the first one.
     pub(super) fn list(selection: &Selection, next: Option<&str>) -> Self {
         Self::new(Method::GET, selection.path(&[("continue", next)]))

@@ -1,6 +1,5 @@
 //! The handshake.
 
-use std::fmt::Debug;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 

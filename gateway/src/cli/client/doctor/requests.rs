@@ -4,7 +4,7 @@ use std::error::Error;
 
 use bytes::Bytes;
 use http::header::{DATE, HOST};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -15,9 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::certificates::Files;
 use super::tls::alerted;
-use super::{PATIENCE, Patient, Report};
+use super::{PATIENCE, Report};
 use crate::text::cut;
 
 /// The largest answer that is read.
@@ -48,8 +47,8 @@ impl Answer {
 }
 
 /// Asks for the version, the gateway's health, and one Deployment.
-pub(super) async fn ask(patient: &Patient, stream: TlsStream<TcpStream>, files: &Files, report: &mut Report) {
-    let host = patient.server.authority().map(ToString::to_string).unwrap_or_default();
+pub(super) async fn ask(server: &Uri, stream: TlsStream<TcpStream>, report: &mut Report) {
+    let host = server.authority().map(ToString::to_string).unwrap_or_default();
     let opened = timeout(PATIENCE, http1::handshake(TokioIo::new(stream))).await;
     let Ok(Ok((mut sender, connection))) = opened else {
         return report.fail("identity", "the connection ended", "the gateway's log has the cause");
@@ -74,10 +73,11 @@ pub(super) async fn ask(patient: &Patient, stream: TlsStream<TcpStream>, files: 
     for (path, examine) in [("/healthz", health as fn(&Answer, &mut Report)), ("/v1/deployments?limit=1", policy)] {
         match send(&mut sender, &host, path).await {
             Ok(answer) => examine(&answer, report),
-            Err(cause) => return report.fail("answers", cause, "try again; the gateway may have been stopped meanwhile"),
+            Err(cause) => {
+                return report.fail("answers", cause, "try again; the gateway may have been stopped meanwhile");
+            }
         }
     }
-    drop(files);
 }
 
 async fn send(sender: &mut SendRequest<Empty<Bytes>>, host: &str, path: &str) -> Result<Answer, String> {
@@ -157,7 +157,8 @@ fn health(answer: &Answer, report: &mut Report) {
             report.ok(STEP, format!("confirmed by the API server {age:.1} s ago"));
         }
         (_, Some(age)) => {
-            let detail = format!("the API server last confirmed it {age:.0} s ago: reads are old, and changes are refused");
+            let detail =
+                format!("the API server last confirmed it {age:.0} s ago: reads are old, and changes are refused");
             report.warn(STEP, detail, "the operator finds the cause in the gateway's log and in its alerts");
         }
         _ => report.fail(STEP, answer.problem(), "see the detail"),

@@ -4,8 +4,7 @@ mod certificates;
 mod requests;
 mod tls;
 
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::fmt::Write;
 use std::time::Duration;
 
 use http::Uri;
@@ -13,23 +12,36 @@ use serde::Serialize;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::output;
+use super::connect::ConnectArgs;
+use super::connection::Gateway;
+use super::error::ClientError;
+use crate::cli::output;
+use crate::text::escaped;
 use certificates::Files;
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Which gateway, and as whom.
-#[derive(Debug, Clone)]
-pub(super) struct Patient {
-    /// `https://HOST:PORT`.
-    pub(super) server: Uri,
-    /// The CA of the gateway's certificate.
-    pub(super) ca: PathBuf,
-    /// The client's certificate chain.
-    pub(super) cert: PathBuf,
-    /// Its private key.
-    pub(super) key: PathBuf,
+/// The arguments of the command.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+/// Examines what a request needs, and shows what was found. A step that failed is an error.
+pub(super) async fn doctor(args: &DoctorArgs) -> Result<(), ClientError> {
+    let report = examine(&args.connect.choice()?.gateway).await;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.text())?;
+    }
+    let failed = report.steps.iter().filter(|finding| finding.state == State::Failed).count();
+    if failed == 0 { Ok(()) } else { Err(ClientError::Unhealthy(failed)) }
 }
 
 /// How a step went.
@@ -52,9 +64,9 @@ struct Finding {
     remedy: Option<String>,
 }
 
-/// All findings, in the order of the steps. Those after a failure are missing where they depend on it.
+/// All findings, in the order of the steps. A step is missing where one that failed keeps it from being tried.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
+struct Report {
     steps: Vec<Finding>,
 }
 
@@ -73,20 +85,8 @@ impl Report {
         self.steps.push(Finding { step, state: State::Failed, detail, remedy });
     }
 
-    /// Returns whether no step failed.
-    pub(super) fn is_healthy(&self) -> bool {
-        self.steps.iter().all(|finding| finding.state != State::Failed)
-    }
-
-    /// Prints it, as text or as JSON.
-    pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        if json {
-            return output::print_json(self);
-        }
-        output::print(&self.text(io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()))
-    }
-
-    fn text(&self, _colours: bool) -> String {
+    /// One line a step, and what to do below.
+    fn text(&self) -> String {
         let width = self.steps.iter().map(|finding| finding.step.len()).max().unwrap_or_default();
         let mut text = String::new();
         for Finding { step, state, detail, remedy } in &self.steps {
@@ -95,23 +95,24 @@ impl Report {
                 State::Warning => "warn",
                 State::Failed => "FAIL",
             };
-            text.push_str(&format!("{mark}  {step:width$}  {detail}\n"));
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "{mark}  {step:width$}  {}", escaped(detail));
             if let Some(remedy) = remedy {
-                text.push_str(&format!("      {:width$}  → {remedy}\n", ""));
+                let _ = writeln!(text, "      {:width$}  → {}", "", escaped(remedy));
             }
         }
         text
     }
 }
 
-/// Examines everything that a request of `patient` needs.
-pub(super) async fn examine(patient: &Patient) -> Report {
+/// Examines everything that a request to `gateway` needs.
+async fn examine(gateway: &Gateway) -> Report {
     let mut report = Report::default();
-    let files = Files::read(patient, &mut report);
-    let Some(stream) = connect(&patient.server, &mut report).await else { return report };
+    let files = Files::read(gateway, &mut report);
+    let Some(stream) = connect(&gateway.server, &mut report).await else { return report };
     let Some(files) = files else { return report };
-    let Some(connection) = tls::handshake(&patient.server, stream, &files, &mut report).await else { return report };
-    requests::ask(patient, connection, &files, &mut report).await;
+    let Some(connection) = tls::handshake(&gateway.server, stream, &files, &mut report).await else { return report };
+    requests::ask(&gateway.server, connection, &mut report).await;
     report
 }
 
@@ -165,12 +166,10 @@ mod tests {
         let mut report = Report::default();
         report.ok("name", "localhost is 127.0.0.1");
         report.warn("certificate", "ends in 2 days", "renew it");
-        assert!(report.is_healthy());
         report.fail("port", "connection refused", "start it");
-        assert!(!report.is_healthy());
         let expected = "ok    name         localhost is 127.0.0.1\n\
                         warn  certificate  ends in 2 days\n                   → renew it\n\
                         FAIL  port         connection refused\n                   → start it\n";
-        assert_eq!(report.text(false), expected);
+        assert_eq!(report.text(), expected);
     }
 }

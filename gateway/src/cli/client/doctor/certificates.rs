@@ -9,8 +9,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{Patient, Report};
-use crate::identity::{Validity, der, names_of};
+use super::{Gateway, Report};
+use crate::identity::{Validity, claimed, der};
 use crate::pem::{self, Located};
 
 /// A certificate that ends sooner is worth a warning.
@@ -26,11 +26,11 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads them, and says what is wrong with them; `None` if a handshake would make no sense.
-    pub(super) fn read(patient: &Patient, report: &mut Report) -> Option<Self> {
+    pub(super) fn read(gateway: &Gateway, report: &mut Report) -> Option<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let roots = authorities(&patient.ca, report);
-        let chain = chain(&patient.cert, report);
-        let key = chain.as_ref().and_then(|chain| key(patient, chain, &provider, report));
+        let roots = authorities(&gateway.ca, report);
+        let chain = chain(&gateway.cert, report);
+        let key = chain.as_ref().and_then(|chain| key(gateway, chain, &provider, report));
         Some(Self { roots: roots?, chain: chain?, key: key?, provider })
     }
 }
@@ -68,8 +68,9 @@ fn chain(file: &Path, report: &mut Report) -> Option<Vec<CertificateDer<'static>
     let own = chain.first()?;
     let certificate = der::certificate(own).ok()?;
     let (validity, now) = (Validity::of(&certificate), Timestamp::now());
-    let names = match names_of(own) {
-        Ok(names) => names,
+    let names = match claimed(own) {
+        Ok(client) if client.groups.is_empty() => client.id,
+        Ok(client) => format!("{} in {}", client.id, client.groups.join(", ")),
         Err(error) => {
             report.fail(STEP, error.to_string(), "have it issued again");
             return Some(chain);
@@ -92,13 +93,13 @@ fn chain(file: &Path, report: &mut Report) -> Option<Vec<CertificateDer<'static>
 }
 
 fn key(
-    patient: &Patient,
+    gateway: &Gateway,
     chain: &[CertificateDer<'static>],
     provider: &CryptoProvider,
     report: &mut Report,
 ) -> Option<PrivateKeyDer<'static>> {
     const STEP: &str = "key";
-    let key = match pem::private_key(&patient.key) {
+    let key = match pem::private_key(&gateway.key) {
         Ok(key) => key,
         Err(error) => {
             report.fail(STEP, error.to_string(), "--key takes the PEM file with the certificate's private key");
@@ -108,15 +109,15 @@ fn key(
     let signing = match provider.key_provider.load_private_key(key.clone_key()) {
         Ok(signing) => signing,
         Err(error) => {
-            report.fail(STEP, format!("{}: {error}", patient.key.display()), "use an ECDSA, Ed25519 or RSA key");
+            report.fail(STEP, format!("{}: {error}", gateway.key.display()), "use an ECDSA, Ed25519 or RSA key");
             return None;
         }
     };
     if let Err(error) = CertifiedKey::new(chain.to_vec(), signing).keys_match() {
-        let detail = format!("{} is not the key of {}: {error}", patient.key.display(), patient.cert.display());
+        let detail = format!("{} is not the key of {}: {error}", gateway.key.display(), gateway.cert.display());
         report.fail(STEP, detail, "name the key that the certificate was requested with");
         return None;
     }
-    report.ok(STEP, format!("{} is the certificate's", patient.key.display()));
+    report.ok(STEP, format!("{} is the certificate's", gateway.key.display()));
     Some(key)
 }
