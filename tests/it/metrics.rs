@@ -17,10 +17,13 @@ const FILES: [&str; 5] = [
     "README.md",
 ];
 
+/// What the names of all metrics begin with.
+const PREFIX: &str = "scalegate_";
+
 /// The names in a text that begin with `scalegate_`. A counter that has no series yet is exposed without its ending.
 fn names(text: &str) -> BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("scalegate_"));
+    let words = text.split(|c| !is_part(c)).filter(|word| word.len() > PREFIX.len() && word.starts_with(PREFIX));
     words.map(|word| word.strip_suffix("_total").unwrap_or(word)).collect()
 }
 

@@ -102,7 +102,9 @@ fn typed(words: &[OsString]) -> TypedOptions {
         let name = text.split('=').next().unwrap_or_default();
         if KNOWN.contains(&name) {
             options.push(word.clone());
-            options.extend(words.next().filter(|_| !text.contains('=')).cloned());
+            if !text.contains('=') {
+                options.extend(words.next().cloned());
+            }
         }
     }
     TypedOptions::try_parse_from(options)

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn colours_change_no_width() {
         let coloured = table().render(Paint::Ansi);
-        assert!(coloured.contains("\u{1b}[32m3\u{1b}[0m       <none>"), "{coloured:?}");
+        assert!(coloured.contains("\u{1b}[32m3\u{1b}[0m        <none>"), "{coloured:?}");
         assert_eq!(coloured.replace("\u{1b}[32m", "").replace("\u{1b}[0m", ""), table().render(Paint::Plain));
     }
 
@@ -177,7 +177,7 @@ mod tests {
     fn a_later_line_keeps_the_columns_and_may_exceed_them() {
         let widths = table().widths();
         let line = widths.line(&[Cell::new("a"), Cell::new("b"), Cell::new("c")], Paint::Plain);
-        assert_eq!(line, "a        b       c\n");
+        assert_eq!(line, "a        b        c\n");
         let longer = widths.line(&[Cell::new("abcdefgh"), Cell::new("b"), Cell::new("")], Paint::Plain);
         assert_eq!(longer, "abcdefgh   b\n");
     }
