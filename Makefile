@@ -22,6 +22,10 @@ demo: build controlplane ## build everything, start a control plane and the gate
 dev: build controlplane ## the same environment, staying up until Ctrl-C
 	@target/debug/dev
 
+.PHONY: doctor
+doctor: ## go the way of a request to the environment of `make dev`, step by step
+	source target/dev/env && target/debug/scalegate doctor
+
 .PHONY: test
 test: build controlplane policies-test ## run all tests
 	SCALEGATE_CONTROLPLANE="$$(tests/controlplane/build.sh)" $(CARGO) test --locked --workspace

@@ -154,7 +154,7 @@ async fn each_broken_set_up_is_named_with_its_remedy() -> Result<()> {
         (
             "a wrong CA",
             SetUp { ca: authority.certificate(), ..right.clone() },
-            ["handshake", "failed", "--ca does not contain the CA", "ask for the right CA"],
+            ["handshake", "failed", "--ca does not contain the CA", "is --ca (SCALEGATE_CA) the CA"],
         ),
         (
             "an expired certificate",
@@ -181,7 +181,7 @@ async fn each_broken_set_up_is_named_with_its_remedy() -> Result<()> {
         (
             "a server that speaks HTTP",
             SetUp { server: at(plain.port), ..right.clone() },
-            ["handshake", "failed", "does not speak TLS", "HTTP proxy"],
+            ["handshake", "failed", "does not speak TLS", "a proxy in between"],
         ),
         (
             "an HTTP proxy that ends TLS",
@@ -191,12 +191,12 @@ async fn each_broken_set_up_is_named_with_its_remedy() -> Result<()> {
         (
             "a revoked certificate",
             SetUp::of(&suite, "revoked"),
-            ["identity", "failed", "was revoked or denied", "new one"],
+            ["identity", "failed", "alert CertificateRevoked", "have a new one issued"],
         ),
         (
             "a certificate of another CA",
             SetUp::of(&suite, "other-ca"),
-            ["identity", "failed", "does not know the CA", "client CAs"],
+            ["identity", "failed", "alert UnknownCA", "does not trust the certificate's issuer"],
         ),
         ("no role", SetUp::of(&suite, "stranger"), ["policy", "failed", "let you get no Deployment", "for a role"]),
         ("an old gateway", trusting(&old), ["version", "warning", "the gateway is older", "upgrade"]),
@@ -228,7 +228,7 @@ async fn assert_text(set_up: &SetUp, home: &Path) -> Result<()> {
     let rows: Vec<&str> = text.lines().collect();
     assert!(rows.iter().any(|row| row.starts_with("ok    port")), "{text}");
     let last = rows.iter().rposition(|row| row.starts_with("FAIL  handshake")).context(text.clone())?;
-    assert!(rows[last + 1].trim_start().starts_with("→ ask for the right CA"), "{text}");
+    assert!(rows[last + 1].trim_start().starts_with("→ is --ca"), "{text}");
     assert!(!output.status.success());
     Ok(())
 }

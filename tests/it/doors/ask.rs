@@ -3,7 +3,8 @@
 use http::Method;
 use prost::Message;
 use scalegate::proto::v1::{
-    GetReplicasRequest, ListPoliciesRequest, ListReplicasRequest, ReleaseReplicasRequest, SetReplicasRequest, Workload,
+    GetReplicasRequest, ListChangesRequest, ListPoliciesRequest, ListReplicasRequest, ReleaseReplicasRequest,
+    SetReplicasRequest, Workload,
 };
 use serde_json::json;
 
@@ -54,6 +55,9 @@ pub(super) enum Ask {
         workload: Name,
         if_version: &'static str,
         dry_run: bool,
+    },
+    History {
+        workload: Name,
     },
     Policies,
     /// A set whose body, or framed message, cannot be read.
@@ -156,6 +160,7 @@ impl Ask {
             Self::Release { workload, if_version, dry_run } => {
                 HttpRequest::new(Method::DELETE, path(workload, known) + dry(dry_run)).if_match(&known.fill(if_version))
             }
+            Self::History { workload } => HttpRequest::new(Method::GET, path(workload, known) + "/history"),
             Self::Policies => HttpRequest::new(Method::GET, "/v1/policies".to_owned()),
             Self::Unreadable { body, .. } => HttpRequest::new(Method::PUT, path(web, known)).json(body.into()),
             Self::TooLarge => {
@@ -208,6 +213,9 @@ impl Ask {
                     idempotency_key: String::new(),
                 };
                 GrpcRequest::new("ReleaseReplicas", &message)
+            }
+            Self::History { workload } => {
+                GrpcRequest::new("ListChanges", &ListChangesRequest { workload: named(workload) })
             }
             Self::Policies => GrpcRequest::new("ListPolicies", &ListPoliciesRequest {}),
             Self::Unreadable { message, .. } => GrpcRequest { method: "SetReplicas", message: message.to_vec() },

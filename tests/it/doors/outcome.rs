@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use prost::Message;
 use scalegate::proto::v1::{
-    GetReplicasResponse, ListPoliciesResponse, ListReplicasResponse, ReleaseReplicasResponse, Replicas, Rollout,
-    SetReplicasResponse,
+    GetReplicasResponse, ListChangesResponse, ListPoliciesResponse, ListReplicasResponse, ReleaseReplicasResponse,
+    Replicas, Rollout, SetReplicasResponse,
 };
 use scalegate_tests::client::Answer;
 use serde_json::{Value, json};
@@ -121,6 +121,11 @@ fn document(ask: &Ask, framed: &[u8]) -> Result<Value> {
         Ask::Release { .. } => {
             let ReleaseReplicasResponse { replicas, decision_id, dry_run } = ReleaseReplicasResponse::decode(message)?;
             changed(view(replicas)?, &decision_id, dry_run)
+        }
+        Ask::History { workload } => {
+            let changes = ListChangesResponse::decode(message)?.changes;
+            ensure!(changes.is_empty(), "it was not changed: {changes:?}");
+            json!({"kind": "Deployment", "namespace": "NAMESPACE", "name": workload.name, "changes": []})
         }
         Ask::Policies => {
             let ListPoliciesResponse { digest, since, modules, last_error } = ListPoliciesResponse::decode(message)?;

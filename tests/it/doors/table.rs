@@ -85,6 +85,8 @@ fn reads() -> Vec<Line> {
         ("viewer", list("", "", "demo/web"), invalid("invalid_cursor")),
         ("viewer", Ask::List { namespace: "De_mo", selector: "", limit: "", cursor: "" }, invalid("invalid_name")),
         ("viewer", Ask::List { namespace: "no-such-namespace", selector: "", limit: "", cursor: "" }, OK),
+        ("viewer", Ask::History { workload: WEB }, OK),
+        ("stranger", Ask::History { workload: WEB }, REFUSED),
         ("operator", Ask::Policies, OK),
         ("viewer", Ask::Policies, REFUSED),
         ("stranger", Ask::Policies, REFUSED),
@@ -95,6 +97,7 @@ fn names() -> Vec<Line> {
     let mut lines = Vec::new();
     for workload in [Name::here("nothing"), Name { namespace: "no-such-namespace", name: "web" }] {
         lines.push(("operator", get(workload), NOT_FOUND));
+        lines.push(("operator", Ask::History { workload }, NOT_FOUND));
         lines.push(("operator", set(workload, 1), NOT_FOUND));
         lines.push(("operator", release(workload), NOT_FOUND));
         lines.push(("stranger", get(workload), REFUSED));

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::alerted;
+use super::tls::refused;
 use super::{PATIENCE, Report};
 use crate::text::cut;
 
@@ -63,7 +63,7 @@ pub(super) async fn ask(server: &Uri, stream: TlsStream<TcpStream>, report: &mut
                 _ => None,
             };
             let remedy = "a proxy in between, or a gateway that stops: its log has the cause".to_owned();
-            let (detail, remedy) = alert.map_or((cause, remedy), alerted);
+            let (detail, remedy) = alert.map_or((cause, remedy), refused);
             return report.fail("identity", detail, remedy);
         }
     };

@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::certificates::Files;
 use super::{PATIENCE, Report, host_and_port};
+use crate::cli::client::advice;
 use crate::identity::der;
 
 const STEP: &str = "handshake";
@@ -139,56 +140,31 @@ fn explain(error: &io::Error, host: &str, noting: &Noting) -> (String, String) {
         return (error.to_string(), remedy.to_owned());
     };
     let presented = noting.presented();
-    match cause {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => (
-            format!("--ca does not contain the CA of the gateway's certificate, which is {presented}"),
-            "ask for the right CA; if a proxy in between presents a certificate, TLS must pass through it".to_owned(),
-        ),
+    let detail = match cause {
+        rustls::Error::AlertReceived(alert) => return refused(*alert),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            format!("--ca does not contain the CA of the gateway's certificate, which is {presented}")
+        }
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => (
-            format!("the gateway's certificate is not for {host}: it is {presented}"),
-            "use one of its names in --server".to_owned(),
-        ),
+        ) => format!("the gateway's certificate is not for {host}: it is {presented}"),
         rustls::Error::InvalidCertificate(
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => (
-            format!("the gateway's certificate is not valid at {}: {cause}", Timestamp::now()),
-            "set the clock of this machine if it is wrong; else the gateway's certificate must be renewed".to_owned(),
-        ),
-        rustls::Error::InvalidMessage(_) => (
-            format!("what listens there does not speak TLS ({cause})"),
-            "--server is the address of an HTTP proxy or of another port: TLS must reach the gateway itself".to_owned(),
-        ),
-        rustls::Error::AlertReceived(alert) => alerted(*alert),
-        other => (other.to_string(), "TLS 1.3 with a client certificate must reach the gateway itself".to_owned()),
-    }
+        ) => format!("the gateway's certificate is not valid at {}: {cause}", Timestamp::now()),
+        rustls::Error::InvalidMessage(_) => format!("what listens there does not speak TLS ({cause})"),
+        other => other.to_string(),
+    };
+    (detail, advice::of_tls(cause).to_owned())
 }
 
 /// What an alert of the gateway means, and what to do.
-pub(super) fn alerted(alert: AlertDescription) -> (String, String) {
-    let (detail, remedy) = match alert {
-        AlertDescription::CertificateExpired => ("your certificate has expired, by the gateway's clock", "renew it"),
-        AlertDescription::CertificateRevoked => {
-            ("your certificate, or its CA's, was revoked or denied", "ask the platform team why; have a new one issued")
-        }
-        AlertDescription::UnknownCA => (
-            "the gateway does not know the CA that issued your certificate",
-            "use a certificate of one of its client CAs, or have yours added to `tls.clientCas`",
-        ),
-        AlertDescription::UnsupportedCertificate => (
-            "your certificate is not for clients, or has a form that the gateway does not take",
-            "have it issued with the extended key usage clientAuth",
-        ),
-        AlertDescription::CertificateRequired => ("no certificate reached the gateway", "name one by --cert and --key"),
-        AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => (
-            "the gateway and this client have no TLS version, suite or group in common",
-            "something other than scalegate listens there, or a proxy ends TLS in between",
-        ),
-        _ => ("the gateway refused the handshake", "its log has the cause, under `handshake failed`"),
-    };
-    (format!("{detail} (alert {alert:?})"), remedy.to_owned())
+pub(super) fn refused(alert: AlertDescription) -> (String, String) {
+    let detail = format!("the gateway refuses the certificate (alert {alert:?})");
+    match advice::of_alert(alert, None) {
+        advice if advice.is_empty() => (detail, "its log has the cause, under `handshake failed`".to_owned()),
+        advice => (detail, advice),
+    }
 }
