@@ -14,7 +14,14 @@ const DOORS: [(&str, &str); 2] =
 #[test]
 fn a_handler_without_its_policy_call_does_not_compile() -> Result<()> {
     let source = std::fs::read_to_string(repository().join(OPERATIONS))?;
-    let handlers = ["async fn get", "async fn list", "async fn set", "async fn release", "pub(super) fn repeat"];
+    let handlers = [
+        "async fn get",
+        "async fn history",
+        "async fn list",
+        "async fn set",
+        "async fn release",
+        "pub(super) fn repeat",
+    ];
     for name in handlers {
         assert!(source.contains(&format!("    {name}(")), "there is no handler {name}");
     }

@@ -59,11 +59,7 @@ impl Operations {
     pub(super) async fn perform(&self, caller: &Caller, operation: Operation) -> Result<Answer, Error> {
         match operation {
             Operation::Get { workload, at_least } => self.get(caller, workload, at_least.as_ref()).await,
-            Operation::History { workload } => {
-                let permit = self.policy.decide(caller, Get { target: workload.clone() }).await?;
-                let view = HistoryView::of(&permit).ok_or(Error::NotFound { target: workload })?;
-                Ok(Answer::History(view))
-            }
+            Operation::History { workload } => self.history(caller, workload).await,
             Operation::List(request) => self.list(caller, request).await,
             Operation::Watch(selection) => {
                 if let Selection::Many { .. } = selection {
@@ -107,6 +103,11 @@ impl Operations {
                 }
             }
         }
+    }
+
+    async fn history(&self, caller: &Caller, target: WorkloadRef) -> Result<Answer, Error> {
+        let permit = self.policy.decide(caller, Get { target: target.clone() }).await?;
+        HistoryView::of(&permit).map(Answer::History).ok_or(Error::NotFound { target })
     }
 
     async fn list(&self, caller: &Caller, request: ListRequest) -> Result<Answer, Error> {
