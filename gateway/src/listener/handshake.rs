@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Context;
@@ -37,7 +36,7 @@ pub(super) async fn accept<H>(
         }
         Ok(Err((error, stream))) => {
             let cause = note.map_or_else(|| error.to_string(), |note| format!("{error}: {note}"));
-            (Outcome::of(&error), cause, stream)
+            (Outcome::of(&error), cause, Some(stream))
         }
         Err(_) => (Outcome::Timeout, format!("not done after {limit:?}"), None),
     };
@@ -51,21 +50,19 @@ pub(super) async fn accept<H>(
     Err(stream)
 }
 
-/// The handshake itself. It computes its own part at its turn.
+/// The handshake itself. Its first step, which computes the most, takes a turn.
 async fn shake_hands<H>(
     context: &Context<H>,
     config: Arc<ServerConfig>,
     socket: Socket,
-) -> Result<TlsStream<Socket>, (io::Error, Option<Socket>)> {
-    let mut hello = LazyConfigAcceptor::new(Acceptor::default(), socket);
-    let start = match (&mut hello).await {
-        Ok(start) => start,
-        Err(error) => return Err((error, hello.take_io())),
-    };
-    let mut rest = pin!(start.into_stream(config).into_fallible());
-    let begun = context.turns.take(rest.as_mut()).await;
-    let done = if let Poll::Ready(done) = begun { done } else { rest.await };
-    done.map_err(|(error, socket)| (error, Some(socket)))
+) -> Result<TlsStream<Socket>, (io::Error, Socket)> {
+    // A client that sends nothing takes none. An error shows when the socket is read.
+    let _ = socket.readable().await;
+    let mut handshake = pin!(TlsAcceptor::from(config).accept(socket).into_fallible());
+    match context.turns.take(handshake.as_mut()).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => handshake.await,
+    }
 }
 
 /// Sends the alert of a handshake that failed, and ends the connection. The client may have sent a request already, as

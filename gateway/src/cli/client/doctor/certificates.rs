@@ -45,7 +45,7 @@ fn authorities(file: &Path, report: &mut Report) -> Option<RootCertStore> {
     };
     let (mut roots, mut names) = (RootCertStore::empty(), Vec::new());
     for Located { place, item } in certificates {
-        names.push(der::subject(&item).unwrap_or_default());
+        names.extend(der::certificate(&item).map(|certificate| certificate.subject().to_string()));
         if let Err(error) = roots.add(item) {
             report.fail("ca", format!("{place}: cannot be a CA: {error}"), "leave it out of the file");
             return None;

@@ -1,6 +1,7 @@
 //! The handshake.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Uri;
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509_parser::extensions::GeneralName;
 
 use super::certificates::Files;
 use super::{PATIENCE, Report, host_and_port};
@@ -73,11 +75,24 @@ impl Noting {
             || "no certificate".to_owned(),
             |certificate| {
                 let names = certificate.subject_alternative_name().ok().flatten();
-                let names = names.map(|names| names.value.general_names.iter().map(ToString::to_string).collect());
+                let names = names.map(|names| names.value.general_names.iter().map(shown).collect());
                 let names: Vec<String> = names.unwrap_or_default();
                 format!("one for {} that {} issued", names.join(", "), certificate.issuer())
             },
         )
+    }
+}
+
+/// A name as people write it.
+fn shown(name: &GeneralName<'_>) -> String {
+    match *name {
+        GeneralName::DNSName(name) | GeneralName::URI(name) => name.to_owned(),
+        GeneralName::IPAddress(bytes) => match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
+            (Ok(bytes), _) => IpAddr::from(bytes).to_string(),
+            (_, Ok(bytes)) => IpAddr::from(bytes).to_string(),
+            _ => "an address of another length".to_owned(),
+        },
+        ref other => other.to_string(),
     }
 }
 
