@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use scalegate_tests::client::Client;
+use scalegate_tests::gateway::read_records;
 use scalegate_tests::suite;
 use tokio::time::timeout;
 
-use super::{AT_ONCE, Came, Names, PATIENCE, decisions};
+use super::{AT_ONCE, Came, Names, PATIENCE, connect, decisions};
 use crate::frames::{DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM, field, open, read, write};
 
 /// The stream of the entry, and that of the request behind it, which says whether the connection goes on.
@@ -100,8 +101,7 @@ fn filled(frame: &Frame, names: &Names) -> Frame {
 
 /// Sends an entry, and a request behind it; what came of the entry, from where, and whether the other was answered.
 async fn send(client: &Client, frames: &[Frame]) -> Result<(Came, Option<End>)> {
-    let stream = open(client).await?;
-    let peer = stream.get_ref().0.local_addr()?;
+    let (stream, peer) = connect(async || open(client).await).await?;
     let (mut reading, mut writing) = tokio::io::split(stream);
     let version = [
         (&b":method"[..], &b"GET"[..]),
@@ -187,9 +187,10 @@ async fn nothing_is_hidden_in_a_request_of_http2_and_no_name_is_read_as_another(
         let client = &operator;
         async move { send(client, &frames).await.with_context(|| entry.what.clone()) }
     });
+    let before = read_records(suite.gateway_log_path()).len();
     let came: Vec<_> = stream::iter(sent).buffered(AT_ONCE).try_collect().await?;
 
-    let mut on_record = decisions(&suite, &namespace).await?;
+    let mut on_record = decisions(&suite, &namespace, before).await?;
     let mut wrong = Vec::new();
     for ((names, entry), (came, end)) in entries.iter().zip(&came) {
         if *end != Some(entry.end) {
