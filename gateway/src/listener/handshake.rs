@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -58,7 +57,8 @@ async fn shake_hands<H>(
 ) -> Result<TlsStream<Socket>, (io::Error, Socket)> {
     // A client that sends nothing takes none. An error shows when the socket is read.
     let _ = socket.readable().await;
-    let mut handshake = pin!(TlsAcceptor::from(config).accept(socket).into_fallible());
+    // Boxed, since the task of a connection is moved several times.
+    let mut handshake = Box::pin(TlsAcceptor::from(config).accept(socket).into_fallible());
     match context.turns.take(handshake.as_mut()).await {
         Poll::Ready(done) => done,
         Poll::Pending => handshake.await,
