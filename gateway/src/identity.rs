@@ -251,8 +251,8 @@ impl ClientIdentity {
     }
 }
 
-/// What a certificate says of its client, whoever signed it. A gateway may refuse it, and knows the trust domain of ids of
-/// the forms `dns:` and `cn:`, which is empty here.
+/// What a certificate says about its client; its signature is not checked. A gateway may refuse it, and knows the trust
+/// domain of ids of the forms `dns:` and `cn:`, which is empty here.
 pub fn claimed(der: &CertificateDer<'_>) -> Result<Client, IdentityError> {
     let certificate = parse(der)?;
     names::require_client_auth(&certificate)?;

@@ -61,7 +61,7 @@ impl Renderings {
     pub(super) fn of(&self, permit: &Permit<Get>) -> Option<Arc<Rendered>> {
         let observation = permit.observation();
         let slot = usize::try_from(self.hasher.hash_one(&observation.name) % SLOTS as u64).unwrap_or_default();
-        // Whoever comes meanwhile waits, and finds it. A panic under the lock leaves an older one at most.
+        // Streams that want the same rendering wait here for it. A panic under the lock leaves the previous rendering.
         let mut slot = self.slots.get(slot)?.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = slot.as_ref().filter(|kept| kept.at.elapsed() < LONGEST && kept.facts.are_those_of(observation));
         if let Some(kept) = kept {

@@ -61,7 +61,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A cell with this text, whoever wrote it.
+    /// A cell with this text, escaped and cut.
     pub(super) fn new(text: &str) -> Self {
         Self { text: escaped(&cut(text, MAX_CELL_BYTES)).into_owned(), tone: Tone::Usual }
     }
