@@ -5,6 +5,7 @@
 //! trust domain can take them all.
 
 mod credit;
+mod inflow;
 mod lines;
 mod places;
 mod rate;
@@ -18,8 +19,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::sleep;
 
 use self::credit::Credit;
+use self::inflow::Inflow;
 use self::lines::LogLines;
 use self::places::{FEW, Places, Source, give_back, take};
 use self::rate::Rate;
@@ -27,6 +30,9 @@ use crate::identity::ClientIdentity;
 
 /// The number of accounts at which they are first swept.
 const FIRST_SWEEP: usize = 1024;
+
+/// The time of one client's refused request, in which no other of its requests is refused.
+const REFUSAL: Duration = Duration::from_millis(1);
 
 /// How many places of one kind there are, and how many of them one client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,9 +123,12 @@ pub struct Account {
     refusals: AtomicUsize,
     inline: Credit,
     rate: Rate,
+    inflow: Inflow,
     log: LogLines,
     /// Limits its concurrent decisions while it has many requests in progress.
     deciding: Semaphore,
+    /// Refuses its requests one after another.
+    refusing: Semaphore,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -203,9 +212,7 @@ impl Accounts {
     /// left.
     fn sweep(&mut self) {
         if self.by_client.len() >= self.sweep_at {
-            self.by_client.retain(|_, account| {
-                Arc::strong_count(account) > 1 || !account.inline.is_clear() || !account.rate.empty_if_full()
-            });
+            self.by_client.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_settled());
             self.sweep_at = FIRST_SWEEP.max(2 * self.by_client.len());
         }
     }
@@ -224,8 +231,10 @@ impl Account {
             refusals: AtomicUsize::new(0),
             inline: Credit::new(credit::OF_CLIENT),
             rate: Rate::new(rate),
+            inflow: Inflow::new(rate),
             log: LogLines::default(),
             deciding: Semaphore::new(threads()),
+            refusing: Semaphore::new(1),
         }
     }
 
@@ -275,6 +284,14 @@ impl Account {
         DecisionTurn(turn)
     }
 
+    /// Waits until the next request of the client may be refused: a thousand in a second are. A client can send a hundred
+    /// at once on each connection, and again as soon as they are refused.
+    pub async fn pace_refusal(&self) {
+        // The semaphore is never closed.
+        let _turn = self.refusing.acquire().await;
+        sleep(REFUSAL).await;
+    }
+
     /// Whether the client's next decision may run on a serving thread: neither its recent decisions nor those of all
     /// clients took too much time there.
     pub fn may_run_inline(&self) -> bool {
@@ -287,9 +304,19 @@ impl Account {
         self.pools.inline.charge(spent);
     }
 
+    /// Counts `bytes` that the client has sent; how long to wait before more is read.
+    pub fn received(&self, bytes: usize) -> Duration {
+        self.inflow.count(bytes)
+    }
+
     /// Whether another request of the client that is refused may write to the log: ten a second may.
     pub fn may_log(&self) -> bool {
         self.log.take()
+    }
+
+    /// Returns whether the client owes nothing, so that a new account would give it no more.
+    fn is_settled(&self) -> bool {
+        self.inline.is_clear() && self.inflow.is_even() && self.rate.empty_if_full()
     }
 
     fn count(&self, requests: usize) -> Result<(), Exceeded> {
@@ -381,20 +408,20 @@ pub(crate) mod testing {
 
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use std::num::NonZeroU32;
+
     use super::{Admission, Bound, Bounds, Clients};
     use crate::identity::ClientIdentity;
 
     pub(crate) fn clients() -> Clients {
+        clients_with_rate(None)
+    }
+
+    /// Clients that may make so many requests in a second.
+    pub(crate) fn clients_with_rate(rate: Option<NonZeroU32>) -> Clients {
         let bound = Bound { all: 10_000, of_client: 5_000 };
         Clients::new(
-            &Bounds {
-                connections: bound,
-                requests: bound,
-                changes: bound,
-                streams: bound,
-                refusals: bound,
-                rate: None,
-            },
+            &Bounds { connections: bound, requests: bound, changes: bound, streams: bound, refusals: bound, rate },
             ["example.org"],
         )
     }

@@ -17,6 +17,7 @@ mod live;
 mod log_limit;
 mod metrics;
 mod outcome;
+mod pace;
 mod reload;
 mod socket;
 mod standing;

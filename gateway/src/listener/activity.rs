@@ -7,11 +7,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use super::pace::{AT_ONCE, Pace};
 
 /// How long a connection may stay in each state.
 #[derive(Debug, Clone, Copy)]
@@ -106,11 +108,11 @@ impl Activity {
         self.old.load(Relaxed)
     }
 
-    /// `stream`, with notes of the arrival of its bytes, and of how long its client lets it wait to write.
-    pub(super) fn watch<S>(self: &Arc<Self>, stream: S) -> Watched<S> {
+    /// `stream`, read at `pace`, with notes of the arrival of its bytes, and of how long its client lets it wait to write.
+    pub(super) fn watch<S>(self: &Arc<Self>, stream: S, pace: Pace) -> Watched<S> {
         let sending = self.send();
         sending.asked();
-        Watched { stream, sending }
+        Watched { stream, pace, sending }
     }
 
     /// When the connection must be closed if nothing more happens; `None` while a request is handled and its answer read.
@@ -179,6 +181,7 @@ impl Drop for Sending {
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
+    pace: Pace,
     sending: Sending,
 }
 
@@ -194,9 +197,14 @@ impl<S> Watched<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        ready!(self.pace.poll_allowed(cx));
+        let most = buffer.remaining().min(AT_ONCE);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        let result = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+        let arrived = part.filled().len();
+        buffer.advance(arrived);
+        self.pace.count(arrived);
+        if arrived > 0 {
             self.sending.activity.bytes_arrived();
         }
         result
@@ -257,6 +265,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::clients::testing::clients;
 
     const HEAD: Duration = Duration::from_secs(10);
     const IDLE: Duration = Duration::from_mins(1);
@@ -279,7 +288,7 @@ mod tests {
         assert_eq!(patience_left(&activity, &activity.idle_since), IDLE);
 
         let (mut client, server) = tokio::io::duplex(64);
-        let mut server = activity.watch(server);
+        let mut server = activity.watch(server, Pace::new(clients().account(None)));
         client.write_all(b"GET").await.unwrap();
         server.read_u8().await.unwrap();
         let first_byte = activity.deadline(PATIENCE);

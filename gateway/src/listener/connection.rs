@@ -28,6 +28,7 @@ use super::handshake::{accept, refuse};
 use super::handshakes::Handshake;
 use super::live::State;
 use super::outcome::Outcome;
+use super::pace::Pace;
 use super::socket::Socket;
 use super::standing::Standing;
 use super::turns::poll_gathered;
@@ -134,7 +135,7 @@ async fn http1<H: Handler>(
         Patience { head: Some(limits.header_timeout), idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
-    let io = TokioIo::new(activity.watch(stream));
+    let io = TokioIo::new(activity.watch(stream, Pace::new(peer.account.clone())));
     let connection = http1::Builder::new()
         .max_header_size(usize::from(MAX_HEAD_BYTES))
         .max_buf_size(2 * usize::from(MAX_HEAD_BYTES))
@@ -157,6 +158,7 @@ async fn http2<H: Handler>(
     let patience = Patience { head: None, idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
+    let io = TokioIo::new(activity.watch(stream, Pace::new(peer.account.clone())));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::from(MAX_HEAD_BYTES))
@@ -165,7 +167,7 @@ async fn http2<H: Handler>(
         .initial_connection_window_size(WINDOW_BYTES)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .serve_connection(TokioIo::new(activity.watch(stream)), service(&context, peer, &activity, OnDrain::GoAway));
+        .serve_connection(io, service(&context, peer, &activity, OnDrain::GoAway));
     let life = Life::new(&activity, patience, standing, OnDrain::GoAway, limits.max_connection_age);
     drive(connection, &context, life, state).await;
     bid_farewell(back).await;
@@ -201,10 +203,14 @@ fn service<H: Handler>(
             if busy.is_refused() {
                 return Err(Objected);
             }
+            context.turns.note_request();
             let admission = peer.account.admit();
             let mut response = match &admission {
                 Ok(admission) => context.handler.handle(&peer, admission, request).await,
-                Err(exceeded) => context.handler.refuse(&peer, *exceeded, request).await,
+                Err(exceeded) => {
+                    peer.account.pace_refusal().await;
+                    context.handler.refuse(&peer, *exceeded, request).await
+                }
             };
             if on_drain == OnDrain::SayClose && (activity.is_old() || context.live.phase() != Phase::Serving) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

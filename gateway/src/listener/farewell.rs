@@ -8,25 +8,32 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::socket::Socket;
+use super::turns::after_others;
 
 /// How long a client may go on sending to a connection whose other side is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Ends a TCP connection: closes the sending side, then reads until the client closes its own, for a second at most.
 pub(super) async fn end(mut stream: TcpStream) {
-    let rest = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
-    };
     // The client is gone or does not stop: there is nobody to report to.
-    let _ = timeout(LINGER, rest).await;
+    let _ = timeout(LINGER, read_rest(&mut stream)).await;
+}
+
+async fn read_rest(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = vec![0; 16 * 1024];
+    while stream.read(&mut rest).await? > 0 {
+        // A client may send as fast as this reads.
+        after_others().await;
+    }
+    Ok(())
 }
 
 /// Ends a TLS connection in the same way, with TLS's own end (`close_notify`) first.
