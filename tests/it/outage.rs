@@ -1,5 +1,6 @@
-//! The API server away for a while.
+//! The API server away for a while, or the etcd behind it.
 
+mod dependencies;
 mod silent;
 
 use std::time::Duration;
