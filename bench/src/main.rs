@@ -30,7 +30,7 @@ mod swaps;
 mod watchers;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The certificate of the client.
 const CLIENT: &str = "viewer";
+/// What stands above the measurements in a page.
+const MEASURED: &str = "\n## Measured\n\n";
 /// How long each case is warmed up before the first round.
 const WARM_UP: Duration = Duration::from_secs(1);
 
@@ -160,7 +162,7 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     let text = format!("{caption}\n\n{report}\n{}\n\n{decisions}\n", others.join("\n"));
     println!("\n{text}");
     if let Some(directory) = &args.write {
-        fs::write(directory.join("bench.md"), text).context("write bench.md")?;
+        write_page(&directory.join("bench.md"), &text)?;
         fs::write(directory.join("bench.svg"), picture::svg(&report, &caption)).context("write bench.svg")?;
     }
     nginx.stop().await?;
@@ -168,6 +170,13 @@ async fn compare(args: &CompareArgs) -> Result<()> {
     gateways.0.terminate().await?;
     gateways.1.terminate().await?;
     cluster.stop().await
+}
+
+/// Replaces what a page has below its heading "Measured". What is above is written by hand.
+fn write_page(file: &Path, measured: &str) -> Result<()> {
+    let page = fs::read_to_string(file).context("read bench.md")?;
+    let head = page.split_once(MEASURED).context("bench.md has no heading \"Measured\"")?.0;
+    fs::write(file, format!("{head}{MEASURED}{measured}")).context("write bench.md")
 }
 
 fn server_of(gateway: &Gateway) -> Result<Server> {
