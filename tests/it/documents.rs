@@ -5,11 +5,15 @@ mod named;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use anyhow::{Result, ensure};
-use scalegate_tests::console::blocks;
-use scalegate_tests::paths::repository;
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use scalegate_tests::console::{Block, blocks};
+use scalegate_tests::paths::{binary, repository};
+use scalegate_tests::poll;
 use serde_json::Value;
+use tokio::process::Command;
 
 use self::named::{Tree, spans, test_name, verbs};
 
@@ -77,9 +81,25 @@ fn every_alert_has_a_heading_that_says_what_to_do() -> Result<()> {
 }
 
 #[test]
-fn the_commands_of_the_operations_guide_can_be_read_by_their_test() -> Result<()> {
-    let blocks = blocks(&fs::read_to_string(repository().join("docs/operations.md"))?)?;
-    assert!(blocks.len() > 10, "{} blocks", blocks.len());
+fn every_row_of_what_is_down_is_whole_and_shown_by_a_test() -> Result<()> {
+    let page = fs::read_to_string(repository().join("docs/operations.md"))?;
+    let section = page.split("\n## If something is down\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows: Vec<_> = section.unwrap_or_default().lines().filter(|line| line.starts_with("| ")).collect();
+    let columns = |row: &str| row.trim_matches('|').split(" | ").filter(|cell| !cell.trim().is_empty()).count();
+    assert!(rows.len() > 10, "{} rows", rows.len());
+    for row in &rows[1..] {
+        assert_eq!(columns(row), columns(rows[0]), "{row}");
+        assert!(row.contains("<!-- `") && row.contains(".rs`: `"), "no test is named that shows this row: {row}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_commands_of_the_operators_pages_can_be_read_by_their_test() -> Result<()> {
+    for (page, least) in [("docs/install.md", 10), ("docs/operations.md", 15), ("docs/upgrades.md", 3)] {
+        let blocks = blocks(&fs::read_to_string(repository().join(page))?)?;
+        assert!(blocks.len() >= least, "{page}: {} blocks", blocks.len());
+    }
     Ok(())
 }
 
@@ -89,6 +109,51 @@ fn the_design_notes_hold_the_whole_proto() -> Result<()> {
     let notes = fs::read_to_string(repository().join("NOTES.md"))?;
     let block = notes.split("```proto\n").nth(1).and_then(|rest| rest.split("```").next());
     assert!(block == Some(proto.as_str()), "the block in NOTES.md is another: copy the file there");
+    Ok(())
+}
+
+/// What stands for the README's pauses: no test knows how long a machine takes to load policies.
+const WAIT_LOADED: &str = r#"
+exec 2>&1
+loaded() {
+    local digest
+    digest=$(scalegate policy check "$SCALEGATE_POLICIES" | sed 's/.*digest //')
+    until curl -s "$SCALEGATE_ADMIN_URL/metrics" | grep -q "digest=\"$digest\"} 1"; do sleep 0.1; done
+}
+"#;
+
+/// Everything that the README types before its first heading, but for `make dev`, and what that prints.
+fn first_commands() -> Result<Block> {
+    let readme = fs::read_to_string(repository().join("README.md"))?;
+    let all = blocks(readme.split("\n## ").next().unwrap_or_default())?;
+    let mut typed = all.into_iter().filter(|block| block.commands != "make dev\n");
+    let mut whole = typed.next().context("README.md begins without commands")?;
+    for block in typed {
+        whole.commands.push_str(&block.commands);
+        whole.printed.extend(block.printed);
+    }
+    Ok(whole)
+}
+
+#[tokio::test]
+async fn the_first_commands_of_the_readme_do_what_it_shows() -> Result<()> {
+    let shown = first_commands()?;
+    ensure!(shown.printed.len() > 10, "{shown:?}");
+    let directory = tempfile::tempdir()?;
+    let mut dev = Command::new(binary("dev")?);
+    let mut dev = dev.arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?;
+    let env = directory.path().join("env");
+    poll::eventually("`make dev` to be up", async || {
+        Ok(fs::read_to_string(&env).ok().filter(|text| text.ends_with('\n')).map(drop))
+    })
+    .await?;
+    let commands = shown.commands.replace("target/dev/env", &env.display().to_string()).replace("sleep 2", "loaded");
+    let script = format!("{WAIT_LOADED}{commands}");
+    let printed = Command::new("bash").args(["-c", &script]).current_dir(repository()).output().await?;
+    let printed = String::from_utf8_lossy(&printed.stdout);
+    assert_eq!(shown.missing_from(&printed), None, "{printed}");
+    kill_process(dev.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("`make dev` ended")?, Signal::TERM)?;
+    ensure!(dev.wait().await?.success());
     Ok(())
 }
 
@@ -144,7 +209,7 @@ fn tests_by_line(tree: &Tree, text: &str) -> Vec<(usize, Vec<String>, Vec<String
 #[test]
 fn a_test_is_in_a_file_that_is_named_beside_it() -> Result<()> {
     let tree = Tree::read()?;
-    for document in ["docs/walkthrough.md", "docs/contributing.md"] {
+    for document in ["docs/walkthrough.md", "docs/contributing.md", "docs/operations.md"] {
         let text = fs::read_to_string(repository().join(document))?;
         let lines = tests_by_line(&tree, &text);
         assert!(lines.len() > 10, "{document} names {} tests", lines.len());
@@ -179,20 +244,20 @@ fn every_filter_of_the_walkthrough_names_a_module() -> Result<()> {
 }
 
 #[test]
-fn the_readme_has_every_path_and_every_method_of_the_api() -> Result<()> {
-    let readme = fs::read_to_string(repository().join("README.md"))?;
-    let section = readme.split("## What a client can do").nth(1).and_then(|rest| rest.split("\n## ").next());
+fn the_page_of_the_api_has_every_path_and_every_method() -> Result<()> {
+    let page = fs::read_to_string(repository().join("docs/api.md"))?;
+    let section = page.split("## What a client can do").nth(1).and_then(|rest| rest.split("\n## ").next());
     let section = section.unwrap_or_default().replace("{ns}", "{namespace}");
     let described: Value = serde_json::from_slice(&fs::read(repository().join("gateway/openapi.json"))?)?;
     let paths: BTreeSet<_> = described["paths"].as_object().into_iter().flatten().map(|(path, _)| path).collect();
     assert!(paths.len() > 5, "{paths:?}");
     for path in paths {
-        assert!(section.contains(&format!("GET {path}`")), "README.md does not have {path}");
+        assert!(section.contains(&format!("GET {path}`")), "docs/api.md does not have {path}");
     }
     let proto = fs::read_to_string(repository().join("gateway/proto/scalegate/v1/replica_service.proto"))?;
     let methods = proto.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
     for method in methods {
-        assert!(section.contains(&format!("`{method}`")), "README.md does not have {method}");
+        assert!(section.contains(&format!("`{method}`")), "docs/api.md does not have {method}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The commands of docs/operations.md, and of README.md's section on KIND, do what the pages say.
+//! The commands of the pages for operators, and of README.md's section on KIND, do what the pages say.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,13 +15,14 @@ use tokio::time::timeout;
 
 use crate::cluster::{kubeconfig, kubectl};
 
-const PAGE: &str = "docs/operations.md";
-/// What the page makes and removes again.
+/// In this order, in one terminal: the first installs what the last removes.
+const PAGES: [&str; 3] = ["docs/install.md", "docs/operations.md", "docs/upgrades.md"];
+/// What the pages make and remove again.
 const NAMESPACES: [&str; 3] = ["shop-scalegate", "shop", "shop-restored"];
 /// The longest that a block may take. The kubelet looks at changed volumes about once a minute.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// One shell for the whole page, as its reader has: variables, functions and background jobs live on.
+/// One shell for all pages, as their reader has: variables, functions and background jobs live on.
 struct Shell {
     child: Child,
     input: ChildStdin,
@@ -69,7 +70,7 @@ impl Shell {
 }
 
 impl Drop for Shell {
-    /// Ends what the page left in the background, too.
+    /// Ends what the pages left in the background, too.
     fn drop(&mut self) {
         if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
             let _ = kill_process_group(pid, Signal::KILL);
@@ -97,10 +98,9 @@ async fn clean_up() -> Result<()> {
     Ok(())
 }
 
-/// Runs the blocks of a page in one shell; how many were run, of how many.
-async fn walk(page: &str, text: &str) -> Result<(usize, usize)> {
+/// Runs the blocks of a page; how many were run, of how many.
+async fn walk(shell: &mut Shell, page: &str, text: &str) -> Result<(usize, usize)> {
     let blocks = blocks(text)?;
-    let mut shell = Shell::start()?;
     let mut run = 0;
     for block in &blocks {
         let what = block.commands.lines().next().unwrap_or_default();
@@ -110,7 +110,7 @@ async fn walk(page: &str, text: &str) -> Result<(usize, usize)> {
             continue;
         }
         let started = Instant::now();
-        check(&mut shell, block).await.with_context(|| format!("{place}: {}", block.commands))?;
+        check(shell, block).await.with_context(|| format!("{place}: {}", block.commands))?;
         println!("{place}: {:.1} s: {what}", started.elapsed().as_secs_f32());
         run += 1;
     }
@@ -119,13 +119,16 @@ async fn walk(page: &str, text: &str) -> Result<(usize, usize)> {
 }
 
 #[tokio::test]
-async fn every_command_of_the_operations_guide_does_what_the_page_says() -> Result<()> {
+async fn every_command_of_the_operators_pages_does_what_the_page_says() -> Result<()> {
     // An earlier run may have ended halfway.
     clean_up().await?;
-    let (run, all) = walk(PAGE, &fs::read_to_string(repository().join(PAGE))?).await?;
-    ensure!(run > all / 2, "most of the page is not run");
+    let mut shell = Shell::start()?;
+    for page in PAGES {
+        let (run, all) = walk(&mut shell, page, &fs::read_to_string(repository().join(page))?).await?;
+        ensure!(run > all / 2, "most of {page} is not run");
+    }
     let left = kubectl(&[&["get", "namespaces", "--ignore-not-found", "-o", "name"], &NAMESPACES[..]].concat()).await?;
-    ensure!(left.is_empty(), "the page leaves {left} behind");
+    ensure!(left.is_empty(), "the pages leave {left} behind");
     Ok(())
 }
 
@@ -137,7 +140,7 @@ async fn the_first_steps_on_kind_do_what_the_readme_says() -> Result<()> {
     let section = section.split("\n## ").next().unwrap_or_default();
     // Counted from the top, so that lines are the page's.
     let above = "\n".repeat(readme[..=start].matches('\n').count());
-    let (run, _) = walk("README.md", &format!("{above}{section}")).await?;
+    let (run, _) = walk(&mut Shell::start()?, "README.md", &format!("{above}{section}")).await?;
     ensure!(run > 1, "the section is not run");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! docs/errors.md and README.md name the codes that there are, and say of each what the code does.
+//! docs/errors.md names the codes that there are, and says of each what the code does.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -58,11 +58,6 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
     rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-/// The words between backticks.
-fn words(text: &str) -> BTreeSet<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
 fn document(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
@@ -119,13 +114,4 @@ fn the_page_of_errors_has_a_row_for_each_code_and_says_what_the_code_does() {
         assert_eq!(row.len(), 7, "{}: what it means, and the steps of caller and operator", kind.code);
         assert!(row.iter().all(|cell| !cell.is_empty()), "{}", kind.code);
     }
-}
-
-#[test]
-fn the_readme_names_every_code() {
-    let readme = document("README.md");
-    let table = readme.split("| HTTP | gRPC | `code` | what to do |").nth(1).unwrap().split("\n\n").next().unwrap();
-    let named: BTreeSet<_> = table.lines().flat_map(|row| words(row.split('|').nth(3).unwrap_or_default())).collect();
-    let codes: BTreeSet<_> = samples().iter().map(|error| error.kind().code).collect();
-    assert_eq!(named, codes, "the table of errors in README.md, and the codes");
 }

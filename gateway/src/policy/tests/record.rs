@@ -54,7 +54,7 @@ async fn a_module_that_says_much_makes_no_long_record() {
     drop(evaluator);
     let line = recorded.text();
     let record: serde_json::Value = serde_json::from_str(&line).unwrap();
-    // As docs/operations.md says.
+    // As docs/audit.md says.
     assert!(line.len() - record["input"].to_string().len() < (4 + 9) << 10, "{} bytes", line.len());
     assert_eq!(record["modules"][0]["cut"], true);
     let Denied::Refused { reasons, .. } = denied else { panic!("{denied}") };
