@@ -148,8 +148,31 @@ elasticsearch_keystore() {
     "${keystore[@]}" add --stdin --force bootstrap.password <<<"$KIBANA_PASSWORD"
 }
 
+cluster_health() { KIBANA_PASSWORD=$KIBANA_PASSWORD ./elasticsearch.sh GET '_cluster/health?level=indices'; }
+
+# Ready once no index is red, or once only indices of the machine's lines are and nothing has changed for ten looks: a
+# damaged one stays red, and all the others serve.
 elasticsearch_is_ready() {
-    KIBANA_PASSWORD=$KIBANA_PASSWORD ./elasticsearch.sh GET '_cluster/health?wait_for_status=yellow&timeout=1s'
+    local health
+    health=$(cluster_health) || return 1
+    case $(jq --raw-output .status <<<"$health") in green | yellow) return 0 ;; red) ;; *) return 1 ;; esac
+    if ! jq --exit-status '.initializing_shards + .number_of_pending_tasks + .number_of_in_flight_fetch == 0
+        and all(.indices | to_entries[] | select(.value.status == "red") | .key; startswith("machine-"))' <<<"$health"; then
+        settled=0
+        return 1
+    fi
+    settled=$((${settled:-0} + 1))
+    [ "$settled" -ge 10 ]
+}
+
+# Whether that lets the machine start or not, what is red is named.
+reach_elasticsearch() {
+    local status=0 index
+    answers elasticsearch_is_ready || status=$?
+    for index in $(cluster_health | jq --raw-output '.indices | to_entries[] | select(.value.status == "red") | .key'); do
+        say "the index $index is red, and nothing in it is found; GET _cluster/allocation/explain says why"
+    done
+    return "$status"
 }
 
 provision() {
@@ -175,7 +198,7 @@ main() {
 
     step "set the password of Elasticsearch" elasticsearch_keystore
     ES_JAVA_OPTS='-Xms1g -Xmx1g' start elasticsearch /usr/share/elasticsearch/bin/elasticsearch
-    step "reach Elasticsearch" answers elasticsearch_is_ready
+    step "reach Elasticsearch" reach_elasticsearch
     step "provision Elasticsearch" provision elasticsearch
 
     FILEBEAT_PASSWORD=$filebeat_password start filebeat filebeat -e -c "$PWD/config/filebeat.yml" --strict.perms=false

@@ -403,6 +403,29 @@ def sigterm_while_it_starts_stops_it(volume):
         expect(status == 0 and "SIGTERM" in said, f"it ends with {status}: {said}")
 
 
+def an_index_that_stays_red_is_named_and_does_not_keep_it_from_starting(volume):
+    index = "machine-nomad-" + time.strftime("%Y.%m.%d", time.gmtime(time.time() - 2 * 86400))
+    with booted(volume) as machine:
+        machine.elasticsearch(f"{index}/_doc/1", {"message": "old"}, "PUT")
+        machine.elasticsearch(f"{index}/_flush", method="POST")
+        identity = machine.elasticsearch(f"{index}/_settings")[index]["settings"]["index"]["uuid"]
+        machine.stop()
+    damaged = list((volume / "elasticsearch").glob(f"**/{identity}/0/index/segments_*"))
+    expect(damaged, "there is no file to damage")
+    for file in damaged:
+        file.write_bytes(b"damaged")
+    with booted(volume) as machine:
+        took = time.monotonic() - machine.started
+        machine.said(f"^machine: the index {re.escape(index)} is red")
+        expect(machine.elasticsearch("_cluster/health")["status"] == "red", "the index is not red")
+        today = "machine-generator-" + time.strftime("%Y.%m.%d", time.gmtime())
+        before = machine.elasticsearch(f"{today}/_count")["count"]
+        until("new lines arrive", lambda: machine.elasticsearch(f"{today}/_count")["count"] > before)
+        status, said = machine.stop()
+        expect(status == 0 and "in time" not in said and "not all lines" not in said, f"it does not drain: {said}")
+    return f"ready {took:.0f} s after power-on"
+
+
 def without_a_password_or_a_volume_it_does_not_start(volume):
     for where, secrets, sentence in ((volume, {}, "KIBANA_PASSWORD takes 12 or more"),
                                      (volume, {"KIBANA_PASSWORD": "short"}, "KIBANA_PASSWORD takes 12 or more"),
@@ -452,7 +475,8 @@ def the_checkers_find_what_is_wrong(volume):
 ALONE = [without_a_password_or_a_volume_it_does_not_start, sigterm_while_it_starts_stops_it,
          a_server_that_dies_while_it_is_waited_for_stops_the_machine,
          one_that_dies_while_another_is_waited_for_stops_the_machine_too, a_reboot_loses_and_doubles_nothing,
-         killing_any_server_stops_the_machine_with_a_reason_and_loses_nothing, the_checkers_find_what_is_wrong]
+         killing_any_server_stops_the_machine_with_a_reason_and_loses_nothing,
+         an_index_that_stays_red_is_named_and_does_not_keep_it_from_starting, the_checkers_find_what_is_wrong]
 
 
 class Results:
