@@ -19,7 +19,7 @@ usage() { usage_error "usage: fix.sh [--plan FILE] [--dry-run] [--persist] serve
 # Fills `told` with what diagnose.sh says, `found` with its findings' names and commands, and `left` with its status.
 diagnose() {
   left=0
-  told=$(bash "$here/diagnose.sh" --plan "$plan_file" "$role") || left=$?
+  told=$(bash "$here/diagnose.sh" --plan "$plan_file" --vain <(printf %s "$vain") "$role") || left=$?
   if [ "$left" -gt 1 ]; then exit "$left"; fi
   found=$(awk '/^[0-9]+[.] / { id = $2; sub(/:/, "", id) } sub(/^     mend:     /, "") { print id "\t" $0 }' <<<"$told")
 }
@@ -32,13 +32,21 @@ alone() {
   if command -v flock >/dev/null; then flock 9; fi
 }
 
-# One round: what is found now. What a command starts must not inherit the lock, nor read the findings.
+# One round: what is found now. What a command starts must not inherit the lock, nor read the findings. `answers` has the
+# commands, a line each, with the end of what they said.
 mend() {
-  local id command
+  local id command status said=/run/wireguard-mend.said
+  answers=""
   while IFS=$'\t' read -r id command; do
     echo "[$id] $command"
-    bash -c "$command" </dev/null 9>&- || echo "fix.sh: that failed; what is left is told below" >&2
+    status=0
+    bash -c "$command" </dev/null >"$said" 2>&1 9>&- || status=$?
+    cat "$said"
+    if [ "$status" != 0 ]; then echo "fix.sh: that failed; what is left is told below" >&2; fi
+    # wg-quick shows its own commands.
+    answers+="$command"$'\t'"it ended with $status; $(sed '/^\[#\]/d' "$said" | tail -n 3 | tr -s '\n\t ' ' ')"$'\n'
   done <<<"$1"
+  rm -f "$said"
 }
 
 # Each file appears whole or not at all, and only root reads it.
@@ -61,25 +69,27 @@ persist() {
   echo "kept: $conf is as wg0 is now, and mends the rest whenever wg0 comes up"
 }
 
-# The tunnel as it is, and what else the old file says of the interface.
+# The tunnel as it is, and what else the file says of the interface that it was brought up from.
 kept() {
-  local conf=/etc/wireguard/wg0.conf address
+  local conf=/etc/wireguard/wg0.conf address others='table|preup|predown|postup|postdown|saveconfig'
+  if [ /run/wireguard-mend/wg0.conf -nt "$conf" ]; then conf=/run/wireguard-mend/wg0.conf; fi
+  if command -v resolvconf >/dev/null; then others+='|dns'; fi
   echo "[Interface]"
   for address in $(ip -o addr show dev wg0 scope global | awk '{ print $4 }'); do echo "Address = $address"; done
   echo "ListenPort = $own_port"
   echo "MTU = $tunnel_mtu"
   echo "PrivateKey = $(wg show wg0 private-key)"
   if [ -e "$conf" ]; then
-    awk -v ours="$1/fix.sh" '
+    awk -v ours="$1/fix.sh" -v others="^($others)\$" '
       { name = tolower($0); sub(/[ \t]*=.*/, "", name); gsub(/[][ \t]/, "", name) }
       /^[ \t]*\[/ { interface = name == "interface"; next }
-      interface && NF && !/^[ \t]*#/ && !index($0, ours) && name !~ /^(address|listenport|mtu|privatekey|fwmark)$/' "$conf"
+      interface && !index($0, ours) && name ~ others' "$conf"
   fi
   echo "PostUp = bash $(printf %q "$1")/fix.sh $role || true"
   wg showconf wg0 | awk '/^\[Peer\]/ { peers = 1; print "" } peers && NF'
 }
 
-plan_file=$here/plan dry="" keep="" role=""
+plan_file=$here/plan vain="" dry="" keep="" role=""
 while [ $# -gt 0 ]; do
   case $1 in
   --plan) [ $# -gt 1 ] || usage; plan_file=$2; shift ;;
@@ -100,11 +110,16 @@ if [ -n "$dry" ]; then
   exit
 fi
 alone
-# Mending one thing can lay open the next, so rounds go on while they bring up anything new; ten are more than there can be.
+# Mending one thing can lay open the next, so rounds go on while they bring up anything new; twelve are more than there can
+# be. What was run and is found again was in vain: it is not run once more, but there may be another way.
 before=""
-for _ in {1..10}; do
+for _ in {1..12}; do
   diagnose
-  if [ -z "$found" ] || [ "$found" = "$before" ]; then break; fi
+  if [ -n "$found" ] && [ "$found" = "$before" ]; then
+    vain+=$answers
+    diagnose
+  fi
+  [ -n "$found" ] || break
   mend "$found"
   before=$found
 done

@@ -57,21 +57,21 @@ in_iptables() {
     s/(icmpv6|icmp) type .*/-p \1/' <<<"$1"
 }
 
-# Fills `rules` with all rules of this machine, as nft shows them; `nft` says whether nft can. What they are is looked up
-# once, for a run changes nothing.
+# Fills `rules` with all rules of this machine, as nft shows them; `nft` says whether nft can, and `filter_tools` has the
+# tools whose rules it does not show. What they are is looked up once, for a run changes nothing.
 read_filters() {
-  local tool tools
+  local tool
   nft=1
   rules=$(nft -a list ruleset 2>/dev/null) || nft=""
-  tools=$(iptables_kinds)
+  filter_tools=$(iptables_kinds)
   if [ -z "$nft" ]; then
-    if [ -z "$tools" ]; then
+    if [ -z "$filter_tools" ]; then
       note "neither nft nor iptables is here: packet filters are not looked at"
     else
       note "without nft, only the packet filters of iptables are looked at"
     fi
   fi
-  for tool in $tools; do
+  for tool in $filter_tools; do
     rules+=$'\n'$("$tool-save" -c 2>/dev/null | awk -v tool="$tool" -f "$here/checks/iptables.awk")
   done
   open=$(listening | awk '{ sub(/.*:/, ""); all = all " " $0 } END { print all " " }')

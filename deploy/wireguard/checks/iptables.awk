@@ -74,5 +74,5 @@ function target(word, i,    name) {
     if (name == "NFQUEUE") return "queue" (words[words_count] == "--queue-bypass" ? " bypass" : "")
     if (name ~ /^(DNAT|SNAT|REDIRECT)$/) return tolower(name) " to " words[i + 3]
     if (name in policy) return "jump " name
-    return "continue"
+    return "xt target " name
 }

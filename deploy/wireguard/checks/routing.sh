@@ -5,19 +5,25 @@
 
 # check_path ID FAMILY TO FROM DEVICE HOP MTU: packets to TO must leave by DEVICE, by way of HOP if there is one.
 check_path() {
-  local id=$1 family=$2 to=$3 from=$4 device=$5 hop=$6 mtu=$7 got add length=32
+  local id=$1 family=$2 to=$3 from=$4 device=$5 hop=$6 mtu=$7 got add length=32 preference rule table line
   if [ "$family" = -6 ]; then length=128; fi
   add="ip $family route replace $to/$length ${hop:+via $hop }dev $device${hop:+ onlink}"
   path_wrong=""
   # Rules can ask for the source, which an answer has from the start and a first packet gets by its route.
   for got in "$(route_get "$to")" "$(held_here "$from" && route_get "$to" from "$from")"; do
     if [ -n "$got" ] && ! leaves "$got"; then
-      # shellcheck disable=SC2034 # system.sh reads it
-      path_wrong=1
       blame "$got"
       return
     fi
   done
+  # A route with several ways is asked for one of them at a time.
+  look_up
+  while read -r got; do
+    if ! leaves " $got"; then
+      blame "$got"
+      return
+    fi
+  done < <(sed -n 's/ nexthop /\n/gp' <<<"$line" | sed 1d)
   while IFS= read -r got; do
     note "whether this rule takes the tunnel's packets cannot be told: $got"
   done < <(ip "$family" rule show | grep -E ' (ipproto|sport|dport|uidrange) ')
@@ -26,6 +32,21 @@ check_path() {
     finding "$id-source" "packets to $to carry another source than this machine's address" "$got" "$add src $from"
   elif [[ "$got " =~ \ mtu\ (lock\ )?([0-9]+)\  && ${BASH_REMATCH[2]} -lt $mtu ]]; then
     finding "$id-route-mtu" "the route to $to is for smaller packets than $device takes" "$got" "$add mtu $mtu"
+  elif [[ $family = -6 && "$got " =~ \ hoplimit\ ([0-9]+)\  && ${BASH_REMATCH[1]} -lt 64 ]]; then
+    # The tunnel's own packets cross no router.
+    finding "$id-route-hops" "packets to $to may cross too few routers" "$got" "$add hoplimit 64"
+  fi
+  check_own_route
+}
+
+# The kernel takes packets to an address of this machine as its own by a route, which can be missing though the address
+# is there.
+check_own_route() {
+  local got
+  got=$(route_get "$from")
+  if held_here "$from" && is_up "$device" && [[ $got != local\ * ]]; then
+    finding "$id-own-route" "this machine does not take packets to its own address $from" "$got" \
+      "ip $family route add local $from dev $device table local proto kernel"
   fi
 }
 
@@ -35,7 +56,7 @@ held_here() { ip -o addr show | grep -qF " $1/"; }
 # An address that is on this machine though it is the other's is found by another check. WireGuard knows no next hop.
 leaves() {
   case "$1 " in
-  "local "*) return 0 ;;
+  "local "*) held_here "$to" ;;
   *" dev wg0 "*) [ "$device" = wg0 ] ;;
   *" via ${hop:-none} dev $device "*) return 0 ;;
   *" via "*) [ "$device" = eth0 ] && [ -z "$own_gateway" ] && [[ "$1 " == *" dev $device "* ]] ;;
@@ -44,36 +65,43 @@ leaves() {
   esac
 }
 
-# Looks packets up as the kernel does, rule by rule, until something catches them. Each finding is of what does.
+# Each finding is of what catches the packets. What wg-quick left behind goes first.
 blame() {
-  local got=$1 preference rule table line
-  while IFS=: read -r preference rule; do
-    rule=$(tr -s '\t ' ' ' <<<"${rule/\[detached\]/}")
-    rule=${rule# } rule=${rule% }
-    rule_applies " $rule " || continue
-    table=$(sed -n 's/.*lookup \([^ ]*\).*/\1/p' <<<"$rule")
-    if [ -n "$table" ]; then
-      line=$(catches "$table" "$rule")
-      case $line in
-      '' | throw*) continue ;;
-      local*) return ;;
-      esac
-      if [[ $table == main || $table == default ]]; then
-        blame_route "$line"
-        return
-      fi
-    fi
-    blame_rule "$preference" "$rule" "${line:-}"
-    return
-  done < <(ip "$family" rule show)
-  finding "$id-route" "there is no route to $to" "$got" "$add"
+  local got=$1
+  # shellcheck disable=SC2034 # system.sh reads it
+  path_wrong=1
+  look_up
+  case $left_behind in *$'\n'"${line:-none}"$'\n'*) return 0 ;; esac
+  if [[ $table != main && $left_behind == *$'\n'"$rule"$'\n'* ]]; then return 0; fi
+  case "$rule:$table" in
+  :*) finding "$id-route" "there is no route to $to" "$got" "$add" ;;
+  *:local) blame_route "$line" " table local" ;;
+  *:main | *:default) blame_route "$line" ;;
+  *) blame_rule ;;
+  esac
 }
+
+# Looks packets up as the kernel does, rule by rule, until something catches them: sets `preference`, `rule`, `table` and
+# `line`, the route; `rule` is empty if nothing does.
+look_up() {
+  while IFS=: read -r preference rule; do
+    rule=$(squeezed <<<"${rule/\[detached\]/}")
+    rule_applies " $rule " || continue
+    table=$(sed -n 's/.*lookup \([^ ]*\).*/\1/p' <<<"$rule") line=""
+    [ -n "$table" ] || return 0
+    line=$(catches "$table" "$rule")
+    case $line in '' | throw*) ;; *) return 0 ;; esac
+  done < <(ip "$family" rule show)
+  rule="" line=""
+}
+
+squeezed() { tr -s '\t\n ' ' ' | sed 's/^ //; s/ $//'; }
 
 # The longest route of a table that holds the address. A rule can ask to pass over the shortest ones.
 catches() {
   local shortest=-1
   if [[ $2 =~ suppress_prefixlength\ ([0-9]+) ]]; then shortest=${BASH_REMATCH[1]}; fi
-  ip "$family" route show table "$1" match "$to" 2>/dev/null | awk -v all="$length" -v shortest="$shortest" '
+  ip -o "$family" route show table "$1" match "$to" 2>/dev/null | tr -s '\t\134 ' ' ' | awk -v all="$length" -v shortest="$shortest" '
     { prefix = $1 ~ /^[a-z]+$/ && $1 != "default" ? $2 : $1
       long = prefix == "default" ? 0 : index(prefix, "/") ? substr(prefix, index(prefix, "/") + 1) : all
       metric = match($0, / metric [0-9]+/) ? substr($0, RSTART + 8, RLENGTH - 8) : 0
@@ -98,21 +126,21 @@ rule_applies() {
   esac
 }
 
+# blame_route ROUTE [TABLE]: the table if it is not the main one.
 blame_route() {
   local prefix
   prefix=$(awk '{ print $1 ~ /^[a-z]+$/ && $1 != "default" ? $2 : $1 }' <<<"$1")
   if [ "$prefix" = "$to" ] || [ "$prefix" = "$to/$length" ]; then
-    finding "$id-route-wrong" "a route sends packets to $to elsewhere" "$1" "ip $family route del $(route_key "$1")"
+    finding "$id-route-wrong" "a route sends packets to $to elsewhere" "$1${2:-}" "ip $family route del $(route_key "$1")${2:-}"
   elif [ "$prefix" = default ]; then
-    finding "$id-route" "there is no route to $to but the default one" "$1" "$add"
+    finding "$id-route" "there is no route to $to but the default one" "$1" "$add${2:-}"
   else
-    finding "$id-route-wrong" "a route sends packets to $to elsewhere" "$1" "$add"
+    finding "$id-route-wrong" "a route sends packets to $to elsewhere" "$1${2:-}" "$add${2:-}"
   fi
 }
 
 blame_rule() {
-  local preference=$1 rule=$2
-  local evidence="$preference: $rule${3:+, which has: $3}"
+  local evidence="$preference: $rule${line:+, which has: $line}"
   if [[ " $rule " == *" to $to "* || " $rule " == *" from $from "* ]]; then
     finding "$id-rule" "a rule sends packets to $to elsewhere" "$evidence" "ip $family rule del pref $preference $(quoted "$rule")"
   else
@@ -128,15 +156,19 @@ quoted() {
   printf '%q ' "${words[@]}" | sed 's/ $//'
 }
 
-# What names a route for its deletion: its type, prefix, gateway, device and metric, without what is told only.
+# What names a route for its deletion: its type, prefix, gateway, device and metric, without what is told only. A nexthop
+# object stands for type, gateway and device, and with several ways the prefix for all.
 route_key() {
-  local words=() skip="" word all
-  read -ra all <<<"$1"
+  local words=() skip="" word all object=""
+  read -ra all <<<"${1%% nexthop *}"
+  if [[ " $1 " == *" nhid "* ]]; then object=1; fi
   for word in "${all[@]}"; do
     if [ -n "$skip" ]; then skip=""; continue; fi
     case $word in
-    proto | scope | src | pref | error | mtu | advmss | expires) skip=1 ;;
+    proto | scope | src | pref | error | mtu | advmss | expires | hoplimit) skip=1 ;;
     linkdown | onlink | dead | lock) ;;
+    via | dev) if [ -n "$object" ]; then skip=1; else words+=("$word"); fi ;;
+    blackhole | unreachable | prohibit) if [ -z "$object" ]; then words+=("$word"); fi ;;
     *) words+=("$word") ;;
     esac
   done

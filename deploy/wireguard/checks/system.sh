@@ -57,7 +57,8 @@ find_listener() {
     served_is ":${where##*:}"
     unserved=(listener-port "the HTTP server listens on another port" "$where, not port $http" "$(translate redirect ":$served")")
   else
-    unserved=(listener-missing "nothing listens for HTTP where the tunnel ends" "listening: ${all//$'\n'/ }" "")
+    unserved=(listener-missing "nothing listens for HTTP where the tunnel ends" "listening: ${all//$'\n'/ }" ""
+      "start the HTTP server, on port $http of every address or of $own_tunnel")
   fi
 }
 
@@ -68,7 +69,20 @@ served_is() {
   if [ -n "${1%:*}" ]; then served_address=${1%:*}; fi
 }
 
-check_listener() { if [ ${#unserved[@]} -gt 0 ]; then finding "${unserved[@]}"; fi; }
+check_listener() {
+  if [ ${#unserved[@]} -gt 0 ]; then finding "${unserved[@]}"; fi
+  [ "$role" = server ] || return 0
+  local pid waiting places
+  while read -r pid; do
+    if process_stopped "$pid"; then
+      finding listener-stopped "the HTTP server was stopped" "process $pid has the state T" "kill -CONT $pid"
+    fi
+  done < <(ss -Hltnp "sport = :$served" | grep -o 'pid=[0-9]*' | sed 's/pid=//' | sort -un)
+  read -r _ waiting places _ < <(ss -Hltn "sport = :$served" | sort -k 2,2nr)
+  if [ "${waiting:-0}" -gt "${places:-0}" ]; then
+    note "the HTTP server takes no connections, $waiting are waiting: see ss -ltnp, and what its process does"
+  fi
+}
 
 # translate dnat|redirect [ADDRESS]:PORT
 translate() {

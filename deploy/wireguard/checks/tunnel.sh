@@ -6,7 +6,7 @@
 check_tunnel() {
   local line
   if ! line=$(ip -o link show wg0 2>&1); then
-    finding tunnel-missing "there is no wg0" "$line" "$([ -r /etc/wireguard/wg0.conf ] && echo wg-quick up wg0)"
+    bring_up "$line"
     return 1
   fi
   case $line in *,UP* | *\<UP*) ;; *) finding tunnel-down "wg0 is down" "$(brief "$line")" "ip link set wg0 up" ;; esac
@@ -20,9 +20,16 @@ check_tunnel() {
 check_tunnel_settings() {
   local port mark key family=-6 device=eth0 hop
   port=$(wg show wg0 listen-port)
-  if [ "$port" != "$own_port" ]; then
+  find_holder
+  if [ -n "$holder" ]; then
+    finding tunnel-port "WireGuard's port is taken" "$holder has UDP port $own_port; wg0 has $port" "$(free_port)" \
+      "end $holder or give it another port, and run this again"
+  elif [ "$port" != "$own_port" ]; then
     finding tunnel-port "WireGuard listens on another port than the plan's" "listening port: $port, not $own_port" \
       "wg set wg0 listen-port $own_port"
+  elif [ -z "$(port_sockets)" ] && is_up wg0; then
+    # What had the port when wg0 came up has left a device without a socket.
+    finding tunnel-port "wg0 has a port and no socket" "no socket has UDP port $own_port" "ip link set wg0 down; ip link set wg0 up"
   fi
   mark=$(wg show wg0 fwmark)
   hop=$(next_hop)
@@ -38,12 +45,29 @@ check_tunnel_settings() {
 
 # The private key that belongs to the plan, if this machine still has it; else nothing here can mend it.
 own_key_command() {
-  local file=/etc/wireguard/private.key from_conf="sed -n 's/^PrivateKey *= *//p' /etc/wireguard/wg0.conf"
+  local file=/etc/wireguard/private.key command
   if [ "$(cat $file 2>/dev/null | wg pubkey 2>/dev/null)" = "$own_key" ]; then
     echo "wg set wg0 private-key $file"
-  elif [ "$(bash -c "$from_conf" 2>/dev/null | wg pubkey 2>/dev/null)" = "$own_key" ]; then
-    echo "$from_conf | wg set wg0 private-key /dev/stdin"
+    return
   fi
+  for file in /etc/wireguard/*.conf /etc/wireguard/*.conf.before; do
+    command="sed -nE 's/^[[:space:]]*PrivateKey[[:space:]]*=[[:space:]]*//Ip' $(printf %q "$file")"
+    if [ "$(bash -c "$command" 2>/dev/null | wg pubkey 2>/dev/null)" = "$own_key" ]; then
+      echo "$command | wg set wg0 private-key /dev/stdin"
+      return
+    fi
+  done
+}
+
+# Another device with this machine's key and this peer takes its answers. It keeps the peers that are not the plan's.
+check_twins() {
+  local device
+  for device in $(devices); do
+    if [ "$(wg show "$device" public-key 2>/dev/null)" = "$own_key" ] && wg show "$device" peers | grep -qxF "$peer_key"; then
+      finding tunnel-twin "another device has this machine's key, and the same peer" "$device: $(wg show "$device" endpoints | squeezed)" \
+        "wg set $(printf %q "$device") peer $peer_key remove"
+    fi
+  done
 }
 
 check_peers() {
@@ -71,7 +95,8 @@ check_peer() {
   # A server may wait until the client speaks.
   if [ "$endpoint" != "[$peer_6pn]:$peer_port" ] && ! { [ "$role" = server ] && [ "$endpoint" = "(none)" ]; }; then
     finding peer-endpoint "WireGuard sends to another endpoint" "endpoint: $endpoint, not [$peer_6pn]:$peer_port" \
-      "wg set wg0 peer $peer_key endpoint [$peer_6pn]:$peer_port"
+      "wg set wg0 peer $peer_key endpoint [$peer_6pn]:$peer_port" \
+      "the other machine sends from there, as a second device with its key does: diagnose and mend it first"
   fi
   if [ "$allowed" != "$peer_tunnel/32" ]; then
     finding peer-allowed-ips "the peer may not use its address, or more than it" \

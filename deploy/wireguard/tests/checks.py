@@ -167,6 +167,53 @@ class Checks(unittest.TestCase):
                     ruleset = run(awk, "iptables.awk", text=save, variables=[f"tool={tool}"])
                     self.assertEqual(" ".join(stopped(awk, ruleset)), packets)
 
+    def test_policies_of_ipsec_become_lines(self):
+        text = """\
+src 0.0.0.0/0 dst 192.168.0.1/32 proto tcp dport 22 uid 0
+\tdir in action block index 8 priority 5 ptype main share any flag  (0x00000000)
+\tlifetime config:
+\t  limit: soft (INF)(bytes), hard (INF)(bytes)
+src ::/0 dst fdaa::2/128 uid 0
+\tdir out action allow index 1 priority 0 ptype main share any flag  (0x00000000)
+\ttmpl src :: dst ::
+\t\tproto esp spi 0x00000000(0) reqid 0(0x00000000) mode transport
+src 0.0.0.0/0 dst 0.0.0.0/0 uid 0
+\tsocket in action allow index 3 priority 0 ptype main share any flag  (0x00000000)
+"""
+        program = re.search(r"^in_policies='(.*?)'$", (HERE / "checks/beyond.sh").read_text(), re.M | re.S)[1]
+        for awk in AWKS:
+            done = subprocess.run([*awk, program], input=text, text=True, capture_output=True, check=True)
+            self.assertEqual(done.stdout.splitlines(), ["5 8 in block no 0.0.0.0/0 192.168.0.1/32 tcp - 22",
+                                                        "0 1 out allow yes ::/0 fdaa::2/128 - - -"])
+
+    def test_what_names_a_route_is_what_deletes_it(self):
+        for route, key in {
+            "192.168.0.1 via 172.19.6.1 dev eth0 proto static metric 5": "192.168.0.1 via 172.19.6.1 dev eth0 metric 5",
+            "192.168.0.1 nhid 7 via 172.19.6.1 dev eth0 scope link": "192.168.0.1 nhid 7",
+            "blackhole 192.168.0.1 nhid 8": "192.168.0.1 nhid 8",
+            "blackhole fdaa::2 dev lo metric 1024 error -22 pref medium": "blackhole fdaa::2 dev lo metric 1024",
+            "192.168.0.1 nexthop via 172.19.6.1 dev eth0 weight 9 nexthop dev wg0 weight 1": "192.168.0.1",
+            "local 192.168.0.1 dev lo scope host": "local 192.168.0.1 dev lo",
+            "default dev wg0 table 51820 scope link": "default dev wg0 table 51820",
+            "10.0.0.0/8 dev x;>hit scope link": "10.0.0.0/8 dev x\\;\\>hit",
+        }.items():
+            with self.subTest(route=route):
+                script = '. checks/routing.sh; route_key "$1"'
+                done = subprocess.run(["bash", "-uc", script, "-", route], text=True, capture_output=True, cwd=HERE, check=True)
+                self.assertEqual(done.stdout.strip(), key)
+
+    def test_a_prefix_covers_what_lies_in_it(self):
+        for family, wide, narrow, covers in [
+            ("-4", "192.168.0.1/24", "192.168.0.0/24", True), ("-4", "192.168.0.1/24", "192.168.0.7", True),
+            ("-4", "192.168.0.1/24", "192.168.0.0/16", False), ("-4", "192.168.0.1/24", "default", False),
+            ("-4", "0.0.0.0/0", "default", True), ("-6", "0.0.0.0/0", "default", False), ("-6", "::/0", "8000::/1", True),
+            ("-4", "(none)", "10.0.0.1", False),
+        ]:
+            with self.subTest(wide=wide, narrow=narrow):
+                script = 'here=.; . checks/plan.sh; . checks/leftovers.sh; family=$1; if covers "$2" "$3"; then echo yes; fi'
+                done = subprocess.run(["bash", "-uc", script, "-", family, wide, narrow], text=True, capture_output=True, cwd=HERE, check=True)
+                self.assertEqual(done.stdout, "yes\n" if covers else "")
+
     def test_a_plan_is_read_and_never_run(self):
         good = "".join(f"{key}={value}\n" for key, value in PLAN.items())
         self.assertEqual(self.read_plan(good.replace("\n", "\r\n") + "# a remark\nhttp=80"), (0, "80 1420 fdaa::6"))

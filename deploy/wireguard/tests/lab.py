@@ -11,12 +11,28 @@ import threading
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 STOPPING = threading.Event()
+# Faults that the connection test may pass over: they break what is beside the tunnel, or break it only now and then.
+UNSEEN = {"default-route", "default-route-4", "tunnel-ways", "twin-roaming"}
+# Faults of the client that the server cannot be rid of before: its peer goes where the last packet came from.
+CLIENT_FIRST = {"twin-roaming"}
+# Faults that need a person: what fix.sh must say, and what the person then does.
+BY_HAND = {
+    "port-taken": (r"python3 \(process \d+\) has UDP port 51820\n +by hand: +end python3", "pkill -f '[5]1820)'"),
+    "port-taken-since": (r"python3 \(process \d+\) has UDP port 51820; wg0 has 51821\n +by hand: +end python3", "pkill -f '[5]1820)'"),
+}
+# What wg-quick adds beside the interface, for everything to go through it.
+ADDED = """
+ip rule | grep -e suppress_prefixlength -e 'not from'; ip -6 rule | grep -e suppress_prefixlength -e 'not from'
+for table in 51820 119; do ip route show table $table; ip -6 route show table $table; done 2>/dev/null
+nft list tables 2>/dev/null | grep wg-quick; iptables-save | grep wg-quick; ip6tables-save | grep wg-quick
+wg show wg0 fwmark | grep -v off; ip route get 203.0.113.9 | grep wg0; ip -6 route get 2001:db8::9 | grep wg0
+"""
 # What a machine's state is, as far as the scripts could change it; counters and times left out.
 STATE = """
-ip -o link; ip addr | grep -v valid_lft; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all
+ip -o link; ip addr | grep -v valid_lft; ip rule; ip -6 rule; ip nexthop; ip -6 nexthop; ip xfrm policy; ip route show table all; ip -6 route show table all
 nft list ruleset 2>/dev/null | sed -E 's/counter packets [0-9]+ bytes [0-9]+//'
 command -v nft >/dev/null || { iptables-save; ip6tables-save; } | sed -E '/^#/d; s/\\[.*//'
-wg show wg0 dump 2>/dev/null | cut -f 1-4,8 | sort; cat /etc/hosts /etc/wireguard/wg0.conf; ls -I wireguard-mend.lock /run /etc/wireguard
+timeout 5 wg show wg0 dump 2>/dev/null | cut -f 1-4,8 | sort; cat /etc/hosts /etc/wireguard/wg0.conf; ls -I wireguard-mend.lock /run /etc/wireguard
 grep -rs . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/icmp_echo_ignore_all; ss -Hltn
 """
 
@@ -122,10 +138,11 @@ def expect(condition, sentence):
         raise Failed(sentence)
 
 
-def mended(lab, faults):
+def mended(lab, names):
     """Goes the whole way with a broken lab: broken, named, mended, and nothing more to do."""
+    faults = [fault for name in names for fault in catalogue()[name]]
     before, words = lab.connects(wait=2)
-    expect(not before, f"the connection test passes although {faults} are planted:\n{words}")
+    expect(not before or set(names) <= UNSEEN, f"the connection test passes although {names} are planted:\n{words}")
     process = lab.server_process()
     named = {}
     for side in ("server", "client"):
@@ -133,7 +150,7 @@ def mended(lab, faults):
         named[side], _ = lab.diagnose(side)
         unchanged(lab, side, state, f"diagnose.sh changed the {side}")
     said = ""
-    for side in ("server", "client"):
+    for side in ("client", "server") if CLIENT_FIRST & set(names) else ("server", "client"):
         status, ran, output = lab.fix(side)
         expect(status == 0, f"fix.sh ended with {status} on the {side}:\n{output}")
         # One fault can hide another, which a later round names.
@@ -149,3 +166,21 @@ def mended(lab, faults):
         status, ran, output = lab.fix(side)
         expect(status == 0 and not ran, f"a second fix.sh on the {side} runs {ran}: {output}")
         unchanged(lab, side, state, f"a second fix.sh changed the {side}")
+        left = lab.on(side, ADDED)[1]
+        expect(not left, f"what wg-quick added is still on the {side}:\n{left}")
+
+
+def left_to_a_person(lab, name):
+    """What no command mends is said, with what to do; and once that is done, the rest is mended."""
+    [(side, finding)] = catalogue()[name]
+    pattern, done = BY_HAND[name]
+    before, words = lab.connects(wait=2)
+    expect(not before, f"the connection test passes although {name} is planted:\n{words}")
+    state = lab.state(side)
+    status, ran, output = lab.fix(side)
+    expect(status == 1 and not ran and re.search(rf"{finding}: .*\n.*{pattern}", output), f"fix.sh ended with {status}:\n{output}")
+    unchanged(lab, side, state, "fix.sh changed something")
+    lab.run("lab/lab.sh", "enter", side, done)
+    status, _, output = lab.fix(side)
+    expect(status == 0, f"fix.sh ended with {status}:\n{output}")
+    expect(*lab.connects())

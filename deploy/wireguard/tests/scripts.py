@@ -9,9 +9,8 @@ from lab import HERE, Lab, catalogue, expect, mended, unchanged
 
 
 def image(work):
-    faults = [fault for name, found in catalogue().items() if name.startswith("image-") for fault in found]
     with Lab(work) as lab:
-        mended(lab, faults)
+        mended(lab, [name for name in catalogue() if name.startswith("image-")])
 
 
 def a_healthy_pair_connects_and_needs_nothing(work):
@@ -83,7 +82,7 @@ def iptables_is_enough_where_there_is_no_nft(work):
     with Lab(work, "--faults", ",".join(names)) as lab:
         for side in ("server", "client"):
             lab.run("lab/lab.sh", "enter", side, ': >/run/none; mount --bind /run/none "$(command -v nft)"')
-        mended(lab, [fault for name in names for fault in catalogue()[name]])
+        mended(lab, names)
         expect("only the packet filters of iptables" in lab.diagnose("server")[1], "it does not say what it cannot see")
 
 
@@ -122,9 +121,100 @@ def a_gateway_that_nobody_is_gets_a_note(work):
 
 def what_cannot_be_judged_is_said_at_the_end(work):
     with Lab(work, "--healthy") as lab:
-        lab.run("lab/lab.sh", "enter", "client", "ip rule add ipproto tcp dport 8080 blackhole pref 70")
+        lab.run("lab/lab.sh", "enter", "client", """set -e
+ip rule add ipproto tcp dport 8080 blackhole pref 70; tc qdisc add dev wg0 root tbf rate 8kbit burst 2k latency 1ms
+nft 'add table ip6 hard; add chain ip6 hard out { type filter hook postrouting priority 0; }; add rule ip6 hard out udp dport 51820 ip6 hoplimit set 1'
+ip6tables-legacy -t mangle -A POSTROUTING -o eth0 -j HL --hl-set 1
+ip xfrm policy add dir out src ::/0 dst fdaa:0:1:a7b:5::2/128 tmpl proto esp mode transport
+tc qdisc add dev eth0 clsact""")
         ids, output = lab.diagnose("client")
-        expect(not ids and "dport 8080" in output and output.endswith("see the notes above\n"), output)
+        for words in ("dport 8080", "queue that is not judged, tbf", "ip6 hoplimit set 1", "HL", "IPsec takes packets",
+                      "tc filter show dev eth0"):
+            expect(re.search(f"^note: .*{words}", output, re.M), f"{words} is not noted:\n{output}")
+        expect(not ids and output.endswith("see the notes above\n"), output)
+
+
+def ipsec_that_may_serve_others_is_left_to_a_person(work):
+    with Lab(work, "--healthy") as lab:
+        for policy in ("policy add dir out src 192.168.0.0/24 dst 0.0.0.0/0 proto tcp dport 8080 action block",
+                       "policy deleteall", "policy setdefault in block", "policy setdefault in accept",
+                       "policy add dir out dst 192.168.0.1/32 proto tcp dport 22 action block"):
+            lab.run("lab/lab.sh", "enter", "client", f"ip xfrm {policy}")
+            ids, output = lab.diagnose("client")
+            broken = policy.endswith("block") and "dport 22" not in policy
+            expect(ids == ["ipsec"] * broken and ("by hand:  " in output) == broken, f"after {policy}:\n{output}")
+            expect(lab.connects(wait=2)[0] != broken, f"after {policy} the connection test says otherwise")
+
+
+def what_a_command_said_in_vain_is_told(work):
+    with Lab(work, "--faults", "tunnel-missing") as lab:
+        stub = "printf '%s\\n' '#!/bin/sh' 'echo [#] tries >&2' 'echo no luck today >&2' 'exit 3' >/run/wg-quick; chmod +x /run/wg-quick"
+        lab.run("lab/lab.sh", "enter", "server", f'{stub}; mount --bind /run/wg-quick "$(command -v wg-quick)"')
+        status, ran, output = lab.fix("server")
+        expect(status == 1 and ran == ["tunnel-missing"] * 2, f"it ran {ran}: {output}")
+        expect(output.count("it ended with 3; no luck today") == 2 and "by hand" in output, output)
+        lab.run("lab/lab.sh", "enter", "server", 'umount "$(command -v wg-quick)"')
+        expect(lab.fix("server")[0] == 0, "what was in vain is not tried again")
+        expect(*lab.connects())
+
+
+def what_kept_the_tunnel_down_is_not_kept(work):
+    with Lab(work, "--faults", "dns-line,conf-hook") as lab:
+        for side in ("server", "client"):
+            status, _, output = lab.fix(side, "--persist")
+            expect(status == 0, output)
+            lab.run("lab/lab.sh", "reboot", side)
+        expect(*lab.connects())
+
+
+def a_process_that_is_stopped_goes_on(work):
+    with Lab(work, "--healthy") as lab:
+        if lab.on("client", "pkill -STOP -x wireguard-go")[0] != 0:
+            return
+        expect(not lab.connects(wait=2)[0], "the connection test passes")
+        told = lab.on("client", "./diagnose.sh --facts client")[1]
+        expect("# client_key= is for you to fill in" in told, told)
+        status, ran, output = lab.fix("client")
+        expect(status == 0 and ran == ["tunnel-stopped"], f"it ran {ran}: {output}")
+        expect(*lab.connects())
+
+
+def a_port_that_was_taken_when_wg0_came_up_is_taken_again(work):
+    with Lab(work, "--healthy") as lab:
+        lab.on("server", """ip link set wg0 down; python3 -c '
+import socket, subprocess, time
+taken = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+taken.bind(("::", 51820))
+subprocess.run(["ip", "link", "set", "wg0", "up"])
+time.sleep(1)'""")
+        expect(not lab.connects(wait=2)[0], "the connection test passes")
+        status, _, output = lab.fix("server")
+        expect(status == 0, output)
+        expect(*lab.connects())
+
+
+def a_server_that_does_not_run_is_left_to_a_person(work):
+    with Lab(work, "--healthy") as lab:
+        lab.run("lab/lab.sh", "enter", "server", "pkill -KILL -f http-server")
+        status, ran, output = lab.fix("server")
+        expect(status == 1 and not ran and "by hand:  start the HTTP server, on port 8080" in output, f"it ran {ran}: {output}")
+
+
+def filters_that_wg_quick_made_without_nft_go(work):
+    nft = shutil.which("nft")
+    with Lab(work, "--healthy") as lab:
+        lab.run("lab/lab.sh", "enter", "client", "mkdir /run/tools; ln -s /usr/bin/* /usr/sbin/* /run/tools 2>/dev/null; rm /run/tools/nft")
+        # Once it stays away, and once it comes back before the mend.
+        for before in ("", f"umount {nft}"):
+            lab.run("lab/lab.sh", "enter", "client", rf"""set -e
+: >/run/none; mount --bind /run/none {nft}; sed -i 's/^AllowedIPs.*/AllowedIPs = 0.0.0.0\/0, ::\/0/' /etc/wireguard/wg0.conf
+export PATH=/run/tools; wg-quick down wg0; while pgrep -x wireguard-go; do sleep 0.1; done; wg-quick up wg0; iptables-save | grep -q 'wg-quick(8)'; {before}""")
+            status, _, output = lab.fix("client")
+            expect(status == 0, output)
+            left = lab.on("client", "iptables-save; ip6tables-save; nft list ruleset")[1]
+            expect("wg-quick" not in left, left)
+            lab.on("client", f"mountpoint -q {nft} && umount {nft}")
+        expect(*lab.connects())
 
 
 def two_at_once_do_what_one_does(work):
@@ -133,7 +223,7 @@ def two_at_once_do_what_one_does(work):
         status, output = lab.on("client", f"{command} & one=$!; {command} & two=$!; wait $one && wait $two")
         expect(status == 0, output)
         ran = re.findall(r"^\[([a-z0-9-]+)\]", output, re.M)
-        expect(len(ran) == len(set(ran)) == 5, f"they ran {ran}:\n{output}")
+        expect(len(ran) == len(set(ran)) == 6, f"they ran {ran}:\n{output}")
         expect(output.count("nothing is wrong") == 2, output)
 
 
@@ -152,7 +242,7 @@ read -r _ </run/stuck/reached; kill -9 -- -$!; wait; cat /run/stuck/told"""
         first = re.findall(r"^\[([a-z0-9-]+)\]", output, re.M)
         expect(first == ["underlay-firewall", "tunnel-mtu", "peer-endpoint"], f"it ran {first}: {output}")
         status, ran, output = lab.fix("client")
-        expect(status == 0 and ran == ["peer-endpoint", "peer-allowed-ips", "tunnel-route-wrong"], f"then {ran}: {output}")
+        expect(status == 0 and ran == ["peer-endpoint", "peer-allowed-ips", "wg-quick-left", "tunnel-route-wrong"], f"then {ran}: {output}")
 
 
 def names_that_a_shell_would_run_are_only_names(work):
@@ -229,6 +319,7 @@ ip -6 route add unreachable fdbb::/16; ip -6 rule add from fdcc::/16 prohibit pr
 wg set wg0 peer "$(wg genkey | wg pubkey)" allowed-ips 192.168.7.0/24 endpoint '[fdaa:0:2::9]:51820'
 echo '10.9.0.1 elsewhere' >>/etc/hosts; echo '10.9.0.2 my-server.wg server.wg nas' >>/etc/hosts
 ip -6 rule add from fdaa::/16 to fdee::/16 lookup 77 pref 71; ip link add own type veth peer name own2; ip link set own up
+ip rule add not fwmark 82 table 82 pref 74; ip route add default dev own table 82; ip rule add table main suppress_prefixlength 0 pref 73
 ip route add 192.168.0.0/17 dev own; ip rule add to 192.168.0.0/23 lookup 78 pref 72; ip route add default dev own table 78"""
     with Lab(work, "--faults", ",".join(names)) as lab:
         for side in ("server", "client"):
@@ -238,7 +329,7 @@ ip route add 192.168.0.0/17 dev own; ip rule add to 192.168.0.0/23 lookup 78 pre
             for sign in ("tcp dport 22 drop", "meta skuid 7 drop", "10.9.0.0/16 dev eth0", "blackhole 10.8.0.0/16",
                          "to 10.7.0.0/16 lookup 77", "unreachable fdbb::/16", "from fdcc::/16 prohibit",
                          "192.168.7.0/24", "my-server.wg  nas", "to 192.168.0.0/23 lookup 78", "192.168.0.0/17 dev own",
-                         "from fdaa::/16 to fdee::/16 lookup 77", "10.9.0.1 elsewhere", "ip saddr 10.9.0.0/16"):
+                         "from fdaa::/16 to fdee::/16 lookup 77", "not from all fwmark 0x52 lookup 82", "lookup main suppress_prefixlength 0", "10.9.0.1 elsewhere", "ip saddr 10.9.0.0/16"):
                 expect(sign in found, f"{sign} is gone from the {side}:\n{found}")
         passes, words = lab.connects()
         expect(passes, words)
@@ -260,6 +351,7 @@ def bad_input_is_refused_with_what_to_do(work):
             "./fix.sh": "usage: fix.sh",
             "./diagnose.sh neither": "usage: diagnose.sh",
             "./fix.sh --plan": "usage: fix.sh",
+            "./diagnose.sh --vain": "usage: diagnose.sh",
             "./fix.sh --force server": "usage: fix.sh",
             "./diagnose.sh --plan /nowhere server": "there is no plan at /nowhere",
             "SERVER= ./test-connection.sh": "usage: SERVER=COMMAND",
@@ -292,5 +384,8 @@ TESTS = [image, the_commands_of_the_notes_mend_a_fresh_pair,
          what_is_kept_goes_where_the_file_is, what_is_not_the_tunnels_is_left_alone,
          what_no_command_mends_is_said_and_not_kept, iptables_is_enough_where_there_is_no_nft, the_other_machine_is_not_mended,
          a_plan_of_broken_machines_asks_for_what_they_lost, a_gateway_that_nobody_is_gets_a_note, what_cannot_be_judged_is_said_at_the_end,
+         ipsec_that_may_serve_others_is_left_to_a_person, what_a_command_said_in_vain_is_told, what_kept_the_tunnel_down_is_not_kept,
+         a_process_that_is_stopped_goes_on, a_port_that_was_taken_when_wg0_came_up_is_taken_again,
+         a_server_that_does_not_run_is_left_to_a_person, filters_that_wg_quick_made_without_nft_go,
          two_at_once_do_what_one_does, a_mend_that_was_killed_can_be_done_again,
          names_that_a_shell_would_run_are_only_names, bad_input_is_refused_with_what_to_do, the_lab_says_why_it_cannot_be]
