@@ -22,9 +22,10 @@ BY_HAND = {
 }
 # What wg-quick adds beside the interface, for everything to go through it.
 ADDED = """
+exec 2>/dev/null
 ip rule | grep -e suppress_prefixlength -e 'not from'; ip -6 rule | grep -e suppress_prefixlength -e 'not from'
-for table in 51820 119; do ip route show table $table; ip -6 route show table $table; done 2>/dev/null
-nft list tables 2>/dev/null | grep wg-quick; iptables-save | grep wg-quick; ip6tables-save | grep wg-quick
+for table in 51820 119; do ip route show table $table; ip -6 route show table $table; done
+nft list tables | grep wg-quick; iptables-save | grep wg-quick; ip6tables-save | grep wg-quick
 wg show wg0 fwmark | grep -v off; ip route get 203.0.113.9 | grep wg0; ip -6 route get 2001:db8::9 | grep wg0
 """
 # What a machine's state is, as far as the scripts could change it; counters and times left out.
