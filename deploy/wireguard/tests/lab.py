@@ -33,7 +33,7 @@ STATE = """
 ip -o link; ip addr | grep -v valid_lft; ip rule; ip -6 rule; ip nexthop; ip -6 nexthop; ip xfrm policy; ip route show table all; ip -6 route show table all
 nft list ruleset 2>/dev/null | sed -E 's/counter packets [0-9]+ bytes [0-9]+//'
 command -v nft >/dev/null || { iptables-save; ip6tables-save; } | sed -E '/^#/d; s/\\[.*//'
-timeout 5 wg show wg0 dump 2>/dev/null | cut -f 1-4,8 | sort; cat /etc/hosts /etc/wireguard/wg0.conf; ls -I wireguard-mend.lock /run /etc/wireguard
+timeout 60 wg show wg0 dump 2>/dev/null | cut -f 1-4,8 | sort; cat /etc/hosts /etc/wireguard/wg0.conf; ls -I wireguard-mend.lock /run /etc/wireguard
 grep -rs . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/icmp_echo_ignore_all; ss -Hltn
 """
 
