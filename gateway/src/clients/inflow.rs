@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 /// What a client may send for each request that it may make. Few requests are larger, with their body.
 const BYTES_PER_REQUEST: u64 = 1024;
+/// The smallest rate, for clients that may make fewer requests: a body of the largest size takes a quarter of a second.
+const LEAST: u64 = 256;
 const SECOND: u64 = 1_000_000_000;
 /// How far ahead of its rate a client may send, in nanoseconds: several of the largest bodies at the default rate.
 const AHEAD: u64 = SECOND / 4;
@@ -28,7 +30,7 @@ pub(super) struct Inflow {
 impl Inflow {
     /// A client that may make `rate` requests in a second.
     pub(super) fn new(rate: Option<NonZeroU32>) -> Self {
-        let nanos_per_kib = rate.map_or(0, |rate| SECOND / u64::from(rate.get()));
+        let nanos_per_kib = rate.map_or(0, |rate| SECOND / u64::from(rate.get()).max(LEAST));
         Self { nanos_per_kib, start: Instant::now(), even_at: AtomicU64::new(0) }
     }
 
