@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use scalegate_certs::{CertificateAuthority, Validity};
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::paths::binary;
 use scalegate_tests::pki::{Authority, KeyedCertificate};
@@ -149,12 +150,22 @@ async fn each_broken_set_up_is_named_with_its_remedy() -> Result<()> {
     let trusting = |server: &Server| SetUp { server: at(server.port), ca: authority.certificate(), ..right.clone() };
     let not_pem = work.path().join("text.pem");
     std::fs::write(&not_pem, "no certificate")?;
+    let day = time::Duration::DAY;
+    let past = Validity::between(time::OffsetDateTime::now_utc() - 2 * day, time::OffsetDateTime::now_utc() - day);
+    let two_cas = work.path().join("cas.pem");
+    let old_ca = CertificateAuthority::new("old CA", past)?;
+    std::fs::write(&two_cas, [&std::fs::read_to_string(&right.ca)?, old_ca.cert_pem()].concat())?;
 
     for (what, set_up, named) in [
         (
             "a wrong CA",
             SetUp { ca: authority.certificate(), ..right.clone() },
             ["handshake", "failed", "--ca does not contain the CA", "is --ca (SCALEGATE_CA) the CA"],
+        ),
+        (
+            "an expired CA",
+            SetUp { ca: two_cas, ..right.clone() },
+            ["ca", "warning", "cas.pem: block 2 (line", "replace it by its successor"],
         ),
         (
             "an expired certificate",

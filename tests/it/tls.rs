@@ -141,11 +141,18 @@ async fn authorities_are_asked_for_their_time_and_a_list_that_is_not_read_does_n
     assert!(viewer(&gateway, &trust, &over, endless)?.get("/healthz").await.is_err());
     let stranger = CertificateAuthority::new("strange CA", endless)?;
     assert!(viewer(&gateway, &trust, &stranger, endless)?.get("/healthz").await.is_err());
+    let between = lasting.issue(&LeafSpec::client("between CA").purposes([]).authority())?;
+    let between = CertificateAuthority::load(&between.cert_pem, &between.key_pem)?;
+    assert!(viewer(&gateway, &trust, &between, endless)?.get("/healthz").await.is_err());
+    let ended = until(now - time::Duration::minutes(1));
+    assert!(viewer(&gateway, &trust, &lasting, ended)?.get("/healthz").await.is_err());
     for text in [
         "client CA CN=ended CA expired at ",
         "certificate expired: ",
         "this is the certificate of the client CA CN=ended CA",
         r#"issued by \"CN=strange CA\", which is no client CA"#,
+        r#"\"CN=viewer\" is issued by \"CN=between CA\", which is no client CA, and which the client did not send"#,
+        r#"the client's certificate is \"CN=viewer\""#,
     ] {
         poll::eventually(text, async || Ok(logged(&gateway, text).then_some(()))).await?;
     }

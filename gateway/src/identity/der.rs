@@ -4,6 +4,7 @@ use x509_parser::asn1_rs::{Any, Header, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::error::BerError;
 use x509_parser::error::X509Error;
+use x509_parser::extensions::GeneralName;
 use x509_parser::nom::{self, error::ErrorKind};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
@@ -33,7 +34,7 @@ pub(crate) fn subject(der: &[u8]) -> Option<String> {
     // Version (absent in the first one), serial number, signature algorithm, issuer, validity.
     let (rest, first) = Any::from_der(fields).ok()?;
     let before = if first.tag() == Tag(0) { 4 } else { 3 };
-    name(skip(rest, before)?)
+    first_name(skip(rest, before)?)
 }
 
 /// The issuer of a revocation list, likewise.
@@ -41,7 +42,7 @@ pub(crate) fn list_issuer(der: &[u8]) -> Option<String> {
     let fields = fields(der)?;
     // Version (absent in the first one), signature algorithm.
     let (rest, first) = Any::from_der(fields).ok()?;
-    name(if first.tag() == Tag::Integer { skip(rest, 1)? } else { rest })
+    first_name(if first.tag() == Tag::Integer { skip(rest, 1)? } else { rest })
 }
 
 /// What follows the two outer headers, whose lengths may be wrong.
@@ -54,9 +55,30 @@ fn skip(bytes: &[u8], fields: usize) -> Option<&[u8]> {
     (0..fields).try_fold(bytes, |rest, _| Some(Any::from_der(rest).ok()?.0))
 }
 
-fn name(bytes: &[u8]) -> Option<String> {
+fn first_name(bytes: &[u8]) -> Option<String> {
     let (_, name) = X509Name::from_der(bytes).ok()?;
-    Some(excerpt(&name.to_string()))
+    excerpt_of(&name)
+}
+
+/// A subject or issuer, escaped and cut; `None` if it is empty.
+pub(crate) fn excerpt_of(name: &X509Name<'_>) -> Option<String> {
+    let text = name.to_string();
+    (!text.is_empty()).then(|| excerpt(&text))
+}
+
+/// What a certificate is called in messages: its subject, else the URI or DNS name in its place (RFC 5280 section
+/// 4.1.2.6), else its serial number; escaped and cut.
+pub(crate) fn name(certificate: &X509Certificate<'_>) -> String {
+    let serial = || format!("serial number {}", excerpt(&certificate.raw_serial_as_string()));
+    excerpt_of(certificate.subject()).or_else(|| alternative_name(certificate)).unwrap_or_else(serial)
+}
+
+fn alternative_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let names = &certificate.subject_alternative_name().ok()??.value.general_names;
+    names.iter().find_map(|name| match name {
+        GeneralName::URI(name) | GeneralName::DNSName(name) => Some(excerpt(name)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -102,5 +124,22 @@ mod tests {
         for bytes in [&b""[..], b"text", &[0x30, 0x82], &[0x30, 0x80, 0x30, 0x80]] {
             assert_eq!((subject(bytes), list_issuer(bytes)), (None, None));
         }
+    }
+
+    #[test]
+    fn a_certificate_without_a_subject_is_called_by_its_first_name_or_number() {
+        let called = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.serial_number = Some(0xab_cd_u64.into());
+            let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
+            assert_eq!(subject(&der), None);
+            name(&certificate(&der).unwrap())
+        };
+        assert_eq!(called(&["gateway.example", "10.0.0.1"]), "\"gateway.example\"");
+        assert_eq!(called(&["10.0.0.1"]), "serial number \"00:ab:cd\"");
+        assert_eq!(called(&[]), "serial number \"00:ab:cd\"");
+        assert_eq!(name(&certificate(&named("ops CA")).unwrap()), "\"CN=ops CA\"");
     }
 }

@@ -25,6 +25,17 @@ impl Validity {
     pub(crate) fn contains(&self, now: Timestamp) -> bool {
         (self.not_before..=self.not_after).contains(&now)
     }
+
+    /// In what way `now` is outside of it, for people; `None` if it is not.
+    pub(crate) fn outside(&self, now: Timestamp) -> Option<String> {
+        if self.not_after < now {
+            Some(format!("expired at {}", self.not_after))
+        } else if now < self.not_before {
+            Some(format!("is not valid before {}", self.not_before))
+        } else {
+            None
+        }
+    }
 }
 
 /// The instant `seconds` after 1970, clamped to what `Timestamp` can represent: RFC 5280 section 4.1.2.5 marks "no

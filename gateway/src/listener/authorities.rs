@@ -262,7 +262,7 @@ impl ClientCertVerifier for Authorities {
         }
         Err(match (refused, lapsed) {
             (Some(error), _) => {
-                refusal::note(|| refusal::unread_time(leaf, intermediates));
+                refusal::note(|| refusal::refused(&error, leaf, intermediates));
                 error
             }
             (None, Some((error, authority))) => {

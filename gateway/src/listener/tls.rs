@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::authorities::{Authorities, AuthoritiesError, algorithms};
 use crate::config;
 use crate::identity::{Validity, der};
-use crate::pem::{self, PemError};
+use crate::pem::{self, Located, PemError};
 
 /// Why certificates and keys cannot be used. Each error names its file.
 #[derive(Debug, Error)]
@@ -80,7 +80,7 @@ impl fmt::Debug for SharedSecret {
 pub(super) struct Server {
     pub(super) file: PathBuf,
     pub(super) validity: Validity,
-    chain: Vec<CertificateDer<'static>>,
+    chain: Vec<Located<CertificateDer<'static>>>,
 }
 
 /// What a connection needs to speak TLS: one loaded state of all files.
@@ -100,7 +100,8 @@ impl Tls {
         let server = Server::read(settings)?;
         let key = pem::private_key(&settings.key)?;
         let secret = secret(&key);
-        let config = server_config(settings, server.chain.clone(), key, &authorities, provider)?;
+        let chain = server.chain.iter().map(|certificate| certificate.item.clone()).collect();
+        let config = server_config(settings, chain, key, &authorities, provider)?;
         Ok(Self { config: Arc::new(config), secret, server, authorities })
     }
 
@@ -120,7 +121,7 @@ impl Tls {
             let file = file.display();
             tracing::warn!(%file, %not_before, %not_after, "the server's certificate does not hold now: clients will refuse it");
         }
-        for warning in &self.authorities.warnings {
+        for warning in self.server.warnings(Timestamp::now()).iter().chain(&self.authorities.warnings) {
             tracing::warn!("{warning}");
         }
     }
@@ -179,13 +180,23 @@ fn server_config(
 
 impl Server {
     fn read(settings: &config::Tls) -> Result<Self, TlsError> {
-        let chain: Vec<_> =
-            pem::certificates(&settings.certificate)?.into_iter().map(|certificate| certificate.item).collect();
+        let chain = pem::certificates(&settings.certificate)?;
         let validity = match chain.first() {
-            Some(own) => Validity::of(&der::certificate(own).map_err(|cause| unusable(settings, cause))?),
+            Some(own) => Validity::of(&der::certificate(&own.item).map_err(|cause| unusable(settings, cause))?),
             None => Validity::ALWAYS,
         };
         Ok(Self { file: settings.certificate.clone(), validity, chain })
+    }
+
+    /// Warnings about the certificates above its own that are outside their validity at `now`. Only warnings: a file may
+    /// have an old cross-signed certificate that no client needs.
+    pub(super) fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let above = self.chain.iter().skip(1);
+        let warning = |Located { place, item }: &Located<CertificateDer<'_>>| {
+            let when = Validity::of(&der::certificate(item).ok()?).outside(now)?;
+            Some(format!("{place}: the certificate {when}: clients that need it will refuse the server's"))
+        };
+        above.filter_map(warning).collect()
     }
 
     /// Whether clients accept its time.

@@ -48,14 +48,7 @@ impl Ca {
 
     /// A warning for operators about a CA that is outside its validity at `now`.
     pub(super) fn warning(&self, now: Timestamp) -> Option<String> {
-        let Validity { not_before, not_after } = self.validity;
-        let when = if not_after < now {
-            format!("expired at {not_after}")
-        } else if now < not_before {
-            format!("is not valid before {not_before}")
-        } else {
-            return None;
-        };
+        let when = self.validity.outside(now)?;
         Some(format!("{}: client CA {} {when}: its clients are refused", self.place, self.mark.name))
     }
 }

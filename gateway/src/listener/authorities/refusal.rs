@@ -5,12 +5,13 @@
 use std::cell::RefCell;
 use std::future::Future;
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error};
 use x509_parser::certificate::X509Certificate;
 
 use super::authority::Authority;
-use crate::identity::der;
-use crate::identity::text::excerpt;
+use crate::identity::{Validity, der};
 
 /// Certificates of a chain that are looked at.
 const MAX_CHAIN: usize = 16;
@@ -51,7 +52,8 @@ pub(super) fn missing_issuer(
             None => break,
         }
     }
-    let (issuer, subject) = (excerpt(&last.issuer().to_string()), excerpt(&last.subject().to_string()));
+    let (issuer, subject) = (der::excerpt_of(last.issuer()), der::name(&last));
+    let issuer = issuer.unwrap_or_else(|| "a CA without a name".to_owned());
     let is_namesake = |authority: &Authority| authority.mark.identity.0 == last.issuer().as_raw();
     Some(if authorities.iter().any(is_namesake) {
         format!("{subject} is not signed by the client CA {issuer}, but by another of this name")
@@ -60,10 +62,34 @@ pub(super) fn missing_issuer(
     })
 }
 
-/// Which certificate of a chain has a time that webpki does not read, which calls it an encoding.
-pub(super) fn unread_time(leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Option<String> {
-    let chain = std::iter::once(leaf).chain(intermediates.iter().take(MAX_CHAIN));
-    let certificates = chain.filter_map(|der| der::certificate(der).ok());
-    let mut early = certificates.filter(|certificate| certificate.validity().not_before.timestamp() < 0);
-    early.next().map(|early| format!("{} begins before 1970", excerpt(&early.subject().to_string())))
+/// Which certificate of a chain its CAs refuse: the one outside its validity, if it is an intermediate; else the client's.
+pub(super) fn refused(
+    error: &Error,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Option<String> {
+    use CertificateError::{BadEncoding, Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let client = der::certificate(leaf).ok()?;
+    let others: Vec<_> = intermediates.iter().take(MAX_CHAIN).filter_map(|der| der::certificate(der).ok()).collect();
+    let now = Timestamp::now();
+    let is_current = |certificate: &&X509Certificate<'_>| Validity::of(certificate).contains(now);
+    let note = match error {
+        // webpki calls a time that it does not read an encoding.
+        Error::InvalidCertificate(BadEncoding) => {
+            let mut all = std::iter::once(&client).chain(&others);
+            let early = all.find(|certificate| certificate.validity().not_before.timestamp() < 0);
+            early.map(|early| format!("{} begins before 1970", der::name(early)))
+        }
+        Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+            if is_current(&&client) =>
+        {
+            let above = others.iter().find(|certificate| !is_current(certificate));
+            let client = der::name(&client);
+            above.map(|above| {
+                format!("this is the intermediate certificate {} of the client {client}", der::name(above))
+            })
+        }
+        _ => None,
+    };
+    note.or_else(|| Some(format!("the client's certificate is {}", der::name(&client))))
 }

@@ -165,6 +165,21 @@ async fn an_intermediate_ca_that_has_ended_or_not_begun_lets_nobody_in() {
     assert_eq!(server.metric("handshakes_total{outcome=\"bad_certificate\"}"), "2");
 }
 
+#[test]
+fn a_certificate_above_the_servers_that_has_ended_or_not_begun_is_a_warning() {
+    let mut pki = Pki::new();
+    let own = std::fs::read_to_string(&pki.settings.certificate).unwrap();
+    let line = own.lines().count() + pki.ca.pem().lines().count() + 1;
+    for (change, when) in [(ended as fn(&mut CertificateParams), "expired at "), (not_begun, "is not valid before ")] {
+        let chain = [own.clone(), pki.ca.pem(), Ca::with("old root", change).pem()].concat();
+        pki.settings.certificate = pki.write("chain.pem", &chain);
+        let warnings = Tls::load(&pki.settings).unwrap().server.warnings(Timestamp::now());
+        let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+        let place = format!("chain.pem: block 3 (line {line}, \"CN=old root\"): the certificate {when}");
+        assert!(warning.contains(&place) && warning.ends_with("clients that need it will refuse the server's"));
+    }
+}
+
 #[tokio::test]
 async fn a_connection_ends_with_the_first_certificate_above_its_own() {
     let root = Ca::with("root CA", soon);
@@ -295,9 +310,49 @@ async fn the_missing_certificate_is_named_in_text_that_a_stranger_cannot_forge()
     let told = refusal(&tls, &named(&Ca::new("root CA"), "ci")).await;
     assert!(told.contains(": \"CN=ci\" is not signed by the client CA \"CN=root CA\", but by another"), "{told}");
 
+    // A SPIFFE certificate has no subject.
+    let told = refusal(&tls, &between.client(URI, |_| {})).await;
+    assert!(
+        told.contains(": \"spiffe://example.org/ci\" is issued by \"CN=between\", which is no client CA"),
+        "{told}"
+    );
+    let told = refusal(&tls, &between.client(&[], |_| {})).await;
+    assert!(told.contains(": serial number \"01\" is issued by \"CN=between\""), "{told}");
+
     let forged = format!("x\n\u{202e}{}", "y".repeat(10_000));
     let told = refusal(&tls, &named(&Ca::new(&forged), "ci")).await;
     assert!(told.contains("\"CN=x\\n\\u{202e}yyy") && told.len() < 500 && !told.contains('\n'), "{told}");
+}
+
+#[tokio::test]
+async fn each_refusal_names_the_certificate_that_is_refused() {
+    let root = Ca::new("root CA");
+    let mut pki = trusting(&root);
+    pki.revoke("crl.pem", &root.revocation_list(&[7], 2080));
+    let tls = Tls::load(&pki.settings).unwrap();
+    let serial = |number: u64| move |params: &mut CertificateParams| params.serial_number = Some(number.into());
+    let server = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    let clients = "the client's certificate is \"spiffe://example.org/ci\"";
+    let below = |ca: &Ca| with_chain(ca.client(URI, |_| {}), &[ca]);
+    let between = "this is the intermediate certificate \"CN=between\" of the client \"spiffe://example.org/ci\"";
+    for (client, cause, named) in [
+        (root.client(URI, ended), "certificate expired", clients),
+        (root.client(URI, not_begun), "certificate not valid yet", clients),
+        (root.client(URI, serial(7)), "Revoked", clients),
+        (root.client(URI, server), "certificate does not allow extended key usage", clients),
+        (below(&root.below("between", ended)), "certificate expired", between),
+        (below(&root.below("between", not_begun)), "certificate not valid yet", between),
+        (below(&root.below("between", serial(7))), "Revoked", clients),
+    ] {
+        let told = refusal(&tls, &client).await;
+        assert!(told.contains(cause) && told.ends_with(&format!(": {named}")), "{told}");
+    }
+
+    pki.write("crl.pem", &root.revocation_list(&[], 2001));
+    let told = refusal(&Tls::load(&pki.settings).unwrap(), &root.client(URI, |_| {})).await;
+    assert!(told.contains("certificate revocation list expired") && told.ends_with(&format!(": {clients}")), "{told}");
 }
 
 #[tokio::test]

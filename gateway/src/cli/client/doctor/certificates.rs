@@ -43,15 +43,24 @@ fn authorities(file: &Path, report: &mut Report) -> Option<RootCertStore> {
             return None;
         }
     };
-    let (mut roots, mut names) = (RootCertStore::empty(), Vec::new());
+    let (mut roots, mut names, mut lapsed) = (RootCertStore::empty(), Vec::new(), Vec::new());
     for Located { place, item } in certificates {
-        names.extend(der::certificate(&item).map(|certificate| certificate.subject().to_string()));
+        if let Ok(certificate) = der::certificate(&item) {
+            names.push(certificate.subject().to_string());
+            let when = Validity::of(&certificate).outside(Timestamp::now());
+            lapsed.extend(when.map(|when| format!("{place}: the CA {when}")));
+        }
         if let Err(error) = roots.add(item) {
             report.fail("ca", format!("{place}: cannot be a CA: {error}"), "leave it out of the file");
             return None;
         }
     }
-    report.ok("ca", format!("{}: {}", file.display(), names.join("; ")));
+    if lapsed.is_empty() {
+        report.ok("ca", format!("{}: {}", file.display(), names.join("; ")));
+    } else {
+        // This program trusts the keys of CAs whatever the time; most others, as curl, do not.
+        report.warn("ca", lapsed.join("; "), "replace it by its successor: most other clients do not trust it now");
+    }
     Some(roots)
 }
 
