@@ -24,8 +24,8 @@ const SLOWLY_READY_WITHIN: Duration = Duration::from_mins(5);
 pub struct GatewayOptions {
     /// Names its files, and is its identity as a candidate for leadership.
     pub name: String,
-    /// The cluster and the account to reach it with.
-    pub kubeconfig: PathBuf,
+    /// The cluster and the account to reach it with; `None` names none.
+    pub kubeconfig: Option<PathBuf>,
     /// The namespaces to watch; none is the whole cluster.
     pub namespaces: Vec<String>,
     /// Certificates, as `make certs` lays them out.
@@ -186,7 +186,7 @@ impl GatewayOptions {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self {
             name: name.to_owned(),
-            kubeconfig,
+            kubeconfig: Some(kubeconfig),
             namespaces: Vec::new(),
             certs,
             client_cas: Vec::new(),

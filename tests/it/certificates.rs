@@ -16,9 +16,9 @@ use tokio::process::Command;
 async fn certs(suite: &Shared, arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(binary("scalegate")?);
     command
-        .arg("dev-certs")
+        .args(["dev-certs", "--kubeconfig"])
+        .arg(suite.administrator())
         .args(arguments)
-        .env("KUBECONFIG", suite.administrator())
         .output()
         .await
         .context("cannot start scalegate")

@@ -15,6 +15,7 @@ mod certificates;
 mod chains;
 mod cli;
 mod clients;
+mod clusters;
 mod configuration;
 mod control_plane;
 mod cross_site;

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 async fn options(suite: &Exclusive, name: &str, allowed: &[&str], namespaces: &[&str]) -> Result<GatewayOptions> {
     stack::install_for_namespaces(&suite.kube().await?, name, allowed).await?;
     Ok(GatewayOptions {
-        kubeconfig: suite.kubeconfig_for(name).await?,
+        kubeconfig: Some(suite.kubeconfig_for(name).await?),
         namespaces: namespaces.iter().map(|&name| name.to_owned()).collect(),
         lease: name.to_owned(),
         ..suite.options(name)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use k8s_openapi::ByteString;
@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::output;
 use crate::identity::{InvalidTrustDomain, TrustDomain};
-use crate::kubernetes;
+use crate::kubernetes::{self, ClusterError};
 
 /// What a gateway mounts: the key in the Secret and the file of the set.
 const SERVER: [(&str, &str); 4] =
@@ -42,8 +42,8 @@ pub(super) enum SecretsError {
     #[error(transparent)]
     File(#[from] FileError),
     /// There is no way to a cluster.
-    #[error("there is no cluster: neither a service account nor a kubeconfig")]
-    NoCluster(#[source] kube::Error),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The API server refused.
     #[error("cannot read or write Secret {name}")]
     Secret {
@@ -67,6 +67,12 @@ pub(super) struct DevCertsArgs {
     /// The trust domain of the clients' SPIFFE ids
     #[arg(long, value_name = "NAME", default_value = "scalegate.test", value_parser = trust_domain)]
     trust_domain: String,
+    /// The kubeconfig; without it the pod's own account, else KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// One more DNS name or IP address of the server; may be repeated
     #[arg(long = "server-san", value_name = "NAME")]
     server_sans: Vec<String>,
@@ -80,7 +86,10 @@ pub(super) fn dev_certs(args: &DevCertsArgs) -> Result<()> {
     options.trust_domain.clone_from(&args.trust_domain);
     options.server_sans.clone_from(&args.server_sans);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let entries = runtime.block_on(refresh_secrets(&options, &args.namespace, &args.secrets))?;
+    let entries = runtime.block_on(async {
+        let client = kubernetes::client(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+        refresh_secrets(&options, client, &args.namespace, &args.secrets).await
+    })?;
     let mut out = String::new();
     for Entry { file, state, until, note } in &entries {
         writeln!(out, "{file:<23} {state:<22} {:<11} {note}", until.date())?;
@@ -94,8 +103,12 @@ fn trust_domain(text: &str) -> Result<String, InvalidTrustDomain> {
     text.parse::<TrustDomain>().map(|_| text.to_owned())
 }
 
-async fn refresh_secrets(options: &Options, namespace: &str, prefix: &str) -> Result<Vec<Entry>, SecretsError> {
-    let client = Client::try_default().await.map_err(SecretsError::NoCluster)?;
+async fn refresh_secrets(
+    options: &Options,
+    client: Client,
+    namespace: &str,
+    prefix: &str,
+) -> Result<Vec<Entry>, SecretsError> {
     let api = Api::namespaced(client, namespace);
     let (server, clients) = (format!("{prefix}-tls"), format!("{prefix}-clients"));
     let old = Old { server: get(&api, &server).await?, clients: get(&api, &clients).await? };

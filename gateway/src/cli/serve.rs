@@ -78,7 +78,8 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let (deciding, answering) = (PolicyMetrics::register(&mut registry), ApiMetrics::register(&mut registry));
     let tls = certificates(&config.tls, listening.clone(), &mut background)?;
     let spans = spans(&config)?;
-    let client = kubernetes::client(&config.kubernetes).await?;
+    let (kubeconfig, context) = (config.kubernetes.kubeconfig.as_deref(), config.kubernetes.context.as_deref());
+    let client = kubernetes::client(kubeconfig, context).await.context("kubernetes")?;
     let replicas = watch(&config.kubernetes, &client, &mut registry, readiness.condition("cache"), &mut background);
     reopen_at_hangup(audit.clone(), &mut background)?;
     let reconciler = Reconciler::new(

@@ -141,9 +141,11 @@ pub struct Policies {
 /// The cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kubernetes {
-    /// `kubeconfig`: a kubeconfig file. Default: the pod's service account, else `KUBECONFIG` or ~/.kube/config.
+    /// `kubeconfig`: a kubeconfig file. Default: the pod's service account, whatever `KUBECONFIG` says; where there is none,
+    /// `KUBECONFIG` or ~/.kube/config.
     pub kubeconfig: Option<PathBuf>,
-    /// `context`: the context in it. Default: its current one.
+    /// `context`: the context in it; without `kubeconfig`, one in `KUBECONFIG` or ~/.kube/config, also in a pod. Default: its
+    /// current one.
     pub context: Option<String>,
     /// `namespaces`: the namespaces whose Deployments clients see and set; 100 at most, since each takes three watches. What
     /// lies elsewhere does not exist for the gateway, which then needs roles in these namespaces alone; policies do not see the

@@ -170,7 +170,8 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins_and_nobody_writes_
     deployment(&namespace, "web").replicas(2).create(&suite.kube().await?).await?;
     let proxy = Proxy::start(address_of(plane.api_url())?).await?;
     let mut behind = suite.options("cut-1");
-    behind.kubeconfig = proxy.kubeconfig(&behind.kubeconfig, &suite.directory("cut")?.join("kubeconfig"))?;
+    let kubeconfig = behind.kubeconfig.take().context("a kubeconfig")?;
+    behind.kubeconfig = Some(proxy.kubeconfig(&kubeconfig, &suite.directory("cut")?.join("kubeconfig"))?);
     let one = suite.start(&behind).await?;
     poll::eventually("the first gateway to lead", async || Ok(leads(&one).await?.then_some(()))).await?;
     let two = suite.start(&suite.options("cut-2")).await?;
