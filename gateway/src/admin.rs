@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config;
+use crate::ports;
 use crate::shutdown::Shutdown;
 
 pub use readiness::{Readiness, ReadyHandle};
@@ -68,14 +69,14 @@ struct Pages {
 
 impl Admin {
     /// Binds the port. `registry` holds all metrics of the process by now, and `status` all its parts.
-    pub async fn bind(
+    pub fn bind(
         settings: &config::Admin,
         readiness: Readiness,
         registry: Registry,
         status: StatusPage,
     ) -> Result<Self, AdminError> {
         let failed = |source| AdminError { address: settings.address, source };
-        let socket = TcpListener::bind(settings.address).await.map_err(failed)?;
+        let socket = ports::listen(settings.address).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self { socket, address, pages: Arc::new(Pages { readiness, registry, status }) })
     }
@@ -203,7 +204,7 @@ mod tests {
         let readiness = Readiness::default();
         let settings = config::Admin { address: ([127, 0, 0, 1], 0).into() };
         let status = StatusPage::default().with("leader", || true);
-        let admin = Admin::bind(&settings, readiness.clone(), telemetry::registry(), status).await.unwrap();
+        let admin = Admin::bind(&settings, readiness.clone(), telemetry::registry(), status).unwrap();
         let (trigger, shutdown) = Shutdown::new();
         (admin.local_addr(), readiness, trigger, tokio::spawn(admin.serve(shutdown)))
     }

@@ -39,6 +39,7 @@
 //! - [`dns`]: names as Kubernetes checks them.
 //! - [`ids`]: names for requests and decisions.
 //! - [`hex`]: bytes as hexadecimal text.
+//! - `ports`: TCP ports to listen on.
 //! - [`text`]: text that others wrote, cut and escaped.
 //! - [`trace`]: the trace that a request belongs to.
 
@@ -63,6 +64,7 @@ pub mod lines;
 pub mod listener;
 pub mod pem;
 pub mod policy;
+mod ports;
 pub mod proto;
 pub mod reconciler;
 pub mod replicas;

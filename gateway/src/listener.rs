@@ -45,6 +45,7 @@ use crate::backoff::Backoff;
 use crate::clients::{Account, Admission, Clients, Exceeded};
 use crate::config;
 use crate::identity::{ClientIdentity, IdentityError};
+use crate::ports;
 use crate::shutdown::Shutdown;
 
 use handshakes::{Handshakes, MAX_HANDSHAKES};
@@ -146,14 +147,14 @@ pub struct Listener {
 
 impl Listener {
     /// Binds the port, for connections by the certificates in `live`. They wait in the kernel's queue until [`Listener::serve`].
-    pub async fn bind(
+    pub fn bind(
         limits: &config::Listen,
         live: LiveTls,
         clients: Clients,
         metrics: ListenerMetrics,
     ) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address: limits.address, source };
-        let socket = TcpListener::bind(limits.address).await.map_err(failed)?;
+        let socket = ports::listen(limits.address).map_err(failed)?;
         Ok(Self {
             address: socket.local_addr().map_err(failed)?,
             socket,
@@ -231,7 +232,7 @@ impl Listener {
             match self.socket.accept().await {
                 Ok((stream, address)) => {
                     *failures = 0;
-                    return (stream, address);
+                    return (stream, ports::canonical(address));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
 mod abandoned;
+mod addresses;
 mod admission;
 mod api_reads;
 mod api_writes;

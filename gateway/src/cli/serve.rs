@@ -94,7 +94,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let serving = readiness.condition("policies");
     let loaded = Arc::new(OnceLock::new());
     let status = status(&tls, &reconciler, audit.clone(), loaded.clone());
-    let admin = Admin::bind(&config.admin, readiness.clone(), registry, status).await?;
+    let admin = Admin::bind(&config.admin, readiness.clone(), registry, status)?;
     let admin_address = admin.local_addr();
     let (_end, never) = Shutdown::new();
     background.spawn("the admin port", admin.serve(never));
@@ -102,7 +102,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let (policy, monitor) = policies(&config.policies, &replicas, audit, deciding, &mut background).await?;
     // This is the only place that sets it.
     let _ = loaded.set(monitor);
-    let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening).await?;
+    let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening)?;
     let targets = Targets::new(&client, spans.clone());
     let operations = Arc::new(Operations::new(
         policy,

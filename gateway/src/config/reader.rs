@@ -75,7 +75,7 @@ impl Reader {
     }
 
     pub(super) fn address(&mut self, field: &str) -> SocketAddr {
-        let allowed = "must be an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
+        let allowed = "must be an IP address and a port, such as [::]:8443 or 0.0.0.0:8443";
         self.parsed(field, allowed, |text| text.parse().ok()).unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
     }
 

@@ -34,7 +34,8 @@ pub struct Config {
 /// The port for clients and the limits on their connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// `address`: IP address and port. Default 0.0.0.0:8443; port 0 takes a free one.
+    /// `address`: IP address and port. `[::]` is every address of the machine, of IPv6 and IPv4, and of IPv4 alone on a machine
+    /// without IPv6; 0.0.0.0 is every one of IPv4. Default `[::]:8443`; port 0 takes a free one.
     pub address: SocketAddr,
     /// `maxConnections`: connections of clients with a verified certificate. Half of them are kept for the trust domains
     /// in equal parts; connections beyond the limit are closed. Default 2000, 1 to 1000000.
@@ -119,7 +120,7 @@ pub struct ClientCa {
 /// The port for probes and metrics. It is plaintext: keep it inside the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// `address`: IP address and port. Default 0.0.0.0:8081; port 0 takes a free one.
+    /// `address`: IP address and port, as in `listen`. Default `[::]:8081`; port 0 takes a free one.
     pub address: SocketAddr,
 }
 

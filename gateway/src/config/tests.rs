@@ -36,7 +36,8 @@ fn errors(result: Result<Config, ConfigErrors>) -> Vec<String> {
 #[test]
 fn a_file_with_only_the_required_fields_gives_the_defaults() {
     let config = load(REQUIRED).unwrap();
-    assert_eq!(config.listen.address.to_string(), "0.0.0.0:8443");
+    assert_eq!(config.listen.address.to_string(), "[::]:8443");
+    assert_eq!(config.admin.address.to_string(), "[::]:8081");
     assert_eq!(config.listen.max_body_bytes, 8192);
     assert_eq!(config.listen.drain, Drain { grace: Duration::from_secs(5), deadline: Duration::from_secs(30) });
     assert_eq!(config.tls.client_cas[0].voucher.forms, [IdForm::Uri, IdForm::Dns].into());

@@ -84,7 +84,7 @@ impl Server {
             rate: None,
         };
         let clients = Clients::new(&bounds, ["example.org"]);
-        let listener = Listener::bind(&limits, live.clone(), clients, metrics).await.unwrap();
+        let listener = Listener::bind(&limits, live.clone(), clients, metrics).unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(listener.serve(script.clone(), shutdown));
