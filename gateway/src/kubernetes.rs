@@ -87,7 +87,7 @@ impl<'a> Origin<'a> {
 impl fmt::Display for Origin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(file) => file.display().fmt(f),
+            Self::File(file) => write!(f, "{}", file.display()),
             Self::Account => f.write_str("the pod's service account"),
             Self::User => f.write_str("KUBECONFIG or ~/.kube/config"),
         }

@@ -52,7 +52,7 @@ async fn a_gateway_without_ipv6_starts_and_answers_over_ipv4() -> Result<()> {
     let mut options = by_default(suite.options("without-ipv6"));
     let script = repository().join("tests/it/addresses/without_ipv6.py").display().to_string();
     options.under = ["python3", &script].map(str::to_owned).to_vec();
-    if !Command::new("python3").args([&script, "true"]).status().is_ok_and(|status| status.success()) {
+    if !Command::new("python3").arg(&script).arg("true").status().is_ok_and(|status| status.success()) {
         println!("skipped: there is no Python here, or no seccomp");
         return Ok(());
     }

@@ -108,7 +108,7 @@ async fn a_pods_own_cluster_is_asked_whatever_kubeconfig_says() -> Result<()> {
     let arguments = ["dev-certs", "--namespace", &options.namespace, "--secrets", "dev"];
     let output = pod.run(&binary("scalegate")?, &arguments)?;
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("Secret dev-clients") && told.contains("forbidden"), "{told}");
+    assert!(told.contains("Secret dev-tls") && told.contains("forbidden"), "{told}");
 
     // A kubeconfig that is named comes first.
     let own = named.context("a kubeconfig")?;

@@ -14,6 +14,7 @@ mod bounds;
 mod builtins;
 mod certificates;
 mod chains;
+mod chart;
 mod cli;
 mod clients;
 mod clusters;

@@ -1,11 +1,27 @@
 {{- /* What the schema cannot say: each mistake with the value to change. */ -}}
 {{- define "scalegate.checks" -}}
+{{- include "scalegate.checks.names" . -}}
 {{- include "scalegate.checks.audit" . -}}
 {{- include "scalegate.checks.tls" . -}}
 {{- include "scalegate.checks.policies" . -}}
 {{- include "scalegate.checks.config" . -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name: without it, the namespace's account \"default\", which any pod there may have, would get the gateway's rights; name an account, or set serviceAccount.create" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "scalegate.checks.names" -}}
+{{- $selector := include "scalegate.selectorLabels" (dict "root" . "component" "gateway") | fromYaml -}}
+{{- range $field, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
+{{- range $key, $_ := $labels -}}
+{{- if hasKey $selector $key -}}
+{{- fail (printf "%s: the label %s is what selectors find the pods by; nameOverride and the release's name change it" $field $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $class := .Values.priorityClass -}}
+{{- if and $class.create (hasPrefix "system-" $class.name) -}}
+{{- fail (printf "priorityClass.name: Kubernetes reserves %q, like all names that begin with system-; choose another, or set priorityClass.create to false to use it" $class.name) -}}
 {{- end -}}
 {{- end -}}
 
@@ -79,6 +95,11 @@
 {{- if ne $digest (lower (toString .dataSha256)) -}}
 {{- fail (printf "policies.manifest: %s has the sha256 %s, not %s" .data $digest (toString .dataSha256)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $file, $_ := $policies.modules -}}
+{{- if or (hasKey $policies.data $file) (and $policies.manifest (eq $file "policies.yaml")) -}}
+{{- fail (printf "policies.modules: %q is also a file of policies.data or policies.manifest; give the module another name" $file) -}}
 {{- end -}}
 {{- end -}}
 {{- if not $policies.existingConfigMap -}}

@@ -1,9 +1,9 @@
 {{- /* What the chart decides: addresses, mounted files, and the names of its own objects. */ -}}
 {{- define "scalegate.config.managed" -}}
 listen:
-  address: 0.0.0.0:8443
+  address: "[::]:8443"
 admin:
-  address: 0.0.0.0:8081
+  address: "[::]:8081"
 tls:
   certificate: /etc/scalegate/tls/server.crt
   key: /etc/scalegate/tls/server.key
@@ -36,8 +36,8 @@ audit:
   redactKeyFile: /etc/scalegate/audit/redact.key
 {{- end }}
 lease:
-  namespace: {{ .Release.Namespace }}
-  name: {{ include "scalegate.fullname" . }}
+  namespace: {{ .Release.Namespace | quote }}
+  name: {{ include "scalegate.fullname" . | quote }}
 {{- end -}}
 
 {{- /* scalegate.yaml: what the chart decides, with `config` over it. */ -}}

@@ -1,20 +1,21 @@
 {{- /* The chart's name, or nameOverride. */ -}}
 {{- define "scalegate.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
 {{- end -}}
 
-{{- /* The release's name with the chart's, once. At most 50 characters, so that suffixes fit into 63. */ -}}
+{{- /* The release's name with the chart's, once, or fullnameOverride: as a Service may be named, with a letter first and
+without dots, whatever the release is called. At most 50 characters, so that suffixes fit into 63. */ -}}
 {{- define "scalegate.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := include "scalegate.name" . -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- $full := .Release.Name | replace "." "-" -}}
+{{- if .Values.fullnameOverride -}}
+{{- $full = .Values.fullnameOverride -}}
+{{- else if regexMatch "^[0-9]" $full -}}
+{{- $full = printf "%s-%s" $name $full -}}
+{{- else if not (contains $name $full) -}}
+{{- $full = printf "%s-%s" $full $name -}}
 {{- end -}}
-{{- end -}}
+{{- regexReplaceAll "-+$" (trunc 50 $full) "" -}}
 {{- end -}}
 
 {{- /* The name of what belongs to the cluster: two releases of one name live in different namespaces. */ -}}
@@ -22,23 +23,30 @@
 {{- printf "%s-%s" .Release.Namespace (include "scalegate.fullname" .) -}}
 {{- end -}}
 
-{{- /* Labels that never change, for selectors: a dict of root and component. */ -}}
+{{- /* Labels that never change, for selectors: a dict of root and component. Values that look like numbers stay text. */ -}}
 {{- define "scalegate.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "scalegate.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/name: {{ include "scalegate.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- end -}}
 
-{{- /* All labels: a dict of root and component. */ -}}
+{{- /* The image's tag as the value of a label: 63 characters at most, letters and digits at both ends. */ -}}
+{{- define "scalegate.version" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion | trunc 63 -}}
+{{- regexReplaceAll "^[^A-Za-z0-9]+|[^A-Za-z0-9]+$" $tag "" -}}
+{{- end -}}
+
+{{- /* All labels: a dict of root, component and, with labels of this object alone, more. Each key comes once. */ -}}
 {{- define "scalegate.labels" -}}
-{{ include "scalegate.selectorLabels" . }}
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/part-of: scalegate
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" -}}
+{{- $own := dict
+      "app.kubernetes.io/version" (include "scalegate.version" .root)
+      "app.kubernetes.io/managed-by" .root.Release.Service
+      "app.kubernetes.io/part-of" "scalegate"
+      "helm.sh/chart" (regexReplaceAll "[^A-Za-z0-9]+$" (trunc 63 $chart) "")
+-}}
+{{- $selector := include "scalegate.selectorLabels" . | fromYaml -}}
+{{- merge $selector (default dict .more | deepCopy) (default dict .root.Values.commonLabels | deepCopy) $own | toYaml -}}
 {{- end -}}
 
 {{- define "scalegate.serviceAccountName" -}}

@@ -1,7 +1,9 @@
+{{- /* Kubernetes reserves names that begin with system-, as those of namespaces may. */ -}}
 {{- define "scalegate.priorityClassName" -}}
 {{- $class := .Values.priorityClass -}}
 {{- if $class.create -}}
-{{- default (include "scalegate.clusterName" .) $class.name -}}
+{{- $own := include "scalegate.clusterName" . -}}
+{{- default (hasPrefix "system-" $own | ternary (printf "scalegate-%s" $own) $own) $class.name -}}
 {{- else -}}
 {{- $class.name -}}
 {{- end -}}

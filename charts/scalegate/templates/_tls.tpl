@@ -35,11 +35,11 @@
 {{- $items := list (dict "key" (.from.key | default .key) "path" .path) -}}
 {{- if .from.configMapName -}}
 - configMap:
-    name: {{ .from.configMapName }}
+    name: {{ .from.configMapName | quote }}
     items: {{- toYaml $items | nindent 6 }}
 {{- else -}}
 - secret:
-    name: {{ .from.secretName }}
+    name: {{ .from.secretName | quote }}
     items: {{- toYaml $items | nindent 6 }}
 {{- end -}}
 {{- end -}}
@@ -49,11 +49,11 @@
 {{- $server := .Values.tls.server -}}
 {{- $keys := ternary (list $server.certificateKey $server.privateKeyKey) (list "tls.crt" "tls.key") (ne $server.secretName "") -}}
 - secret:
-    name: {{ include "scalegate.tls.secretName" . }}
+    name: {{ include "scalegate.tls.secretName" . | quote }}
     items:
-      - key: {{ index $keys 0 }}
+      - key: {{ index $keys 0 | quote }}
         path: server.crt
-      - key: {{ index $keys 1 }}
+      - key: {{ index $keys 1 | quote }}
         path: server.key
 {{- range $at, $ca := include "scalegate.tls.clientCas" . | fromJsonArray }}
 {{ include "scalegate.tls.source" (dict "from" $ca "key" "ca.crt" "path" (printf "client-ca-%d.crt" $at)) }}
