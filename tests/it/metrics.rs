@@ -33,7 +33,9 @@ const ENDINGS: [&str; 5] = ["", "_total", "_info", "_seconds", "_bytes"];
 /// The names in a text that begin with `scalegate_`. A counter that has no series yet is exposed without its ending.
 fn names(text: &str) -> BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words = text.split(|c| !is_part(c)).filter(|word| word.len() > PREFIX.len() && word.starts_with(PREFIX));
+    let words = text.split(|c| !is_part(c) && c != '.').map(|word| word.trim_end_matches('.'));
+    // One with a dot is the name of a file.
+    let words = words.filter(|word| word.len() > PREFIX.len() && word.starts_with(PREFIX) && !word.contains('.'));
     words.map(|word| word.strip_suffix("_total").unwrap_or(word)).collect()
 }
 
