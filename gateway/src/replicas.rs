@@ -18,6 +18,7 @@
 #[cfg(test)]
 pub(crate) mod fixtures;
 
+mod autoscaler;
 mod cache;
 mod changes;
 mod contact;
@@ -33,11 +34,12 @@ mod version;
 mod waiters;
 mod watch;
 
+pub use autoscaler::{Autoscaler, MOST_AUTOSCALERS, Maker};
 pub use changes::{CacheChange, Changes, TimedOut};
 pub use contact::{Contact, ContactState, WatchContact, Watched};
 pub use feeds::{Changed, Feed, Topic};
 pub use metrics::ReplicasMetrics;
-pub use model::{Autoscaler, MOST_AUTOSCALERS, MOST_METADATA, MOST_OBSTACLE, Observation, Obstacle, Rollout, Workload};
+pub use model::{MOST_METADATA, MOST_OBSTACLE, Observation, Obstacle, Rollout, Workload};
 pub use scope::Scope;
 pub use version::{InvalidVersion, Version};
 

@@ -19,6 +19,7 @@ mod cli;
 mod clients;
 mod clusters;
 mod configuration;
+mod contention;
 mod control_plane;
 mod cross_site;
 mod denied;

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use scalegate::proto::v1::{SetReplicasRequest, Workload};
+use scalegate::proto::v1::{GetReplicasRequest, SetReplicasRequest, Workload};
 use scalegate::resource::ReplicaTarget;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::poll;
@@ -76,6 +76,20 @@ async fn what_keeps_replicas_from_being_ready_is_in_every_answer() -> Result<()>
     .await?;
     let message = view["progress"]["obstacle"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("exceeded quota"), "{view}");
+    let waited = operator.put(&format!("{path}?wait=1s"), &json!({"replicas": 5})).await?;
+    assert_eq!((waited.status, &waited.json()["progress"]["applied"]), (202, &json!(true)), "{}", waited.json());
+    let listed = operator.get(&format!("/v1/namespaces/{namespace}/deployments")).await?.json();
+    for view in [waited.json(), listed["items"][0].clone()] {
+        let message = view["progress"]["obstacle"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("exceeded quota"), "{view}");
+    }
+    let workload = Workload { kind: String::new(), namespace: namespace.clone(), name: "web".to_owned() };
+    let request = GetReplicasRequest { workload: Some(workload), ..GetReplicasRequest::default() };
+    let replicas = operator.replica_service().await?.get_replicas(request).await?.into_inner().replicas;
+    let obstacle = replicas.unwrap_or_default().progress.unwrap_or_default().obstacle.unwrap_or_default();
+    assert_eq!(obstacle.reason, "FailedCreate");
+    assert!(obstacle.message.contains("exceeded quota"), "{obstacle:?}");
+
     let targets: Api<ReplicaTarget> = Api::namespaced(suite.kube().await?, &namespace);
     poll::eventually("the quota in the target", async || {
         let conditions = targets.get("web").await?.status.unwrap_or_default().conditions;

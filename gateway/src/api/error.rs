@@ -131,8 +131,10 @@ pub enum Error {
     OwnedByAutoscaler {
         /// The Deployment.
         target: WorkloadRef,
-        /// The autoscaler's kind and name.
+        /// The autoscaler's kind and name, with those of the object that made it.
         owner: String,
+        /// What to do instead, for the client.
+        advice: String,
     },
     /// The target is not at the version that the client named.
     #[error("at version {current}, not at the one asked for")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::policy::{Caller, Decidable, DryRun, Get, ListQuery, Permit, Policy, Release, Selection, Set};
-use crate::replicas::{Observation, Version};
+use crate::replicas::{Autoscaler, Observation, Version};
 use crate::resource::ReplicaTarget;
 use crate::shutdown::Shutdown;
 use crate::targets::{Earlier, Keyed, Targets, WriteError};
@@ -304,13 +304,11 @@ fn check_version(
 
 /// An autoscaler that drives a workload would undo the set.
 fn not_autoscaled<A>(permit: &Permit<A>, target: &WorkloadRef) -> Result<(), Error> {
-    match permit.observation().autoscalers.first() {
-        None => Ok(()),
-        Some(autoscaler) => {
-            let owner = format!("{} {}", autoscaler.kind, autoscaler.name);
-            Err(Error::OwnedByAutoscaler { target: target.clone(), owner })
-        }
-    }
+    let Observation { workload, autoscalers, .. } = permit.observation();
+    let Some(autoscaler) = Autoscaler::driving(autoscalers) else { return Ok(()) };
+    let replicas = workload.as_ref().map_or(0, |workload| workload.replicas);
+    let (owner, advice) = (autoscaler.in_words(), autoscaler.advice(replicas));
+    Err(Error::OwnedByAutoscaler { target: target.clone(), owner, advice })
 }
 
 /// Whether a cache has reached a version.

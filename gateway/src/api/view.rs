@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::policy::{Decidable, Get, Listing, Permit};
-use crate::replicas::{MOST_OBSTACLE, Observation, Obstacle, Rollout, Version, Workload};
+use crate::replicas::{Autoscaler, MOST_OBSTACLE, Observation, Obstacle, Rollout, Version, Workload};
 use crate::resource::{ReplicaTarget, SYNCED};
 use crate::text::cut;
 
@@ -251,7 +251,7 @@ impl TargetView {
 impl Owner {
     /// An autoscaler wins over a target: the reconciler never fights one.
     fn of(observation: &Observation, target: Option<&ReplicaTarget>) -> Option<Self> {
-        if let Some(autoscaler) = observation.autoscalers.first() {
+        if let Some(autoscaler) = Autoscaler::driving(&observation.autoscalers) {
             return Some(Self { kind: autoscaler.kind.clone(), name: autoscaler.name.clone() });
         }
         target.map(|_| Self { kind: "ReplicaTarget".into(), name: observation.name.target_name() })

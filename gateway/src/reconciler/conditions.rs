@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::replicas::{Rollout, Workload};
+use crate::resource::ReplicaTargetStatus;
 pub(super) use crate::resource::SYNCED;
 
 use super::contention::Corrections;
@@ -32,6 +33,11 @@ pub(super) fn is_blocked(reason: &str) -> bool {
 /// The status of the condition `kind`, if it is there.
 pub(super) fn status<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Returns whether somebody else sets the Deployment's count too.
+pub(super) fn is_contended(of: &ReplicaTargetStatus) -> bool {
+    status(&of.conditions, CONTENDED).is_some_and(|contended| contended.status == "True")
 }
 
 /// All four conditions, in a fixed order. A condition whose status stays keeps its time.
@@ -74,9 +80,12 @@ fn synced(seen: &Seen<'_>, situation: Situation<'_>) -> (bool, Why) {
     let wanted = seen.wanted();
     let message = match situation {
         Situation::Missing | Situation::Replaced { .. } => "there is no Deployment to scale".to_owned(),
-        Situation::Autoscaled { by, .. } => format!("{} {} drives the Deployment", by.kind, by.name),
+        Situation::Autoscaled { workload, by } => {
+            format!("{} drives the Deployment: {}", by.in_words(), by.advice(workload.replicas))
+        }
         Situation::Fought { workload } => {
-            format!("spec.replicas is {}, wanted {wanted}; the next correction waits", workload.replicas)
+            let (is, manager) = (workload.replicas, ownership::setter(workload));
+            format!("spec.replicas is {is}, wanted {wanted}; {manager} set it, and the next correction waits")
         }
         Situation::Rejected { workload, message } => {
             let message: String = message.chars().take(512).collect();
@@ -98,12 +107,13 @@ fn ready(situation: Situation<'_>) -> (bool, Why) {
 }
 
 fn rolled_out(workload: &Workload) -> (bool, Why) {
-    let mut message = format!("{} of {} replicas are ready", workload.ready, workload.replicas);
-    if let Some(obstacle) = &workload.obstacle {
-        message = format!("{message}: {}", obstacle.message);
-    }
+    let counts = format!("{} of {} replicas are ready", workload.ready, workload.replicas);
+    let message = match &workload.obstacle {
+        Some(obstacle) => format!("{counts}: {}", obstacle.message),
+        None => counts.clone(),
+    };
     match workload.rollout {
-        Rollout::Complete if workload.ready == workload.replicas => (true, ("Ready", message)),
+        Rollout::Complete if workload.ready == workload.replicas => (true, ("Ready", counts)),
         Rollout::Complete | Rollout::Progressing => (false, ("Progressing", message)),
         Rollout::Failed => (false, ("ProgressDeadlineExceeded", message)),
         Rollout::Paused => (false, ("Paused", message)),
@@ -111,13 +121,17 @@ fn rolled_out(workload: &Workload) -> (bool, Why) {
 }
 
 fn contended(seen: &Seen<'_>, situation: Situation<'_>, corrections: &Corrections) -> (bool, Why) {
-    if let Situation::Autoscaled { by, .. } = situation {
-        let bounds = format!("between {} and {} replicas", by.min, by.max);
-        return (true, (AUTOSCALER_PRESENT, format!("{} {} drives the Deployment, {bounds}", by.kind, by.name)));
+    if let Situation::Autoscaled { workload, by } = situation {
+        let (owner, bounds) = (by.in_words(), format!("between {} and {} replicas", by.min, by.max));
+        let message = format!("{owner} drives the Deployment, {bounds}: {}", by.advice(workload.replicas));
+        return (true, (AUTOSCALER_PRESENT, message));
     }
     if corrections.is_fight(seen.now) {
-        let manager = ownership::in_words(corrections.manager());
-        return (true, (CONTENDED, format!("{manager} keeps setting another count; corrections are slowed down")));
+        let (manager, pause) = (corrections.manager(), corrections.whole_pause().as_secs());
+        let message = format!(
+            "{manager} keeps setting another count; corrections are slowed down, the next one waits for {pause} s"
+        );
+        return (true, (CONTENDED, message));
     }
     (false, ("Uncontended", "nobody else sets the count".to_owned()))
 }

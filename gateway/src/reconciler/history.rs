@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::replicas::Workload;
 use crate::resource::{CountChange, ReplicaTargetSpec};
 
 use super::ownership;
@@ -22,10 +23,10 @@ pub(super) fn change(spec: &ReplicaTargetSpec, from: i32, to: i32, at: Timestamp
     }
 }
 
-/// The correction of what `manager` had set: nobody requested it, and no decision permitted it.
-pub(super) fn correction(manager: Option<&str>, from: i32, to: i32, at: Timestamp) -> CountChange {
-    let reason = Some(format!("drift corrected, set by {}", ownership::in_words(manager)));
-    CountChange { at: Time(at), from, to, requested_by: None, reason, decision_id: None }
+/// The correction of the count of `workload`: nobody requested it, and no decision permitted it.
+pub(super) fn correction(workload: &Workload, to: i32, at: Timestamp) -> CountChange {
+    let reason = Some(format!("drift corrected, set by {}", ownership::setter(workload)));
+    CountChange { at: Time(at), from: workload.replicas, to, requested_by: None, reason, decision_id: None }
 }
 
 /// Whether the change that `spec` asks for is among `history`.

@@ -30,6 +30,7 @@ pub struct ReconcilerMetrics {
     scales: Family<ScaleLabels, Counter>,
     leader: Gauge,
     queue_depth: Gauge,
+    contended: Gauge,
 }
 
 impl ReconcilerMetrics {
@@ -41,6 +42,7 @@ impl ReconcilerMetrics {
             scales: Family::default(),
             leader: Gauge::default(),
             queue_depth: Gauge::default(),
+            contended: Gauge::default(),
         };
         registry.register_with_unit(
             "reconcile_duration",
@@ -55,6 +57,11 @@ impl ReconcilerMetrics {
             "queue_depth",
             "Targets that are due and that no worker has taken yet",
             metrics.queue_depth.clone(),
+        );
+        registry.register(
+            "contended_targets",
+            "Targets whose condition Contended is true; 0 unless this process leads",
+            metrics.contended.clone(),
         );
         metrics.begin();
         metrics
@@ -88,6 +95,10 @@ impl ReconcilerMetrics {
 
     pub(super) fn queued(&self, depth: usize) {
         self.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn contended(&self, targets: usize) {
+        self.contended.set(i64::try_from(targets).unwrap_or(i64::MAX));
     }
 }
 

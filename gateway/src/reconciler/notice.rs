@@ -51,12 +51,10 @@ impl Notice {
 
     /// Somebody else drives the count as of `new`, which `old` did not know.
     pub(super) fn contended(old: Option<&ReplicaTargetStatus>, new: &ReplicaTargetStatus) -> Option<Self> {
-        let holds = |status: &ReplicaTargetStatus| {
-            conditions::status(&status.conditions, CONTENDED).filter(|condition| condition.status == "True").cloned()
-        };
-        let contended = holds(new)?;
-        let known = old.and_then(holds).is_some();
-        (!known).then(|| Self {
+        let is_known = old.is_some_and(conditions::is_contended);
+        let begins = conditions::is_contended(new) && !is_known;
+        let contended = conditions::status(&new.conditions, CONTENDED).filter(|_| begins)?;
+        Some(Self {
             kind: "Warning",
             reason: CONTENDED,
             message: format!("the target's count is not applied: {}", contended.message),

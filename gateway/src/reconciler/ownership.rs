@@ -19,9 +19,9 @@ pub enum Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    /// The owner, given the target and the autoscalers of one Deployment. Of several autoscalers the first is named.
+    /// The owner, given the target and the autoscalers of one Deployment.
     pub fn of(target: Option<&ReplicaTarget>, autoscalers: &'a [Arc<Autoscaler>]) -> Self {
-        match (autoscalers.first(), target) {
+        match (Autoscaler::driving(autoscalers), target) {
             (Some(autoscaler), _) => Self::Autoscaler(autoscaler),
             (None, Some(_)) => Self::Target,
             (None, None) => Self::Nobody,
@@ -45,10 +45,14 @@ pub(super) fn other_uid<'a>(target: &'a ReplicaTarget, workload: &Workload) -> O
     owners.iter().find(is_of_its_name).map(|owner| owner.uid.as_str())
 }
 
-/// A field manager, in words.
-pub(super) fn in_words(manager: Option<&str>) -> String {
-    match manager {
+/// The field manager that set a Deployment's count, in words.
+///
+/// Kubernetes records none for a count of 0 that was set through the scale subresource: a `Scale` leaves out a 0, and so
+/// do the fields that its writer manages.
+pub(super) fn setter(workload: &Workload) -> String {
+    match workload.replicas_manager.as_deref() {
         Some(manager) => format!("`{}`", manager.chars().take(128).collect::<String>()),
+        None if workload.replicas == 0 => "`kubectl scale` or another client of the scale subresource".to_owned(),
         None => "an unknown manager".to_owned(),
     }
 }

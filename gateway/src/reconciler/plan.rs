@@ -158,13 +158,12 @@ fn situation<'a>(seen: &Seen<'a>) -> Situation<'a> {
 /// The plan that sets the Deployment's count.
 fn write(seen: &Seen<'_>, workload: &Workload) -> Plan {
     let cause = seen.cause();
-    let manager = workload.replicas_manager.as_deref();
     let mut corrections = seen.corrections.clone();
     let change = match cause {
         Cause::Change => history::change(&seen.target.spec, workload.replicas, seen.wanted(), seen.second()),
         Cause::Drift => {
-            corrections.record(seen.now, manager);
-            history::correction(manager, workload.replicas, seen.wanted(), seen.second())
+            corrections.record(seen.now, ownership::setter(workload));
+            history::correction(workload, seen.wanted(), seen.second())
         }
     };
     // What the Deployment will be after the write; a rollout that was complete is not so for another count.

@@ -10,9 +10,11 @@ use crate::replicas::{Observation, Replicas, Version};
 use crate::resource::{CountChange, ReplicaTarget, ReplicaTargetStatus};
 use crate::workload::WorkloadRef;
 
+use super::conditions;
 use super::contention::Corrections;
 use super::metrics::ReconcilerMetrics;
 use super::notice::Notice;
+use super::ownership;
 use super::plan::{self, Cause, ScaleTo, Seen};
 use super::writer::{WriteError, Writer};
 
@@ -41,6 +43,8 @@ pub(super) struct Memory {
     /// The versions that our last writes replaced: while the cache still shows one, it is behind.
     replaced_workload: Option<String>,
     replaced_target: Option<String>,
+    /// Whether the target's condition `Contended` is true.
+    pub(super) is_contended: bool,
     /// How many looks in a row ended in a failed write.
     pub(super) failures: u32,
     /// The version of the target at the last look.
@@ -139,6 +143,7 @@ impl Reconcile {
             self.tell(&observed.name, &workload.uid, event).await;
         }
         recorded?;
+        memory.is_contended = plan.status.as_ref().or(target.status.as_ref()).is_some_and(conditions::is_contended);
         Ok(plan.requeue_after.map_or(Next::Wait, Next::Within))
     }
 
@@ -165,9 +170,8 @@ impl Reconcile {
         self.metrics.scaled(scale.cause);
         memory.replaced_workload = replaced(&scale.resource_version, written);
         memory.unrecorded.push(scale.change.clone());
-        if scale.cause == Cause::Drift {
-            let manager = seen.workload.and_then(|workload| workload.replicas_manager.as_deref());
-            memory.corrections.record(seen.now, manager);
+        if let (Cause::Drift, Some(workload)) = (scale.cause, seen.workload) {
+            memory.corrections.record(seen.now, ownership::setter(workload));
         }
         Ok(())
     }

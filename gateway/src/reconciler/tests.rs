@@ -137,14 +137,43 @@ async fn drift_is_corrected_and_a_fight_slowed_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_count_that_changes_every_minute_is_contended_until_its_target_is_released() {
+    let cluster = Cluster::new(2);
+    let reconciler = cluster.start("a");
+    cluster.request(2, 1);
+    // What is found before a target was applied is no drift.
+    after(1000).await;
+    cluster.bring_target();
+    for _ in 0..6 {
+        cluster.drift(0);
+        for _ in 0..61 {
+            after(1000).await;
+            cluster.bring_target();
+            cluster.bring_deployment();
+        }
+    }
+    assert_eq!(cluster.codes("/scale"), [200; 4], "the fourth waits for two minutes, a fifth for four");
+    let conditions = cluster.target().status.unwrap().conditions;
+    assert_eq!(conditions::status(&conditions, conditions::CONTENDED).unwrap().status, "True");
+    assert!(reconciler.metrics().contains("contended_targets 1"), "{}", reconciler.metrics());
+
+    cluster.api.delete(TARGET);
+    cluster.replicas.delete_target(&WorkloadRef::deployment("demo", "web"));
+    after(1000).await;
+    assert!(reconciler.metrics().contains("contended_targets 0"), "{}", reconciler.metrics());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_autoscaler_beside_a_target_is_left_alone() {
     let cluster = Cluster::new(3);
-    let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned(), min: 1, max: 5 };
+    let autoscaler = Autoscaler::new("web", 1, 5);
     cluster.replicas.put(Object::Autoscaler { of: WorkloadRef::deployment("demo", "web"), autoscaler });
-    let _reconciler = cluster.start("a");
+    let reconciler = cluster.start("a");
     cluster.request(6, 1);
     after(1000).await;
     assert_eq!((cluster.codes("/scale"), cluster.codes("/status")), (vec![], vec![200]));
+    assert!(reconciler.metrics().contains("contended_targets 1"), "{}", reconciler.metrics());
+    reconciler.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

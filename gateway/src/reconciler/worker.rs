@@ -1,6 +1,6 @@
 //! The leader's loop: from changes in the cache to executed plans.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -62,6 +62,7 @@ impl Worker {
             };
             self.metrics.leads(false);
             self.metrics.queued(0);
+            self.metrics.contended(0);
             if stopped {
                 return;
             }
@@ -77,6 +78,7 @@ impl Worker {
         loop {
             desk.start_due(&self.reconcile, &self.replicas);
             self.metrics.queued(desk.queue.depth(Instant::now()));
+            self.metrics.contended(desk.contended.len());
             let due = desk.queue.next_due().filter(|_| desk.has_room());
             let requests = !desk.requested.is_empty();
             tokio::select! {
@@ -113,6 +115,8 @@ struct Desk {
     requested: Vec<WorkloadRef>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     memories: HashMap<WorkloadRef, Memory>,
+    /// The targets whose condition `Contended` is true.
+    contended: HashSet<WorkloadRef>,
 }
 
 impl Desk {
@@ -156,6 +160,11 @@ impl Desk {
         debug!(workload = %name, ?next, "reconciled");
         memory.failures = if next == Next::Rest { memory.failures.saturating_add(1) } else { 0 };
         let rest = REST.after(memory.failures);
+        if memory.is_contended && next != Next::Forget {
+            self.contended.insert(name.clone());
+        } else {
+            self.contended.remove(&name);
+        }
         if next != Next::Forget {
             self.memories.insert(name.clone(), memory);
         }

@@ -17,7 +17,13 @@ use crate::text::cut;
 use crate::workload::{WorkloadKind, WorkloadRef};
 
 use super::kind::ObjectName;
-use super::{Autoscaler, MOST_METADATA, MOST_OBSTACLE, Obstacle, Rollout, Workload};
+use super::{Autoscaler, MOST_METADATA, MOST_OBSTACLE, Maker, Obstacle, Rollout, Workload};
+
+/// The label in which KEDA names the `ScaledObject` that an autoscaler was made for.
+const KEDA_LABEL: &str = "scaledobject.keda.sh/name";
+
+/// The most bytes of the parts of an owner's name: the API server does not limit the kind in an owner reference.
+const MOST_NAME: usize = 253;
 
 /// Why an object is not understood.
 #[derive(Debug, Error)]
@@ -139,11 +145,11 @@ struct DeploymentStatus {
     ready_replicas: i32,
     available_replicas: i32,
     updated_replicas: i32,
-    conditions: Vec<DeploymentCondition>,
+    conditions: Vec<ObjectCondition>,
 }
 
 #[derive(Deserialize)]
-struct DeploymentCondition {
+struct ObjectCondition {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -154,10 +160,27 @@ struct DeploymentCondition {
     message: String,
 }
 
+impl ObjectCondition {
+    /// What the condition says, where its status is `bad`.
+    fn obstacle(all: &[Self], kind: &str, bad: &str) -> Option<Obstacle> {
+        let condition = all.iter().find(|it| it.kind == kind && it.status == bad)?;
+        let message = cut(&condition.message, MOST_OBSTACLE).into_owned();
+        Some(Obstacle { reason: condition.reason.clone(), message })
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct AutoscalerObject {
     metadata: Metadata,
     spec: AutoscalerSpec,
+    #[serde(default)]
+    status: AutoscalerStatus,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct AutoscalerStatus {
+    conditions: Vec<ObjectCondition>,
 }
 
 #[derive(Deserialize)]
@@ -236,9 +259,8 @@ pub(super) fn deployment(
 
 /// What `kubectl rollout status` would say.
 fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) -> Rollout {
-    let failed = |condition: &DeploymentCondition| {
-        condition.kind == "Progressing" && condition.reason == "ProgressDeadlineExceeded"
-    };
+    let failed =
+        |condition: &ObjectCondition| condition.kind == "Progressing" && condition.reason == "ProgressDeadlineExceeded";
     if spec.paused {
         Rollout::Paused
     } else if status.observed_generation < generation {
@@ -258,11 +280,7 @@ fn rollout(generation: i64, spec: &DeploymentSpec, status: &DeploymentStatus) ->
 /// What keeps replicas from being ready: why they cannot be made, else why the rollout does not go on, else that too few are
 /// available.
 fn obstacle(is_paused: bool, status: &DeploymentStatus) -> Option<Obstacle> {
-    let found = |kind: &str, bad: &str| {
-        let condition = status.conditions.iter().find(|it| it.kind == kind && it.status == bad)?;
-        let message = cut(&condition.message, MOST_OBSTACLE).into_owned();
-        Some(Obstacle { reason: condition.reason.clone(), message })
-    };
+    let found = |kind: &str, bad: &str| ObjectCondition::obstacle(&status.conditions, kind, bad);
     let paused = || Obstacle { reason: "Paused".to_owned(), message: "the rollout is paused".to_owned() };
     found("ReplicaFailure", "True")
         .or_else(|| found("Progressing", "False"))
@@ -282,19 +300,48 @@ fn replicas_manager(entries: &[ManagedEntry]) -> Option<String> {
 
 /// `None` for an autoscaler of a kind that is not served.
 pub(super) fn autoscaler(object: AutoscalerObject) -> Option<Scaling> {
-    let AutoscalerObject { metadata, spec } = object;
+    let AutoscalerObject { metadata, spec, status } = object;
     let of = spec.scale_target_ref;
-    let group = |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let (maker, trouble) = (maker(&metadata, &of), trouble(&status.conditions));
     let kind = WorkloadKind::named(&of.kind).filter(|kind| group(&of.api_version) == group(kind.api_version()))?;
     Some(Scaling {
         workload: WorkloadRef::new(kind, metadata.namespace, of.name),
         autoscaler: Arc::new(Autoscaler {
-            kind: "HorizontalPodAutoscaler".to_owned(),
-            name: metadata.name,
-            min: spec.min_replicas,
-            max: spec.max_replicas,
+            maker,
+            trouble,
+            ..Autoscaler::new(metadata.name, spec.min_replicas, spec.max_replicas)
         }),
     })
+}
+
+/// The object that an autoscaler of `of` was made for: its controller, else another owner. A workload that owns its
+/// autoscaler only takes it along when it is deleted. KEDA also names itself in a label, which outlives the reference in
+/// a backup that was restored.
+fn maker(metadata: &Metadata, of: &TargetRef) -> Option<Maker> {
+    let is_other = |owner: &&OwnerReference| owner.kind != of.kind || owner.name != of.name;
+    let owners: Vec<_> = metadata.owner_references.iter().filter(is_other).collect();
+    let owner = owners.iter().find(|owner| owner.controller == Some(true)).or(owners.first());
+    let short = |text: &str| cut(text, MOST_NAME).into_owned();
+    let by_reference = owner.map(|owner| Maker {
+        group: short(group(&owner.api_version)),
+        kind: short(&owner.kind),
+        name: short(&owner.name),
+    });
+    let by_label = || metadata.labels.get(KEDA_LABEL).map(Maker::scaled_object);
+    by_reference.or_else(by_label)
+}
+
+/// Why an autoscaler cannot follow its metrics. That it is switched off for a workload with 0 replicas is no trouble: the
+/// count says so, before and after the condition does.
+fn trouble(conditions: &[ObjectCondition]) -> Option<Obstacle> {
+    let found = |kind| ObjectCondition::obstacle(conditions, kind, "False");
+    let is_off = |trouble: &Obstacle| trouble.reason == "ScalingDisabled";
+    found("AbleToScale").or_else(|| found("ScalingActive").filter(|trouble| !is_off(trouble)))
+}
+
+/// The group of an `apiVersion`; that of the core is empty.
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// `None` for a target that is being deleted: it is released already, whatever finalizer keeps its object.

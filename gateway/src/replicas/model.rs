@@ -10,14 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::resource::ReplicaTarget;
 use crate::workload::WorkloadRef;
 
-use super::Version;
+use super::{Autoscaler, Version};
 
 /// The most bytes of labels and allowed annotations that are kept of one object.
 pub const MOST_METADATA: usize = 64 << 10;
-
-/// The most autoscalers of one workload that an observation names: one is usual, and looking at a workload must not cost
-/// more the more of them somebody makes.
-pub const MOST_AUTOSCALERS: usize = 8;
 
 /// How far a workload's rollout is, as `kubectl rollout status` would judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -88,20 +84,6 @@ impl Workload {
     }
 }
 
-/// A `HorizontalPodAutoscaler` that drives a workload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Autoscaler {
-    /// Its kind, `HorizontalPodAutoscaler`.
-    pub kind: String,
-    /// Its name; it lives in the workload's namespace.
-    pub name: String,
-    /// The fewest replicas that it will set.
-    pub min: i32,
-    /// The most replicas that it will set.
-    pub max: i32,
-}
-
 /// Everything known about one workload at one instant, whether or not it exists.
 #[derive(Debug, Clone)]
 pub struct Observation {
@@ -111,7 +93,7 @@ pub struct Observation {
     pub workload: Option<Arc<Workload>>,
     /// The target, if it exists.
     pub target: Option<Arc<ReplicaTarget>>,
-    /// The autoscalers that drive the workload, by name: the first [`MOST_AUTOSCALERS`].
+    /// The autoscalers that drive the workload, by name: the first [`super::MOST_AUTOSCALERS`].
     pub autoscalers: Vec<Arc<Autoscaler>>,
     /// The namespace's labels; `None` where namespaces cannot be watched or the namespace is unknown.
     pub namespace_labels: Option<Arc<BTreeMap<String, String>>>,

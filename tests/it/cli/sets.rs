@@ -136,6 +136,6 @@ async fn what_an_autoscaler_drives_is_a_conflict() -> Result<()> {
     insta::assert_snapshot!("autoscaled", owned);
     let Printed { code, err, .. } = run(&suite, "operator", &["set", "web", "4", "-n", &namespace]).await?;
     assert_eq!(code, Some(5));
-    assert!(err.contains("409 owned_by_autoscaler") && err.contains("next: change the autoscaler"), "{err}");
+    assert!(err.contains("409 owned_by_autoscaler") && err.contains("next: change what the message names"), "{err}");
     Ok(())
 }

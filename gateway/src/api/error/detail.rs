@@ -60,8 +60,8 @@ impl Error {
             Self::NotFound { target } => {
                 format!("there is no {} {} in namespace {}", target.kind, target.name, target.namespace)
             }
-            Self::OwnedByAutoscaler { owner, target } => {
-                format!("{owner} sets this {}'s replicas; change its minimum and maximum instead", target.kind)
+            Self::OwnedByAutoscaler { target, owner, advice } => {
+                format!("{owner} sets this {}'s replicas; {advice}", target.kind)
             }
             Self::VersionMismatch { current } => {
                 format!("the current version is {current}: read again, and decide whether you still want this")

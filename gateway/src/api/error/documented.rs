@@ -37,7 +37,7 @@ fn samples() -> Vec<Error> {
         Error::Full,
         Error::AuditUnavailable { decision },
         Error::NotFound { target: target.clone() },
-        Error::OwnedByAutoscaler { target: target.clone(), owner: text() },
+        Error::OwnedByAutoscaler { target: target.clone(), owner: text(), advice: text() },
         Error::VersionMismatch { current: text() },
         Error::IdempotencyKeyReused,
         Error::Conflict { target },

@@ -39,7 +39,7 @@ pub(super) fn of(error: &Error, request_id: &Uuid) -> Status {
                 details.add_precondition_failure_violation("POLICY", "", reason);
             }
         }
-        Error::OwnedByAutoscaler { target, owner } => {
+        Error::OwnedByAutoscaler { target, owner, .. } => {
             details.add_precondition_failure_violation("OWNER", target.to_string(), owner);
         }
         Error::VersionMismatch { current } => {
@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(stale.get_error_details().retry_info().unwrap().retry_delay, Some(Duration::from_secs(5)));
 
         let target = WorkloadRef::deployment("demo", "web");
-        let owned = of(&Error::OwnedByAutoscaler { target, owner: "HorizontalPodAutoscaler web".into() }, &id);
+        let (owner, advice) = ("HorizontalPodAutoscaler web".into(), "change its minimum".into());
+        let owned = of(&Error::OwnedByAutoscaler { target, owner, advice }, &id);
         assert_eq!(owned.get_error_details().precondition_failure().unwrap().violations[0].r#type, "OWNER");
     }
 
@@ -141,7 +142,7 @@ mod tests {
             refused(many("x")),
             refused(many("twenty characters...")),
             Error::invalid("invalid_reason", long.clone()),
-            Error::OwnedByAutoscaler { target, owner: "o".repeat(253) },
+            Error::OwnedByAutoscaler { target, owner: "o".repeat(800), advice: long },
         ] {
             let status = of(&error, &ids::new());
             assert!(status.details().len() <= 4096, "{}: {} bytes", error.kind().code, status.details().len());

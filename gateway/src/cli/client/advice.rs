@@ -12,7 +12,7 @@ pub(super) fn of_problem(code: &str) -> &'static str {
         }
         "deployment_not_found" => "check the name: `scalegate list -A` shows what you may see",
         "no_such_route" => "the gateway may be older than this client: compare with `scalegate version`",
-        "owned_by_autoscaler" => "change the autoscaler's minReplicas and maxReplicas instead",
+        "owned_by_autoscaler" => "change what the message names, instead of the count",
         "version_mismatch" | "conflict" => "read it with `scalegate get -o wide`, and decide again",
         "narrow_it" => "name a namespace with -n, or labels with -l",
         "too_many_requests" | "rate_limited" => {

@@ -59,8 +59,7 @@ impl Asking {
 }
 
 fn autoscaler(name: &str, min: i32, max: i32) -> Object {
-    let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: name.into(), min, max };
-    Object::Autoscaler { of: web(), autoscaler }
+    Object::Autoscaler { of: web(), autoscaler: Autoscaler::new(name, min, max) }
 }
 
 fn workload() -> Workload {

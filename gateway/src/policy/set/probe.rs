@@ -81,7 +81,7 @@ fn target(matcher: &Matcher) -> Target {
 fn current() -> Current {
     let target =
         Wanted { replicas: 3, requested_by: Some(CLIENT.to_owned()), reason: Some("launch at noon".to_owned()) };
-    let owner = Autoscaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned(), min: 2, max: 10 };
+    let owner = Autoscaler::new("web", 2, 10);
     Current {
         replicas: 3,
         ready: 3,

@@ -6,6 +6,7 @@ mod world;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::*;
+use crate::replicas::{Maker, Obstacle};
 
 use self::world::World;
 
@@ -55,6 +56,22 @@ fn ready_is_told_apart_from_applied() {
         let [(holds, reason), _, (synced, _), _] = world.conditions();
         assert_eq!(((holds, reason.as_str()), synced), (expected, true), "{rollout:?} {ready}");
     }
+}
+
+#[test]
+fn ready_says_what_keeps_replicas_from_being_ready() {
+    let mut world = World::settled(4);
+    let workload = world.workload.as_mut().unwrap();
+    let message = "pods \"web\" is forbidden: exceeded quota: few".to_owned();
+    workload.obstacle = Some(Obstacle { reason: "FailedCreate".to_owned(), message });
+    (workload.rollout, workload.ready) = (Rollout::Progressing, 2);
+    world.act();
+    let ready = world.condition("Ready");
+    assert_eq!(ready.message, "2 of 4 replicas are ready: pods \"web\" is forbidden: exceeded quota: few");
+
+    world.roll_out();
+    world.act();
+    assert_eq!(world.condition("Ready").message, "4 of 4 replicas are ready");
 }
 
 #[test]
@@ -131,6 +148,27 @@ fn an_autoscaler_is_never_fought() {
 }
 
 #[test]
+fn the_conditions_say_what_to_change_instead_of_the_count_of_an_autoscaler() {
+    let made_by_keda = Autoscaler { maker: Some(Maker::scaled_object("web")), ..Autoscaler::new("keda-hpa-web", 1, 9) };
+    for (autoscaler, replicas, owner, advice) in [
+        (Autoscaler::new("web", 2, 9), 3, "HorizontalPodAutoscaler web", "change its minimum and maximum instead"),
+        (Autoscaler::new("web", 2, 9), 0, "HorizontalPodAutoscaler web", "it is off while there are 0 replicas"),
+        (made_by_keda, 3, "ScaledObject web (through HorizontalPodAutoscaler keda-hpa-web)", "its minReplicaCount"),
+    ] {
+        let mut world = World::new(replicas, 6);
+        world.autoscalers = vec![Arc::new(autoscaler)];
+        assert_eq!(world.act().scale, None);
+        for kind in ["Synced", "Contended"] {
+            let condition = world.condition(kind);
+            assert_eq!(condition.reason, "AutoscalerPresent");
+            let message = &condition.message;
+            assert!(message.starts_with(&format!("{owner} drives the Deployment")), "{message}");
+            assert!(message.contains(advice), "{message}");
+        }
+    }
+}
+
+#[test]
 fn a_change_made_beside_an_autoscaler_is_applied_once_that_is_gone() {
     let mut world = World::new(3, 6);
     world.autoscale();
@@ -159,10 +197,15 @@ fn drift_is_corrected_and_its_manager_named_but_never_put_down_to_the_requester(
 #[test]
 fn drift_by_nobody_known_is_corrected_too() {
     let mut world = World::settled(6);
-    world.workload.as_mut().unwrap().replicas = 7;
-    world.workload.as_mut().unwrap().replicas_manager = None;
-    world.act();
-    assert_eq!(world.history().last().unwrap().3, Some("drift corrected, set by an unknown manager"));
+    for (replicas, reason) in [
+        (7, "drift corrected, set by an unknown manager"),
+        (0, "drift corrected, set by `kubectl scale` or another client of the scale subresource"),
+    ] {
+        let workload = world.workload.as_mut().unwrap();
+        (workload.replicas, workload.replicas_manager) = (replicas, None);
+        assert!(world.act().scale.is_some());
+        assert_eq!(world.history().last().unwrap().3, Some(reason));
+    }
 }
 
 #[test]
@@ -197,6 +240,44 @@ fn a_fight_is_named_slowed_down_and_forgotten_once_it_is_over() {
     assert_eq!((plan.scale, plan.requeue_after), (None, None));
     assert_eq!(world.condition("Contended").status, "False");
     assert_eq!(world.condition("Ready").status, "True");
+}
+
+#[test]
+fn a_fight_that_goes_on_for_minutes_is_named_and_slowed_down_too() {
+    for interval in [61, 600] {
+        let mut world = World::settled(2);
+        for _ in 0..3 {
+            assert_eq!(world.condition("Contended").status, "False", "every {interval} s");
+            world.pass(interval);
+            world.drift(0, "kubectl");
+            assert!(world.act().scale.is_some());
+        }
+        let contended = world.condition("Contended");
+        assert_eq!((contended.status.as_str(), contended.reason.as_str()), ("True", "Contended"));
+        assert!(contended.message.starts_with("`kubectl` keeps setting another count"), "{}", contended.message);
+        assert!(contended.message.contains(&format!("waits for {} s", 2 * interval)), "{}", contended.message);
+
+        world.pass(interval);
+        world.drift(0, "kubectl");
+        let plan = world.act();
+        let pause = Duration::from_secs(interval.unsigned_abs());
+        assert_eq!((plan.scale, plan.requeue_after), (None, Some(pause)));
+        let synced = world.condition("Synced");
+        assert_eq!(synced.message, "spec.replicas is 0, wanted 2; `kubectl` set it, and the next correction waits");
+        world.pass(interval);
+        assert_eq!(world.act().scale.unwrap().cause, Cause::Drift);
+    }
+}
+
+#[test]
+fn two_managers_that_set_a_count_now_and_then_are_no_fight() {
+    let mut world = World::settled(2);
+    for manager in ["kubectl", "helm", "kubectl", "helm"] {
+        world.pass(600);
+        world.drift(0, manager);
+        assert!(world.act().scale.is_some());
+        assert_eq!(world.condition("Contended").status, "False");
+    }
 }
 
 #[test]

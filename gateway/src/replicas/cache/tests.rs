@@ -28,8 +28,7 @@ fn object(namespace: &str, name: &str) -> ObjectName {
 }
 
 fn autoscaler(of: &WorkloadRef, name: &str) -> Object {
-    let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: name.into(), min: 1, max: 5 };
-    Object::Autoscaler { of: of.clone(), autoscaler }
+    Object::Autoscaler { of: of.clone(), autoscaler: Autoscaler::new(name, 1, 5) }
 }
 
 /// `a/one`, `a/two`, `a-b/one`, `b/one` to `b/four`; those called `one` have the label `first=yes`.
@@ -161,7 +160,7 @@ fn an_observation_costs_no_more_the_more_autoscalers_a_workload_has() {
 fn an_event_of_an_autoscaler_costs_no_more_the_more_there_are_in_its_namespace() {
     let numbered = |number: usize, max: i32| {
         let name = number.to_string();
-        let autoscaler = Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: name.clone(), min: 1, max };
+        let autoscaler = Autoscaler::new(name.clone(), 1, max);
         Object::Autoscaler { of: WorkloadRef::deployment("a", name), autoscaler }
     };
     let events = |autoscalers| {
@@ -249,10 +248,7 @@ async fn a_deleted_target_is_forgotten_and_told() {
 fn a_relist_of_autoscalers_indexes_them_anew() {
     let (web, api) = (name("demo", "web"), name("demo", "api"));
     let replicas = Replicas::from_objects([autoscaler(&web, "old")]);
-    let scaling = Scaling {
-        workload: api.clone(),
-        autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
-    };
+    let scaling = Scaling { workload: api.clone(), autoscaler: Arc::new(Autoscaler::new("new", 1, 2)) };
     let listed = BTreeMap::from([(object("demo", "new"), Arc::new(scaling))]);
     replicas.0.replace::<AutoscalerKind>(&Scope::cluster(), listed, &BTreeSet::new());
     assert!(replicas.observe(&web).autoscalers.is_empty());
@@ -286,10 +282,7 @@ fn a_relist_keeps_the_objects_that_did_not_change() {
 fn a_relist_of_a_namespaces_autoscalers_indexes_that_namespace_anew() {
     let (here, gone, elsewhere) = (name("a", "one"), name("a", "two"), name("b", "one"));
     let replicas = Replicas::from_objects([autoscaler(&gone, "old"), autoscaler(&elsewhere, "stays")]);
-    let scaling = Scaling {
-        workload: here.clone(),
-        autoscaler: Arc::new(Autoscaler { kind: "HorizontalPodAutoscaler".into(), name: "new".into(), min: 1, max: 2 }),
-    };
+    let scaling = Scaling { workload: here.clone(), autoscaler: Arc::new(Autoscaler::new("new", 1, 2)) };
     let listed = BTreeMap::from([(object("a", "new"), Arc::new(scaling))]);
     replicas.0.replace::<AutoscalerKind>(&Scope::namespace("a"), listed, &BTreeSet::new());
     let count = |name| replicas.observe(name).autoscalers.len();

@@ -161,6 +161,65 @@ fn only_autoscalers_of_deployments_are_kept() {
     assert_eq!(hpa("argoproj.io/v1alpha1", "Deployment"), None);
 }
 
+/// An autoscaler with these labels, owner references and conditions.
+fn hpa(labels: &Value, owners: &Value, conditions: &Value) -> Autoscaler {
+    let object = json!({
+        "metadata": {
+            "namespace": "demo", "name": "h", "uid": "u", "resourceVersion": "1",
+            "labels": labels, "ownerReferences": owners,
+        },
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "maxReplicas": 7},
+        "status": {"currentReplicas": 0, "desiredReplicas": 0, "currentMetrics": null, "conditions": conditions},
+    });
+    let scaling = autoscaler(serde_json::from_value(object).unwrap()).unwrap();
+    Arc::unwrap_or_clone(scaling.autoscaler)
+}
+
+fn owner(api_version: &str, kind: &str, name: &str, controller: bool) -> Value {
+    json!({"apiVersion": api_version, "kind": kind, "name": name, "uid": "u", "controller": controller})
+}
+
+fn condition(kind: &str, status: &str, reason: &str) -> Value {
+    json!({"type": kind, "status": status, "reason": reason, "message": "é".repeat(600)})
+}
+
+#[test]
+fn the_maker_of_an_autoscaler_is_its_controller_or_the_scaled_object_that_a_label_names() {
+    let maker = |labels: Value, owners: Value| hpa(&labels, &owners, &json!([])).maker;
+    let keda = owner("keda.sh/v1alpha1", "ScaledObject", "web", true);
+    let labels = json!({"scaledobject.keda.sh/name": "by-label"});
+    assert_eq!(maker(json!({"app": "web"}), json!([])), None);
+    assert_eq!(maker(json!({}), json!([keda])), Some(Maker::scaled_object("web")));
+    assert_eq!(maker(labels.clone(), json!([])), Some(Maker::scaled_object("by-label")));
+    assert_eq!(maker(labels, json!([keda])), Some(Maker::scaled_object("web")));
+
+    let other = owner("v1", "ConfigMap", "settings", false);
+    assert_eq!(maker(json!({}), json!([other, keda])), Some(Maker::scaled_object("web")), "the controller");
+    let core = Maker { group: String::new(), kind: "ConfigMap".to_owned(), name: "settings".to_owned() };
+    assert_eq!(maker(json!({}), json!([other])), Some(core));
+    let workload = owner("apps/v1", "Deployment", "web", false);
+    assert_eq!(maker(json!({}), json!([workload])), None);
+    let long = maker(json!({}), json!([owner("g/v1", &"K".repeat(100_000), "web", true)])).unwrap();
+    assert!(long.kind.len() <= MOST_NAME);
+}
+
+#[test]
+fn the_trouble_of_an_autoscaler_is_what_its_conditions_say_unless_it_is_switched_off() {
+    let trouble = |conditions: Value| hpa(&json!({}), &json!([]), &conditions).trouble.map(|trouble| trouble.reason);
+    let able = condition("AbleToScale", "True", "SucceededGetScale");
+    let limited = condition("ScalingLimited", "False", "DesiredWithinRange");
+    let blind = condition("ScalingActive", "False", "FailedGetResourceMetric");
+    let off = condition("ScalingActive", "False", "ScalingDisabled");
+    assert_eq!(trouble(json!([])), None);
+    assert_eq!(trouble(json!([able, condition("ScalingActive", "True", "ValidMetricFound"), limited])), None);
+    assert_eq!(trouble(json!([able, off])), None);
+    assert_eq!(trouble(json!([able, blind, limited])).as_deref(), Some("FailedGetResourceMetric"));
+    let unable = condition("AbleToScale", "False", "FailedGetScale");
+    assert_eq!(trouble(json!([blind, unable])).as_deref(), Some("FailedGetScale"));
+    let message = hpa(&json!({}), &json!([]), &json!([blind])).trouble.unwrap().message;
+    assert!(message.len() <= MOST_OBSTACLE);
+}
+
 #[test]
 fn a_target_keeps_of_its_metadata_what_names_it() {
     let object = |deletion: Value| {

@@ -8,7 +8,7 @@ fn worlds() -> Vec<World> {
     for (replicas, wanted) in (0..4).flat_map(|replicas| (0..4).map(move |wanted| (replicas, wanted))) {
         for rollout in [Rollout::Complete, Rollout::Progressing, Rollout::Failed, Rollout::Paused] {
             for ready in 0..3 {
-                for past in 0..7 {
+                for past in 0..8 {
                     let mut world = World::new(replicas, wanted);
                     let workload = world.workload.as_mut().unwrap();
                     (workload.rollout, workload.ready) = (rollout, ready);
@@ -39,6 +39,13 @@ fn put_past(world: &mut World, past: u8) {
             }
             world.drift(9, "helm");
         }
+        6 => {
+            for _ in 0..4 {
+                world.drift(9, "kubectl");
+                world.act();
+                world.pass(600);
+            }
+        }
         _ => {
             world.act();
             world.unrecorded.push(history::change(&world.target.spec, 1, 2, world.now));
@@ -50,7 +57,7 @@ fn put_past(world: &mut World, past: u8) {
 #[test]
 fn planning_again_on_what_a_plan_made_yields_nothing() {
     let worlds = worlds();
-    assert_eq!(worlds.len(), 4 * 4 * 4 * 3 * 7);
+    assert_eq!(worlds.len(), 4 * 4 * 4 * 3 * 8);
     for mut world in worlds {
         let before = world.clone();
         let first = world.act();

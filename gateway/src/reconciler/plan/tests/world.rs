@@ -59,7 +59,7 @@ impl World {
         let plan = self.plan();
         if let (Some(scale), Some(workload)) = (&plan.scale, &mut self.workload) {
             if scale.cause == Cause::Drift {
-                self.corrections.record(self.now, workload.replicas_manager.as_deref());
+                self.corrections.record(self.now, ownership::setter(workload));
             }
             workload.replicas = scale.change.to;
             workload.rollout = after_scale(workload.rollout);
@@ -95,9 +95,7 @@ impl World {
     }
 
     pub(super) fn autoscale(&mut self) {
-        let autoscaler =
-            Autoscaler { kind: "HorizontalPodAutoscaler".to_owned(), name: "web".to_owned(), min: 2, max: 9 };
-        self.autoscalers = vec![Arc::new(autoscaler)];
+        self.autoscalers = vec![Arc::new(Autoscaler::new("web", 2, 9))];
     }
 
     pub(super) fn condition(&self, kind: &str) -> Condition {
