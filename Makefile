@@ -123,7 +123,7 @@ deny: ## check the licences, sources and advisories of the dependencies
 .PHONY: fmt
 fmt: ## format the Rust and Rego sources
 	$(CARGO) fmt --all
-	"$$(policies/build.sh --opa)" fmt --write policies/rego
+	"$$(policies/build.sh --opa)" fmt --write policies/rego policies/guide
 
 .PHONY: build
 build: policies ## compile the gateway, its client and the harness into target/debug

@@ -3,9 +3,12 @@
 
 run_tests() {
   say "formatting"
-  "$opa" fmt --list --fail "$here/rego" || die "not formatted (run: opa fmt -w policies/rego)"
+  "$opa" fmt --list --fail "$here/rego" "$here/guide" || die "not formatted (run: make fmt)"
   say "strict check"
   "$opa" check --strict "$here"/rego/*.rego
+  # Each of the guide is a policy by itself.
+  local guide
+  for guide in "$here"/guide/*.rego; do "$opa" check --strict "$guide"; done
   say "tests"
   "$opa" test -v "$here"/rego/*.rego
   say "examples, interpreted and compiled"

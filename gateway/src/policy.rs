@@ -41,7 +41,7 @@ pub(crate) use facts::Facts;
 pub use inspect::{InspectedModule, Inspection, inspect};
 pub use list::{ListQuery, Listing};
 pub use live::{ModuleStatus, Monitor, PolicyStatus};
-pub use measure::{ModuleCost, measure};
+pub use measure::{ModuleCost, ProbeCost, measure, measure_probes};
 pub use metrics::PolicyMetrics;
 pub use permit::{DecisionId, Denied, PendingChange, Permit};
 pub use rego::{EvalError, LoadError};

@@ -4,7 +4,11 @@
 //! stands for anything, and blanks for any blanks. A comment before a block changes what is done with it:
 //! `<!-- not run: REASON -->`, or `<!-- fails -->` where its last command is meant to.
 
+mod shell;
+
 use anyhow::{Result, bail, ensure};
+
+pub use self::shell::{Shell, walk};
 
 /// A block of commands that are run together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,26 @@ pub fn blocks(document: &str) -> Result<Vec<Block>> {
         }
     }
     Ok(blocks)
+}
+
+/// The section under a heading, and the rest of the document. Each line of them keeps its number.
+///
+/// # Errors
+///
+/// Where there is no such section.
+pub fn section(document: &str, heading: &str) -> Result<(String, String)> {
+    let (mut section, mut rest, mut inside) = (String::new(), String::new(), false);
+    for line in document.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            inside = title == heading;
+        }
+        let (lines, blanks) = if inside { (&mut section, &mut rest) } else { (&mut rest, &mut section) };
+        lines.push_str(line);
+        lines.push('\n');
+        blanks.push('\n');
+    }
+    ensure!(!section.trim().is_empty(), "there is no section {heading:?}");
+    Ok((section, rest))
 }
 
 fn comment(line: &str) -> Option<Fate> {
@@ -140,6 +164,13 @@ a: b
         assert_eq!(blocks[0].printed, ["NAME   READY", "web-…  1/1"]);
         let fates: Vec<_> = blocks.into_iter().map(|block| block.fate).collect();
         assert_eq!(fates, [Fate::Succeeds, Fate::NotRun("needs a registry".into()), Fate::Fails]);
+    }
+
+    #[test]
+    fn the_lines_of_a_section_keep_their_numbers() {
+        let (inside, outside) = section("# a\n## b\nc\n## d\ne\n", "b").unwrap();
+        assert_eq!((inside.as_str(), outside.as_str()), ("\n## b\nc\n\n\n", "# a\n\n\n## d\ne\n"));
+        assert!(section("# a\n## b\n", "a").is_err());
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod outage;
 mod permit;
 mod policies;
 mod policy_commands;
+mod policy_guide;
 mod processes;
 mod quiet;
 mod redaction;

@@ -11,7 +11,7 @@ use scalegate_tests::poll;
 use scalegate_tests::suite;
 use serde_json::{Value, json};
 
-use crate::modules::{VERDICT, entry, opa, sha256};
+use crate::modules::{VERDICT, compiled, entry, handmade, opa, sha256};
 
 fn policy(command: &str, variant: &str, arguments: &[&str]) -> Result<Output> {
     let policies = repository().join("target/policies").join(variant);
@@ -135,6 +135,67 @@ fn what_a_decision_costs_is_measured_beside_its_budget() -> Result<()> {
     assert_eq!(output.status.code(), Some(1));
     let output = policy("bench", "normal", &["--input", &input, "--seconds", "0"])?;
     assert_eq!(output.status.code(), Some(2), "no time to measure in");
+    Ok(())
+}
+
+/// The rows of the table that `policy check` prints for a set of these entries, by their columns.
+fn checked(directory: &Path, entries: &[Value]) -> Result<Vec<Vec<String>>> {
+    std::fs::write(directory.join("policies.yaml"), json!({ "modules": entries }).to_string())?;
+    let output = Command::new(binary("scalegate")?).args(["policy", "check"]).arg(directory).output()?;
+    let text = String::from_utf8([output.stdout, output.stderr].concat())?;
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    assert!(first.starts_with(&format!("{}: a good set of policies, digest ", directory.display())), "{text}");
+    assert_eq!(lines.next().map(|line| line.split_whitespace().next()), Some(Some("MODULE")), "{text}");
+    Ok(lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
+}
+
+#[test]
+fn a_checked_set_shows_what_each_question_costs_each_module() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let busy = "(local $n i32) (local.set $n (i32.const 10000000))
+        (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (i32.const 4096)";
+    let mut entries = Vec::new();
+    for (name, eval, actions) in
+        [("quick", "(i32.const 4096)", json!(["set", "get"])), ("busy", busy, json!(["describe"]))]
+    {
+        let module = handmade(eval)?;
+        let mut entry = entry(name, &module);
+        entry["match"] = json!({ "actions": actions });
+        entries.push(entry);
+        std::fs::write(directory.path().join(format!("{name}.wasm")), module)?;
+    }
+    let rows = checked(directory.path(), &entries)?;
+    let column = |number: usize| rows.iter().map(|row| row[number].as_str()).collect::<Vec<_>>();
+    assert_eq!((column(0), column(1)), (vec!["quick", "quick", "busy"], vec!["get", "set", "describe"]));
+    let micros = column(2).into_iter().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+    assert!(micros[2] > micros[0] && micros[2] > micros[1], "ten million rounds take longer than none: {rows:?}");
+    assert!(rows.iter().all(|row| row[3..6] == ["µs", row[4].as_str(), "%"] && row[6..] == ["of", "1000", "ms"]));
+    Ok(())
+}
+
+#[test]
+fn settings_of_3000_rows_are_not_read_again_for_each_decision() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let rules = r#"default verdict := {"allow": false, "reasons": ["no row"]}
+        verdict := {"allow": true, "reasons": []} if data.settings.rows[input.target.namespace].min < 4"#;
+    let module = compiled(rules, VERDICT)?;
+    std::fs::write(directory.path().join("table.wasm"), &module)?;
+    let with_rows = |name: &str, rows: usize| {
+        let names = std::iter::once("default".to_owned()).chain((1..rows).map(|row| format!("team-{row}")));
+        let row = |name: String| (name, json!({"min": 1, "max": 20, "owners": ["operators", "on-call"]}));
+        let mut entry = entry(name, &module);
+        entry["module"] = "table.wasm".into();
+        entry["settings"] = json!({ "rows": names.map(row).collect::<serde_json::Map<_, _>>() });
+        entry
+    };
+    let rows = checked(directory.path(), &[with_rows("one", 1), with_rows("many", 3000)])?;
+    let micros = rows.iter().map(|row| row[2].parse()).collect::<Result<Vec<f64>, _>>()?;
+    assert_eq!(micros.len(), 8, "{rows:?}");
+    for (one, many) in micros[..4].iter().zip(&micros[4..]) {
+        // To read so many takes some fifty times as long as the decision.
+        assert!(many / one < 5.0, "3000 rows: {many} µs, one row: {one} µs");
+    }
     Ok(())
 }
 

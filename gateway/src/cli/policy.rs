@@ -1,6 +1,7 @@
 //! `scalegate policy`: what authors of policies need, without a gateway.
 
 mod bench;
+mod check;
 mod eval;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::policy::{self, Engine, PolicySet, document, rego};
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Load a directory of policies as the gateway would, and say what is wrong with it
+    /// Load a directory of policies as the gateway would, and say what is wrong with it, or what each question costs
     Check {
         /// The directory with policies.yaml
         directory: PathBuf,
@@ -39,8 +40,8 @@ pub(super) enum PolicyCommand {
 pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
     match command {
         PolicyCommand::Check { directory } => {
-            let digest = load(directory)?.digest().clone();
-            super::print(&format!("{}: a good set of policies, digest {digest}\n", directory.display()))
+            let set = load(directory)?;
+            super::print(&check::report(directory, &set))
         }
         PolicyCommand::Eval(args) => eval::eval(args),
         PolicyCommand::Bench(args) => Ok(bench::bench(args)?),
@@ -52,6 +53,16 @@ pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Capabilities => super::print(&rego::capabilities()),
         PolicyCommand::Builtins => super::print(&rego::builtins_page()),
     }
+}
+
+/// The wider of a column's title and its texts.
+fn width<'a>(title: &str, texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(str::len).max().unwrap_or_default().max(title.len())
+}
+
+/// How much of a module's deadline an evaluation takes.
+fn of_deadline(cpu_micros: f64, deadline_micros: f64) -> String {
+    format!("{:.1} % of {:.0} ms", 100.0 * cpu_micros / deadline_micros, deadline_micros / 1e3)
 }
 
 /// Loads a set. The error says everything that is wrong with it.

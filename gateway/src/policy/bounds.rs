@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn verdict(reasons: Vec<String>, tags: BTreeMap<String, String>) -> Verdict {
-        Verdict { allow: false, reasons, max_seconds: Some(7), tags }
+        Verdict { allow: false, reasons, tags }
     }
 
     #[test]
@@ -98,7 +98,6 @@ mod tests {
         assert_eq!((many.reasons.len(), many.reasons[16].as_str()), (17, "… and 19984 more, left out"));
         let (much, cut) = kept(vec!["\u{1}".repeat(REASON_BYTES); 10]);
         assert!(cut && much.reasons.iter().map(|it| json_bytes(it)).sum::<usize>() < ALL_REASONS_BYTES + 64);
-        assert_eq!(much.max_seconds, Some(7));
     }
 
     #[test]

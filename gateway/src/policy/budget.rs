@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use super::engine::TICK;
 
+/// The longest deadline that a budget may have.
+pub(super) const MOST_DEADLINE: Duration = Duration::from_secs(1);
+
 /// The most linear memory that a budget may allow.
 pub(super) const MOST_MEMORY_BYTES: usize = 256 << 20;
+
+/// The most output that a budget may allow.
+pub(super) const MOST_OUTPUT_BYTES: usize = 1 << 20;
 
 /// The limits of one evaluation. Whoever exceeds one has given no verdict, and the next evaluation starts anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -129,7 +129,7 @@ pub struct Wanted {
 pub struct Request {
     /// The wanted count.
     pub replicas: i32,
-    /// How long it should hold; null for a baseline.
+    /// How long it should hold, in seconds; always null, since no request can be for a limited time yet.
     pub duration_seconds: Option<u64>,
     /// Why, 512 bytes at most.
     pub reason: Option<String>,
@@ -143,9 +143,6 @@ pub struct Verdict {
     pub allow: bool,
     /// Why, in words for the client.
     pub reasons: Vec<String>,
-    /// The longest time that the request may hold.
-    #[serde(default)]
-    pub max_seconds: Option<u64>,
     /// Words for the decision log.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,

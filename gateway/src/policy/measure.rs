@@ -6,14 +6,31 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::rego::worked;
-use super::set::{Matching, PolicySet};
+use super::set::{BoundModule, Matching, PolicySet};
 use super::trial::{self, TrialError};
+use super::verdict::Question;
 
 /// How many evaluations run before the measurement, to load the module's code and memory into the processor's caches.
 const WARM_UP: usize = 20;
 
 /// The most evaluations of a module that are measured.
 const MOST: usize = 200_000;
+
+/// The most evaluations of a question that was asked at load, and how long they may take together.
+const PROBES: (usize, Duration) = (101, Duration::from_millis(200));
+
+/// What a question costs that a module was asked when it was loaded.
+#[derive(Debug)]
+pub struct ProbeCost {
+    /// The module's name in `policies.yaml`.
+    pub module: String,
+    /// The question's action.
+    pub action: &'static str,
+    /// The processor time of an evaluation, the median of some, in microseconds: what counts against the deadline.
+    pub cpu_micros: f64,
+    /// The module's `budget.deadline`, in microseconds.
+    pub deadline_micros: f64,
+}
 
 /// What one module costs.
 #[derive(Debug, Serialize)]
@@ -35,6 +52,37 @@ pub struct ModuleCost {
     pub memory_bytes: usize,
     /// Its `budget.memoryBytes`.
     pub most_memory_bytes: usize,
+}
+
+/// Asks each module of `set` the questions that it was asked when it was loaded, some times each.
+pub fn measure_probes(set: &PolicySet) -> Vec<ProbeCost> {
+    set.modules().iter().flat_map(of_module).collect()
+}
+
+fn of_module(module: &BoundModule) -> impl Iterator<Item = ProbeCost> {
+    let now = Timestamp::now();
+    // A document of ours that has no JSON would have kept the module from being loaded.
+    let questions = module.probes().filter_map(|input| Question::new(input).ok());
+    questions.map(move |Question { input, json }| ProbeCost {
+        module: module.name.clone(),
+        action: input.action.name(),
+        // A question for which the time no longer suffices took all of it.
+        cpu_micros: micros(median(|| drop(module.module.evaluate(json.as_bytes(), now)))),
+        deadline_micros: micros(module.deadline),
+    })
+}
+
+/// The median processor time of some runs of `evaluate`, one at least.
+fn median(evaluate: impl Fn()) -> Duration {
+    let (most, longest) = PROBES;
+    let (mut times, begun) = (Vec::new(), Instant::now());
+    while times.is_empty() || times.len() < most && begun.elapsed() < longest {
+        let before = worked();
+        evaluate();
+        times.push(worked().saturating_sub(before));
+    }
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Asks each module of `set` that matches the question `document`, an [`Input`](super::document::Input) in JSON, again

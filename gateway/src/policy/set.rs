@@ -107,6 +107,11 @@ impl BoundModule {
     pub(super) fn matches(&self, input: &Input) -> Matching {
         self.matcher.matches(input)
     }
+
+    /// The questions that it was asked when it was loaded.
+    pub(super) fn probes(&self) -> impl Iterator<Item = Input> {
+        probe::questions(&self.matcher)
+    }
 }
 
 /// Adds a file to the digest of the set; the digest of the file. The length keeps the end of one file from passing for

@@ -50,6 +50,9 @@ pub enum TrialError {
     /// It is one of another version.
     #[error("apiVersion is {0:?}; this gateway asks by {API_VERSION:?}")]
     Version(String),
+    /// It is for a limited time, for which no client can ask.
+    #[error("request.durationSeconds is null in every question: no request can be for a limited time yet")]
+    Limited,
     /// The gateway would not send these fields, so modules would not see them.
     #[error("no such field: {}", .0.join(", "))]
     Unknown(Vec<String>),
@@ -89,6 +92,9 @@ pub(super) fn question(document: &str) -> Result<Question, TrialError> {
         return Err(TrialError::Version(version.to_owned()));
     }
     let input: Input = serde_json::from_str(document)?;
+    if input.request.as_ref().is_some_and(|request| request.duration_seconds.is_some()) {
+        return Err(TrialError::Limited);
+    }
     let mut unknown = Vec::new();
     missing("", &given, &serde_json::to_value(&input)?, &mut unknown);
     if unknown.is_empty() { Ok(Question::new(input)?) } else { Err(TrialError::Unknown(unknown)) }
@@ -157,6 +163,10 @@ mod tests {
         assert_eq!(
             refused(|it| it["apiVersion"] = json!("scalegate.dev/v2")),
             "apiVersion is \"scalegate.dev/v2\"; this gateway asks by \"scalegate.dev/v1\""
+        );
+        assert_eq!(
+            refused(|it| it["request"]["durationSeconds"] = json!(3600)),
+            "request.durationSeconds is null in every question: no request can be for a limited time yet"
         );
         assert!(refused(|it| it["action"] = json!("delete")).contains("unknown variant `delete`"));
         assert!(refused(|it| it["request"]["replicas"] = json!("4")).contains("invalid type"));

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use super::bounds;
-use super::document::{self, Input, Verdict};
+use super::document::{Input, Verdict};
 use super::input::Tags;
 use super::set::{BoundModule, Matching, PolicySet};
 use crate::audit::{ModuleRecord, NamedInput};
@@ -113,14 +113,13 @@ fn unknown_labels(module: &BoundModule, input: &Input) -> Verdict {
     let namespace = &input.target.namespace;
     let reason =
         format!("whether policy {} covers namespace {namespace} is not known: its labels cannot be seen", module.name);
-    Verdict { allow: false, reasons: vec![reason], max_seconds: None, tags: Tags::new() }
+    Verdict { allow: false, reasons: vec![reason], tags: Tags::new() }
 }
 
 #[derive(Default)]
 struct Combined {
     verdicts: Vec<ModuleRecord>,
     refusals: Vec<String>,
-    max_seconds: Option<u64>,
     tags: Tags,
     asked_time: bool,
 }
@@ -134,8 +133,7 @@ impl Combined {
             }
             self.refusals.extend(verdict.reasons.iter().cloned());
         }
-        let Verdict { allow, reasons, max_seconds, tags } = verdict;
-        self.max_seconds = [self.max_seconds, max_seconds].into_iter().flatten().min();
+        let Verdict { allow, reasons, tags } = verdict;
         for (key, value) in &tags {
             self.tags.entry(key.clone()).or_insert_with(|| value.clone());
         }
@@ -156,21 +154,8 @@ impl Combined {
                 namespace => format!("no policy module covers {action} in namespace {namespace}"),
             });
         }
-        if self.refusals.is_empty() {
-            self.refusals.extend(self.lasts_too_long(input));
-        }
         let outcome =
             if self.refusals.is_empty() { Outcome::Allowed(self.tags) } else { Outcome::Refused(self.refusals) };
         Conclusion { outcome, verdicts: self.verdicts, asked_time: self.asked_time }
-    }
-
-    /// A module that allows a count for a limited time has not allowed it for longer, nor for ever.
-    fn lasts_too_long(&self, input: &Input) -> Option<String> {
-        let (most, request) = (self.max_seconds?, input.request.as_ref()?);
-        match (input.action, request.duration_seconds) {
-            (document::Action::Set, Some(asked)) if asked <= most => None,
-            (document::Action::Set, _) => Some(format!("it is allowed for {most} seconds at most")),
-            _ => None,
-        }
     }
 }

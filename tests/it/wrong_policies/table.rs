@@ -111,9 +111,15 @@ fn shapes() -> Vec<Wrong> {
             "not a valid verdict: invalid type: map, expected a string",
         ),
         Wrong::rules(
-            "half a second",
-            r#"verdict := {"allow": true, "reasons": [], "maxSeconds": 0.5}"#,
-            "not a valid verdict: invalid type: floating point `0.5`, expected u64",
+            "a time that a permission may last",
+            r#"verdict := {"allow": true, "reasons": [], "maxSeconds": 3600}"#,
+            "not a valid verdict: `maxSeconds` is not supported yet: nothing can be allowed for a limited time; a verdict is {",
+        ),
+        Wrong::rules(
+            "an end for release alone",
+            r#"verdict := {"allow": true, "reasons": []} if input.action != "release"
+               verdict := {"allow": true, "reasons": [], "until": "2026-11-27T18:00:00Z"} if input.action == "release""#,
+            "asked about release, its answer is not a valid verdict: `until` is not supported yet",
         ),
         Wrong::rules(
             "a tag that is no text",
@@ -186,6 +192,7 @@ fn undefined() -> Vec<Wrong> {
 fn failing() -> Vec<Wrong> {
     let long =
         r#"verdict := {"allow": false, "reasons": [concat("", ["0123456789" | some _ in numbers.range(1, 8000)])]}"#;
+    let rows: Vec<_> = (0..3000).map(|row| json!({"team": format!("team-{row}"), "min": 1, "max": row})).collect();
     let greedy = r#"verdict := {"allow": count(numbers.range(1, 1000000)) > 0, "reasons": []}"#;
     let slow = r#"verdict := {"allow": count([1 | some a in r; some b in r; some c in r; a + b + c == 0]) == 0, "reasons": []}
                   r := numbers.range(1, 400)"#;
@@ -218,6 +225,12 @@ fn failing() -> Vec<Wrong> {
             "asked about get, it took longer than its deadline of 100ms; give it a greater budget.deadline",
         )
         .with(json!({"budget": {"deadline": "100ms", "memoryBytes": 256 << 20}})),
+        Wrong::rules(
+            "settings that need much memory",
+            GOOD,
+            "it does not read its data and settings: it wanted more memory than its 1048576 bytes; give it a greater budget.memoryBytes, or make them smaller",
+        )
+        .with(json!({"budget": {"deadline": "1s", "memoryBytes": 1 << 20}, "settings": {"rows": rows}})),
         Wrong::of("a trap", Source::Handmade("unreachable"), "asked about get, it trapped: "),
         Wrong::of("no text", Source::Handmade("(i32.const -1)"), "asked about get, it breaks OPA's ABI: "),
         Wrong::of(
@@ -234,6 +247,8 @@ fn modules() -> Vec<Wrong> {
     let table = format!(
         "table := {{{rows}}}\nverdict := {{\"allow\": table[input.target.namespace].min > 1, \"reasons\": []}}"
     );
+    let rules: String = (0..4000).map(|row| format!("allowed if input.target.name == \"web{row}\"\n")).collect();
+    let rules = format!("default allowed := false\n{rules}verdict := {{\"allow\": allowed, \"reasons\": []}}");
     vec![
         Wrong::of(
             "another entrypoint",
@@ -248,6 +263,11 @@ fn modules() -> Vec<Wrong> {
         Wrong::rules(
             "a table of 4000 rows",
             &table,
+            "divide the rule, or move its tables into the module's `data` file or its `settings`",
+        ),
+        Wrong::rules(
+            "4000 rules for names",
+            &rules,
             "divide the rule, or move its tables into the module's `data` file or its `settings`",
         ),
         Wrong::of("an empty file", Source::Bytes(Vec::new()), "it does not compile: "),

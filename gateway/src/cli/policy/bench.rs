@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::super::{input, output};
-use super::load;
+use super::{load, of_deadline, width};
 use crate::policy::{self, ModuleCost};
 
 /// The arguments of the command.
@@ -37,14 +37,13 @@ pub(super) fn bench(args: &BenchArgs) -> Result<()> {
 }
 
 fn table(costs: &[ModuleCost]) -> String {
-    let wide = costs.iter().map(|cost| cost.module.len()).max().unwrap_or_default().max("MODULE".len());
+    let wide = width("MODULE", costs.iter().map(|cost| cost.module.as_str()));
     let mut text = format!(
         "{:wide$}  {:>9}  {:>9}  {:>9}  {:>16}  {:>20}\n",
         "MODULE", "P50", "P99", "CPU", "OF DEADLINE", "MEMORY"
     );
     for cost in costs {
-        let of_deadline =
-            format!("{:.1} % of {:.0} ms", 100.0 * cost.cpu_micros / cost.deadline_micros, cost.deadline_micros / 1e3);
+        let of_deadline = of_deadline(cost.cpu_micros, cost.deadline_micros);
         let memory = format!("{:.1} of {:.0} MiB", mebibytes(cost.memory_bytes), mebibytes(cost.most_memory_bytes));
         let [p50, p99, cpu] =
             [cost.p50_micros, cost.p99_micros, cost.cpu_micros].map(|micros| format!("{micros:.1} µs"));

@@ -12,6 +12,10 @@ use crate::policy::document::Verdict;
 /// How much of an invalid answer is kept, in characters.
 pub(super) const ANSWER_CHARACTERS: usize = 300;
 
+/// Fields that verdicts may have in a later version. Each limits what a verdict allows: without it, more would be allowed
+/// than the module meant.
+const LATER: [&str; 2] = ["maxSeconds", "until"];
+
 /// An element of the result set.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,12 +45,21 @@ fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Erro
 
 pub(super) fn verdict(results: &[u8]) -> Result<Verdict, EvalError> {
     let malformed = |problem| EvalError::Malformed { problem, answer: shown(results) };
-    let mut found: Vec<ResultElement> = serde_json::from_slice(results).map_err(|error| malformed(problem(&error)))?;
+    let mut found: Vec<ResultElement> = serde_json::from_slice(results)
+        .map_err(|error| malformed(later(results).unwrap_or_else(|| problem(&error))))?;
     match (found.pop(), found.len()) {
         (None, _) => Err(EvalError::Undefined),
         (Some(only), 0) => Ok(only.result),
         (Some(_), more) => Err(malformed(format!("{} results instead of one", more + 1))),
     }
+}
+
+/// The problem with an answer that has one of the fields of [`LATER`].
+fn later(results: &[u8]) -> Option<String> {
+    let results: serde_json::Value = serde_json::from_slice(results).ok()?;
+    let verdict = results.get(0)?.get("result")?;
+    let field = LATER.into_iter().find(|field| verdict.get(field).is_some())?;
+    Some(format!("`{field}` is not supported yet: nothing can be allowed for a limited time"))
 }
 
 /// The error without its line and column, and without any string value of the answer, which may be secret.

@@ -31,6 +31,9 @@ const TABLE_ELEMENTS: u64 = engine::TABLE_ELEMENTS as u64;
 /// What the whole module may cost: half a minute and 500 MB at the worst. OPA's runtime costs 700,000.
 const MODULE_COST: u64 = 2_500_000;
 
+/// Where a table may be that is too long for the rules.
+const TABLES: &str = "move its tables into the module's `data` file or its `settings` (policies/README.md)";
+
 /// Why a module is not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ComplexityError {
@@ -38,9 +41,7 @@ pub enum ComplexityError {
     #[error("it does not compile: {0}")]
     Invalid(String),
     /// One function is too long.
-    #[error(
-        "its function {function} has {bytes} bytes: {FUNCTION_BYTES} at most; divide the rule, or move its tables into the module's `data` file or its `settings` (policies/README.md)"
-    )]
+    #[error("its function {function} has {bytes} bytes: {FUNCTION_BYTES} at most; divide the rule, or {TABLES}")]
     Long {
         /// Which, in the module's order.
         function: usize,
@@ -48,7 +49,7 @@ pub enum ComplexityError {
         bytes: usize,
     },
     /// One function has too many values across too many jumps, or too deep blocks.
-    #[error("its function {function} is too complex to compile: divide the rule")]
+    #[error("its function {function} is too complex to compile: divide the rule, or {TABLES}")]
     Function {
         /// Which, in the module's order.
         function: usize,
@@ -60,9 +61,7 @@ pub enum ComplexityError {
         elements: u64,
     },
     /// All of it together.
-    #[error(
-        "it is too much to compile, at a cost of more than {MODULE_COST}: divide it into modules, or move its tables into the module's `data` file or its `settings` (policies/README.md)"
-    )]
+    #[error("it is too much to compile, at a cost of more than {MODULE_COST}: divide it into modules, or {TABLES}")]
     Module,
 }
 

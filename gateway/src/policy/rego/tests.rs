@@ -47,10 +47,10 @@ fn refused_at_load(fake: &Fake) -> String {
 
 #[test]
 fn a_verdict_is_read_with_all_its_fields() {
-    let fake = Fake::giving(r#"{"allow":false,"reasons":["no"],"maxSeconds":60,"tags":{"role":"ci"}}"#);
+    let fake = Fake::giving(r#"{"allow":false,"reasons":["no"],"tags":{"role":"ci"}}"#);
     let Evaluation { verdict, asked_time, .. } = evaluate(&fake).unwrap();
     let tags = BTreeMap::from([("role".to_owned(), "ci".to_owned())]);
-    assert_eq!(verdict, Verdict { allow: false, reasons: vec!["no".to_owned()], max_seconds: Some(60), tags });
+    assert_eq!(verdict, Verdict { allow: false, reasons: vec!["no".to_owned()], tags });
     assert!(!asked_time);
 }
 
@@ -67,7 +67,8 @@ fn an_answer_of_another_shape_is_no_verdict() {
         &results(r#"{"allow":"true","reasons":[]}"#),
         &results(r#"{"allow":true,"reasons":[],"alow":false}"#),
         &results(r#"{"allow":true,"allow":false,"reasons":[]}"#),
-        &results(r#"{"allow":true,"reasons":[],"maxSeconds":-1}"#),
+        &results(r#"{"allow":true,"reasons":[],"maxSeconds":60}"#),
+        &results(r#"{"allow":true,"reasons":[],"until":"2026-11-27T18:00:00Z"}"#),
         r#"[{"result":{"allow":true,"reasons":[]}},{"result":{"allow":true,"reasons":[]}}]"#,
     ] {
         let error = evaluate(&Fake { result: result.to_owned(), ..Fake::default() }).unwrap_err();
@@ -84,6 +85,20 @@ fn what_is_wrong_with_an_answer_is_told_apart_from_the_answer() {
             ("invalid type: string, expected a boolean", r#"{"allow":"a\nb","reasons":[]}"#),
         ),
         (results(r#"{"allow":true}"#), ("missing field `reasons`", r#"{"allow":true}"#)),
+        (
+            results(r#"{"allow":true,"maxSeconds":60,"reasons":[]}"#),
+            (
+                "`maxSeconds` is not supported yet: nothing can be allowed for a limited time",
+                r#"{"allow":true,"maxSeconds":60,"reasons":[]}"#,
+            ),
+        ),
+        (
+            results(r#"{"allow":true,"until":null}"#),
+            (
+                "`until` is not supported yet: nothing can be allowed for a limited time",
+                r#"{"allow":true,"until":null}"#,
+            ),
+        ),
         ("[]]".to_owned(), ("trailing characters", "[]]")),
     ] {
         let EvalError::Malformed { problem, answer } = evaluate(&Fake { result, ..Fake::default() }).unwrap_err()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::{BundleError, DataError, ManifestError};
+use crate::policy::budget::{MOST_DEADLINE, MOST_MEMORY_BYTES, MOST_OUTPUT_BYTES};
 use crate::policy::rego::{EvalError, LoadError};
 
 /// Why the set of policies in a directory cannot be used.
@@ -93,7 +94,7 @@ pub enum ModuleError {
     #[error(transparent)]
     Set(#[from] SetLimit),
     /// It is no policy.
-    #[error(transparent)]
+    #[error("{}{}", .0, advice_at_load(.0))]
     Load(#[from] LoadError),
     /// Its data file is not the one that `policies.yaml` means.
     #[error("its data: the sha256 of {file} is {found}, not {expected}")]
@@ -180,11 +181,33 @@ fn advice(cause: &EvalError) -> &'static str {
             "; a verdict must come for every question: give the rule a default, such as default verdict := {\"allow\": false, \"reasons\": [\"why\"]}, or leave actions that it does not decide out of match.actions"
         }
         EvalError::Malformed { .. } => {
-            "; a verdict is {\"allow\": true or false, \"reasons\": [texts]}, with maxSeconds (a whole number) and tags (an object of texts) if need be"
+            "; a verdict is {\"allow\": true or false, \"reasons\": [texts]}, with tags (an object of texts) if need be"
         }
-        EvalError::Deadline(_) => "; give it a greater budget.deadline, or less to do",
-        EvalError::Memory(_) => "; give it a greater budget.memoryBytes, or less to do",
-        EvalError::Output(_) => "; give it a greater budget.outputBytes, or let it say less",
+        EvalError::Deadline(allowed) if *allowed < MOST_DEADLINE => {
+            "; give it a greater budget.deadline, or less to do"
+        }
+        EvalError::Memory(allowed) if *allowed < MOST_MEMORY_BYTES => {
+            "; give it a greater budget.memoryBytes, or less to do"
+        }
+        EvalError::Deadline(_) | EvalError::Memory(_) => {
+            "; that is the most that a budget may have: give it less to do"
+        }
+        EvalError::Output(allowed) if *allowed < MOST_OUTPUT_BYTES => {
+            "; give it a greater budget.outputBytes, or let it say less"
+        }
+        EvalError::Output(_) => "; that is the most that a budget may have: let it say less",
+        _ => "",
+    }
+}
+
+/// What to do about a module that cannot be loaded within its budget.
+fn advice_at_load(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Start(cause) => advice(cause),
+        LoadError::ReadData(EvalError::Memory(allowed)) if *allowed < MOST_MEMORY_BYTES => {
+            "; give it a greater budget.memoryBytes, or make them smaller"
+        }
+        LoadError::ReadData(EvalError::Deadline(_) | EvalError::Memory(_)) => "; make them smaller",
         _ => "",
     }
 }

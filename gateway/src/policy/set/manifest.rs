@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::matcher::{Matcher, NamespacePattern};
 use crate::dns;
-use crate::policy::budget::{Budget, MOST_MEMORY_BYTES};
+use crate::policy::budget::{Budget, MOST_DEADLINE, MOST_MEMORY_BYTES, MOST_OUTPUT_BYTES};
 use crate::policy::document::Action;
 
 /// The file's name in a directory of policies.
@@ -82,7 +82,7 @@ struct RawModule {
     data_sha256: Option<String>,
     #[serde(default, rename = "match")]
     matching: RawMatch,
-    mode: RawMode,
+    mode: String,
     #[serde(default)]
     settings: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
@@ -95,13 +95,6 @@ struct RawMatch {
     actions: Option<Vec<Action>>,
     namespaces: Option<Vec<String>>,
     namespace_labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum RawMode {
-    Enforce,
-    Shadow,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,9 +137,10 @@ fn check(raw: RawModule, problems: &mut Vec<String>) -> Entry {
     }
     let sha256 = check_digest("sha256", &raw.sha256, &mut problem);
     let data = check_data(raw.data, raw.data_sha256, &mut problem);
-    if matches!(raw.mode, RawMode::Shadow) {
-        // TODO: evaluate, log and count shadow modules without obeying them.
-        problem("mode", "shadow is not supported yet".to_owned());
+    match raw.mode.as_str() {
+        "enforce" => {}
+        "shadow" => problem("mode", "must be enforce: shadow is not supported yet".to_owned()),
+        other => problem("mode", format!("must be enforce, not {other:?}")),
     }
     let matcher = check_match(raw.matching, &mut problem);
     let budget = check_budget(&raw.budget, &mut problem);
@@ -210,7 +204,7 @@ fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budg
     let default = Budget::default();
     let deadline = match raw.deadline.as_deref().map(humantime::parse_duration) {
         None => default.deadline,
-        Some(Ok(deadline)) if (Duration::from_millis(1)..=Duration::from_secs(1)).contains(&deadline) => deadline,
+        Some(Ok(deadline)) if (Duration::from_millis(1)..=MOST_DEADLINE).contains(&deadline) => deadline,
         Some(_) => {
             problem("budget.deadline", "must be a time from 1ms to 1s, such as 5ms".to_owned());
             default.deadline
@@ -227,7 +221,7 @@ fn check_budget(raw: &RawBudget, problem: &mut impl FnMut(&str, String)) -> Budg
         },
     };
     let memory_bytes = bytes("budget.memoryBytes", raw.memory_bytes, default.memory_bytes, 1 << 20, MOST_MEMORY_BYTES);
-    let output_bytes = bytes("budget.outputBytes", raw.output_bytes, default.output_bytes, 1, 1 << 20);
+    let output_bytes = bytes("budget.outputBytes", raw.output_bytes, default.output_bytes, 1, MOST_OUTPUT_BYTES);
     Budget { deadline, memory_bytes, output_bytes }
 }
 

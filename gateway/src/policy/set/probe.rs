@@ -22,17 +22,19 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Asks `module` each question that `matcher` matches, as of now. A refusal is a verdict too.
 pub(super) fn ask(module: &rego::Module, matcher: &Matcher) -> Result<(), ModuleError> {
     let now = Timestamp::now();
-    for action in Action::ALL {
-        let question = question(action, matcher);
-        // The gateway never asks a module about a question that it does not match, or may not match.
-        if matcher.matches(&question) != Matching::Yes {
-            continue;
-        }
-        let probe = |cause| ModuleError::Probe { action: action.name(), cause };
+    for question in questions(matcher) {
+        let probe = |cause| ModuleError::Probe { action: question.action.name(), cause };
         let json = serde_json::to_vec(&question).map_err(|error| probe(rego::EvalError::Abi(error.to_string())))?;
         rego::in_time(|| module.evaluate(&json, now)).map_err(probe)?;
     }
     Ok(())
+}
+
+/// The questions that `matcher` matches, one for each action at most: a gateway never asks a module about a question that
+/// it does not match, or may not match.
+pub(super) fn questions(matcher: &Matcher) -> impl Iterator<Item = Input> {
+    let questions = Action::ALL.into_iter().map(|action| question(action, matcher));
+    questions.filter(|question| matcher.matches(question) == Matching::Yes)
 }
 
 /// What a gateway would ask: about an existing Deployment in a namespace that `matcher` matches, or, to describe the

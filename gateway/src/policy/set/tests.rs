@@ -7,6 +7,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::policy::budget::MOST_MEMORY_BYTES;
 use crate::policy::rego::testing::{Fake, LOOP};
 use crate::policy::testing::{Written, module, sha256, write};
 
@@ -189,6 +190,23 @@ fn a_module_is_asked_what_its_match_lets_through_and_nothing_else() {
         let expected =
             format!("module \"a\" (a.wasm): asked about {action}, scalegate/verdict is undefined for this input; ");
         assert!(told.starts_with(&expected), "{more}: {told}");
+    }
+}
+
+#[test]
+fn advice_names_no_budget_that_a_module_cannot_have() {
+    let grows = "(loop $more (drop (memory.grow $memory (i32.const 16))) (br $more)) unreachable";
+    let (asked, started) = (Fake::evaluating(grows), Fake { start: grows.to_owned(), ..Fake::default() });
+    let told = |fake: &Fake, bytes: usize| {
+        let more = format!(", budget: {{memoryBytes: {bytes}}}");
+        loaded(&[Written { more, ..module("a", fake) }]).1.unwrap_err().to_string()
+    };
+    for fake in [asked, started] {
+        let some = told(&fake, 1 << 20);
+        assert!(some.ends_with("its 1048576 bytes; give it a greater budget.memoryBytes, or less to do"), "{some}");
+        let most = told(&fake, MOST_MEMORY_BYTES);
+        let expected = "its 268435456 bytes; that is the most that a budget may have: give it less to do";
+        assert!(most.ends_with(expected), "{most}");
     }
 }
 

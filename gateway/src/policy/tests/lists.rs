@@ -171,7 +171,7 @@ async fn a_list_whose_request_is_gone_is_on_record() {
 
 #[tokio::test]
 async fn a_part_of_a_list_ends_after_32_items_without_a_verdict() {
-    let evaluator = evaluator(&[malformed_once_loaded("a")]);
+    let evaluator = evaluator(&[answering_once_loaded("a", "true")]);
     let names = numbered(100);
     let picked = evaluator.pick(&caller(), &query(100, None), pages(&names)).await.unwrap();
     assert_eq!((picked.items.len(), picked.undecided.len()), (0, 32));

@@ -45,7 +45,7 @@ fn a_data_file_is_named_with_its_digest() {
 fn what_is_out_of_bounds_is_told_all_at_once() {
     let yaml = "modules:\n\
         - {name: A, module: ../a.wasm, sha256: abc, mode: shadow, budget: {deadline: 2s, memoryBytes: 1, outputBytes: 0}}\n\
-        - {name: b, module: b/c.wasm, sha256: abc, mode: enforce, match: {actions: [], namespaces: [\"a*b\"]}}\n\
+        - {name: b, module: b/c.wasm, sha256: abc, mode: audit, match: {actions: [], namespaces: [\"a*b\"]}}\n\
         - {name: b, module: b.wasm, sha256: abc, mode: enforce, match: {namespaces: []}}\n\
         - {name: c, module: c.wasm, sha256: abc, mode: enforce, data: data.json}\n\
         - {name: d, module: d.wasm, sha256: abc, mode: enforce, dataSha256: abc}\n\
@@ -55,11 +55,12 @@ fn what_is_out_of_bounds_is_told_all_at_once() {
         "module \"A\": name must",
         "module \"A\": module must",
         "module \"A\": sha256 must",
-        "module \"A\": mode shadow is not supported yet",
+        "module \"A\": mode must be enforce: shadow is not supported yet",
         "module \"A\": budget.deadline must",
         "module \"A\": budget.memoryBytes must be from 1048576 to 268435456",
         "module \"A\": budget.outputBytes must be from 1 to 1048576",
         "module \"b\": module must",
+        "module \"b\": mode must be enforce, not \"audit\"",
         "module \"b\": match.actions must",
         "module \"b\": match.namespaces has \"a*b\"",
         "module \"b\": match.namespaces must",

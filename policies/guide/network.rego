@@ -1,0 +1,4 @@
+package scalegate
+
+# A policy reaches no network, so the gateway refuses this one.
+verdict := http.send({"method": "get", "url": "http://rules.internal"}).body
