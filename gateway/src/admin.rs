@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::telemetry;
 
-    async fn start() -> (SocketAddr, Readiness, crate::shutdown::Trigger, tokio::task::JoinHandle<()>) {
+    fn start() -> (SocketAddr, Readiness, crate::shutdown::Trigger, tokio::task::JoinHandle<()>) {
         let readiness = Readiness::default();
         let settings = config::Admin { address: ([127, 0, 0, 1], 0).into() };
         let status = StatusPage::default().with("leader", || true);
@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn probes_follow_the_conditions() {
-        let (address, readiness, _trigger, _task) = start().await;
+        let (address, readiness, _trigger, _task) = start();
         let cache = readiness.condition("cache");
         assert!(ask(address, "GET /livez").await.starts_with("HTTP/1.1 200 "));
         assert!(ask(address, "GET /startupz").await.starts_with("HTTP/1.1 503 "));
@@ -236,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_openmetrics_text() {
-        let (address, _readiness, _trigger, _task) = start().await;
+        let (address, _readiness, _trigger, _task) = start();
         let answer = ask(address, "GET /metrics").await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(
@@ -248,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_status_is_one_json_object_with_what_each_part_tells() {
-        let (address, readiness, _trigger, _task) = start().await;
+        let (address, readiness, _trigger, _task) = start();
         let cache = readiness.condition("cache");
         let status = async || {
             let answer = ask(address, "GET /status").await;
@@ -271,7 +271,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
-        let (address, _readiness, _trigger, _task) = start().await;
+        let (address, _readiness, _trigger, _task) = start();
         assert!(ask(address, "GET /").await.starts_with("HTTP/1.1 404 "));
         assert!(ask(address, "GET /metrics/").await.starts_with("HTTP/1.1 404 "));
         let refused = ask(address, "POST /metrics").await;
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn shutdown_ends_the_port() {
-        let (address, _, trigger, task) = start().await;
+        let (address, _, trigger, task) = start();
         trigger.trigger();
         task.await.unwrap();
         assert!(TcpStream::connect(address).await.is_err());

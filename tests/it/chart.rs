@@ -307,10 +307,10 @@ async fn each_value_that_the_schema_takes_makes_valid_objects() -> Result<()> {
     namespace(&client, &home).await?;
     let mut server = Server::new(client.clone()).await?;
     let places = places(&schema()?)?;
-    let served = places.iter().find(|place| place.pointer == "/namespaces/0").context("no namespaces")?;
+    let watched = places.iter().find(|place| place.pointer == "/namespaces/0").context("no namespaces")?;
     let mut tried = BTreeSet::new();
     for text in texts() {
-        if served.takes(&text) {
+        if watched.takes(&text) {
             namespace(&client, &text).await?;
         }
         for (name, base) in bases() {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 use tokio::time::Instant;
 
 use super::pace::{AT_ONCE, Pace};
@@ -109,10 +109,10 @@ impl Activity {
     }
 
     /// `stream`, read at `pace`, with notes of the arrival of its bytes, and of how long its client lets it wait to write.
-    pub(super) fn watch<S>(self: &Arc<Self>, stream: S, pace: Pace) -> Watched<S> {
+    pub(super) fn watch<S: AsyncRead>(self: &Arc<Self>, stream: S, pace: Pace) -> Watched<S> {
         let sending = self.send();
         sending.asked();
-        Watched { stream, pace, sending }
+        Watched { stream: stream.take(AT_ONCE), pace, sending }
     }
 
     /// When the connection must be closed if nothing more happens; `None` while a request is handled and its answer read.
@@ -180,7 +180,8 @@ impl Drop for Sending {
 /// A stream that notes what its client does.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
-    stream: S,
+    /// Limited to what may be read at once.
+    stream: Take<S>,
     pace: Pace,
     sending: Sending,
 }
@@ -198,11 +199,10 @@ impl<S> Watched<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.pace.poll_allowed(cx));
-        let most = buffer.remaining().min(AT_ONCE);
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
-        let result = Pin::new(&mut self.stream).poll_read(cx, &mut part);
-        let arrived = part.filled().len();
-        buffer.advance(arrived);
+        let before = buffer.filled().len();
+        self.stream.set_limit(AT_ONCE);
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let arrived = buffer.filled().len() - before;
         self.pace.count(arrived);
         if arrived > 0 {
             self.sending.activity.bytes_arrived();
@@ -211,23 +211,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let result = Pin::new(self.stream.get_mut()).poll_write(cx, bytes);
         self.written(result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        let result = Pin::new(self.stream.get_mut()).poll_flush(cx);
         self.written(result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(self.stream.get_mut()).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -235,7 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = Pin::new(self.stream.get_mut()).poll_write_vectored(cx, slices);
         self.written(result)
     }
 }
@@ -262,7 +262,7 @@ impl Drop for Busy {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
     use crate::clients::testing::clients;

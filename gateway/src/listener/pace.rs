@@ -10,14 +10,14 @@ use crate::clients::Account;
 
 /// How many bytes are read before other tasks are polled. As frames of the smallest size they take some hundred
 /// microseconds.
-pub(super) const AT_ONCE: usize = 4 * 1024;
+pub(super) const AT_ONCE: u64 = 4 * 1024;
 
 /// How fast one connection is read: its bytes count to the client's account.
 #[derive(Debug)]
 pub(super) struct Pace {
     account: Arc<Account>,
     /// How much was read since other tasks were polled.
-    at_once: usize,
+    at_once: u64,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -49,7 +49,7 @@ impl Pace {
             self.at_once = 0;
             return;
         }
-        self.at_once += bytes;
+        self.at_once += bytes as u64;
         self.await_share(bytes);
     }
 
@@ -97,12 +97,13 @@ mod tests {
 
     #[tokio::test]
     async fn other_tasks_go_on_while_a_client_sends_much() {
+        const MUCH: usize = 256 * 1024;
         let account = clients_with_rate(None).account(None);
-        let (mut client, server) = tokio::io::duplex(64 * AT_ONCE);
-        client.write_all(&[0; 64 * AT_ONCE]).await.unwrap();
+        let (mut client, server) = tokio::io::duplex(MUCH);
+        client.write_all(&vec![0; MUCH]).await.unwrap();
         let other = tokio::spawn(tokio::task::yield_now());
         let mut server = Activity::new().watch(server, Pace::new(account));
-        let mut all = vec![0; 64 * AT_ONCE];
+        let mut all = vec![0; MUCH];
         tokio::select! {
             biased;
             _read = server.read_exact(&mut all) => panic!("all was read at once"),

@@ -23,7 +23,7 @@ pub(super) struct Row<'a> {
     pub(super) alerts: BTreeSet<&'a str>,
 }
 
-/// The metrics in OpenMetrics text, by the names that queries use, except for the endings of histograms.
+/// The metrics in `OpenMetrics` text, by the names that queries use, except for the endings of histograms.
 pub(super) fn served(text: &str) -> BTreeMap<String, Metric> {
     let mut found: BTreeMap<String, Metric> = BTreeMap::new();
     let mut current = String::new();
@@ -37,7 +37,7 @@ pub(super) fn served(text: &str) -> BTreeMap<String, Metric> {
                     _ => "",
                 };
                 current = format!("{name}{ending}");
-                found.entry(current.clone()).or_default().kind = kind.to_owned();
+                kind.clone_into(&mut found.entry(current.clone()).or_default().kind);
             }
             ["#", "UNIT", _, unit] => found.entry(current.clone()).or_default().unit = Some(unit.to_owned()),
             ["#", ..] => {}

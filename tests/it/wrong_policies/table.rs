@@ -247,8 +247,9 @@ fn modules() -> Vec<Wrong> {
     let table = format!(
         "table := {{{rows}}}\nverdict := {{\"allow\": table[input.target.namespace].min > 1, \"reasons\": []}}"
     );
-    let rules: String = (0..4000).map(|row| format!("allowed if input.target.name == \"web{row}\"\n")).collect();
-    let rules = format!("default allowed := false\n{rules}verdict := {{\"allow\": allowed, \"reasons\": []}}");
+    let rules: Vec<_> = (0..4000).map(|row| format!("allowed if input.target.name == \"web{row}\"")).collect();
+    let rules = rules.join("\n");
+    let rules = format!("default allowed := false\n{rules}\nverdict := {{\"allow\": allowed, \"reasons\": []}}");
     vec![
         Wrong::of(
             "another entrypoint",

@@ -117,8 +117,8 @@ mod tests {
 
         let target = WorkloadRef::deployment("demo", "web");
         let (owner, advice) = ("HorizontalPodAutoscaler web".into(), "change its minimum".into());
-        let owned = of(&Error::OwnedByAutoscaler { target, owner, advice }, &id);
-        assert_eq!(owned.get_error_details().precondition_failure().unwrap().violations[0].r#type, "OWNER");
+        let driven = of(&Error::OwnedByAutoscaler { target, owner, advice }, &id);
+        assert_eq!(driven.get_error_details().precondition_failure().unwrap().violations[0].r#type, "OWNER");
     }
 
     #[test]

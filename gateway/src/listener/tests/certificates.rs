@@ -11,7 +11,7 @@ const CI: &[&str] = &["spiffe://example.org/ci"];
 
 /// Asserts that the server refuses `credentials` in the handshake, and counts it as `outcome`.
 async fn assert_refused(pki: &Pki, credentials: Option<&Credentials>, outcome: &str) {
-    let server = Server::start(pki, limits()).await;
+    let server = Server::start(pki, &limits());
     // In TLS 1.3 the client is done before the server has looked at the certificate: the refusal comes with the answer.
     let refused = match server.connect(pki, credentials).await {
         Ok(mut connection) => connection.ask("/").await.is_err(),
@@ -25,7 +25,7 @@ async fn assert_refused(pki: &Pki, credentials: Option<&Credentials>, outcome: &
 #[tokio::test]
 async fn a_client_is_served_by_its_name_over_http1_and_http2() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     assert_eq!(server.ask(&pki, &pki.ci()).await.unwrap(), "uri:spiffe://example.org/ci");
     let mut sender = server.connect_http2(&pki, &pki.ci()).await;
     let response = sender.send_request(get("/")).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_revoked_certificate_is_refused_and_another_one_is_not() {
     pki.revoke("crl.pem", &list);
     let revoked = pki.ca.client(CI, |params| params.serial_number = Some(7_u64.into()));
     assert_refused(&pki, Some(&revoked), "bad_certificate").await;
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     assert_eq!(server.ask(&pki, &pki.ci()).await.unwrap(), "uri:spiffe://example.org/ci");
 }
 
@@ -92,7 +92,7 @@ async fn a_revocation_list_of_one_ca_leaves_the_others_alone() {
     let list = pki.ca.revocation_list(&[7], 2020);
     pki.revoke("crl.pem", &list);
     assert_refused(&pki, Some(&pki.ci()), "bad_certificate").await;
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let client = other.client(&["spiffe://other.org/ci"], |_| {});
     assert_eq!(server.ask(&pki, &client).await.unwrap(), "uri:spiffe://other.org/ci");
 }
@@ -102,7 +102,7 @@ async fn a_ca_cannot_name_clients_of_another_cas_trust_domain() {
     let mut pki = Pki::new();
     let other = Ca::new("other CA");
     pki.trust("other.pem", &other.pem(), "other.org");
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let honest = other.client(&["spiffe://other.org/ci"], |_| {});
     assert_eq!(server.ask(&pki, &honest).await.unwrap(), "uri:spiffe://other.org/ci");
     let told = server.ask(&pki, &other.client(CI, |_| {})).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_ca_cannot_name_clients_of_another_cas_trust_domain() {
 #[tokio::test]
 async fn two_spiffe_ids_reach_the_handler_as_nobody() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let both = pki.ca.client(&["spiffe://example.org/ci", "spiffe://example.org/admin"], |_| {});
     let told = server.ask(&pki, &both).await.unwrap();
     assert!(told.starts_with("nobody: the certificate has 2 uri subject alternative names"), "{told}");
@@ -121,7 +121,7 @@ async fn two_spiffe_ids_reach_the_handler_as_nobody() {
 #[tokio::test]
 async fn a_certificate_without_any_usage_reaches_the_handler_as_nobody() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let any = pki.ca.client(CI, |params| params.extended_key_usages.clear());
     let told = server.ask(&pki, &any).await.unwrap();
     assert!(told.contains("does not contain clientauth"), "{told}");
@@ -130,7 +130,7 @@ async fn a_certificate_without_any_usage_reaches_the_handler_as_nobody() {
 #[tokio::test]
 async fn tls_1_2_is_refused() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(&client_hello_1_2()).await.unwrap();
     let mut answer = Vec::new();

@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn a_handshake_that_does_not_begin_is_cut() {
-    let server = Server::start(&Pki::new(), config::Listen { handshake_timeout: SHORT, ..limits() }).await;
+    let server = Server::start(&Pki::new(), &config::Listen { handshake_timeout: SHORT, ..limits() });
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
     assert_eq!(server.metric("handshakes_total{outcome=\"timeout\"}"), "1");
@@ -25,7 +25,7 @@ async fn a_handshake_that_does_not_begin_is_cut() {
 #[tokio::test]
 async fn half_a_head_is_cut_and_so_is_one_that_does_not_begin() {
     let pki = Pki::new();
-    let server = Server::start(&pki, config::Listen { header_timeout: SHORT, ..limits() }).await;
+    let server = Server::start(&pki, &config::Listen { header_timeout: SHORT, ..limits() });
     for begun in ["", "GET / HTTP/1.1\r\nhost: loc"] {
         let mut connection = server.connect(&pki, Some(&pki.ci())).await.unwrap();
         connection.send(begun).await.unwrap();
@@ -40,7 +40,7 @@ async fn half_a_head_is_cut_and_so_is_one_that_does_not_begin() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let pki = Pki::new();
-    let server = Server::start(&pki, config::Listen { idle_timeout: SHORT, ..limits() }).await;
+    let server = Server::start(&pki, &config::Listen { idle_timeout: SHORT, ..limits() });
     let mut http1 = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     http1.ask("/").await.unwrap();
     http1.ended().await;
@@ -52,7 +52,7 @@ async fn an_idle_connection_is_closed() {
 #[tokio::test]
 async fn a_request_in_progress_is_not_idleness() {
     let pki = Pki::new();
-    let server = Server::start(&pki, config::Listen { idle_timeout: SHORT, header_timeout: SHORT, ..limits() }).await;
+    let server = Server::start(&pki, &config::Listen { idle_timeout: SHORT, header_timeout: SHORT, ..limits() });
     let mut connection = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     let release = async {
         server.script.entered.notified().await;
@@ -70,7 +70,7 @@ async fn a_request_in_progress_is_not_idleness() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut connection = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     let head = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(17 * 1024));
     connection.send(&head).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_head_that_is_too_large_is_refused() {
 #[tokio::test]
 async fn a_connection_ends_with_its_certificate() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let soon = OffsetDateTime::now_utc() + Duration::from_secs(2);
     let brief = pki.ca.client(&["spiffe://example.org/ci"], |params| params.not_after = soon);
     let mut connection = server.connect(&pki, Some(&brief)).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_connection_ends_with_its_certificate() {
 async fn a_client_that_holds_all_that_it_may_keeps_nobody_else_out() {
     let pki = Pki::new();
     let limits = config::Listen { max_connections: 6, max_connections_per_client: 2, ..limits() };
-    let server = Server::start(&pki, limits).await;
+    let server = Server::start(&pki, &limits);
     let (greedy, other) = (pki.ci(), pki.ca.client(&["spiffe://example.org/other"], |_| {}));
     let mut held = Vec::new();
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn a_client_that_holds_all_that_it_may_keeps_nobody_else_out() {
 async fn requests_beyond_those_that_a_client_may_have_under_way_are_refused_until_some_are_answered() {
     let pki = Pki::new();
     let limits = config::Listen { max_requests: 1000, max_requests_per_client: 16, ..limits() };
-    let server = Server::start(&pki, limits).await;
+    let server = Server::start(&pki, &limits);
     let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
     let waiting: Vec<_> = (0..16).map(|_| tokio::spawn(http2.send_request(get("/wait")))).collect();
     while server.script.running.load(SeqCst) < 16 {
@@ -137,7 +137,7 @@ async fn requests_beyond_those_that_a_client_may_have_under_way_are_refused_unti
 #[tokio::test]
 async fn a_panic_ends_its_connection_alone() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut connection = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     assert!(connection.ask("/panic").await.is_err());
     assert_eq!(server.ask(&pki, &pki.ci()).await.unwrap(), "uri:spiffe://example.org/ci");
@@ -146,7 +146,7 @@ async fn a_panic_ends_its_connection_alone() {
 #[tokio::test]
 async fn a_drain_answers_what_is_in_flight_and_then_ends() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut http1 = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
     let idle = server.connect(&pki, Some(&pki.ci())).await.unwrap();
@@ -176,7 +176,7 @@ async fn a_drain_answers_what_is_in_flight_and_then_ends() {
 async fn while_load_balancers_catch_up_new_connections_are_served_and_told_to_leave() {
     let pki = Pki::new();
     let drain = config::Drain { grace: Duration::from_secs(1), deadline: Duration::from_mins(5) };
-    let server = Server::start(&pki, config::Listen { drain, ..limits() }).await;
+    let server = Server::start(&pki, &config::Listen { drain, ..limits() });
     server.trigger.trigger();
     let mut late = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     late.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
@@ -191,7 +191,7 @@ async fn while_load_balancers_catch_up_new_connections_are_served_and_told_to_le
 async fn the_drains_deadline_cuts_what_does_not_end() {
     let pki = Pki::new();
     let drain = config::Drain { grace: Duration::ZERO, deadline: SHORT };
-    let server = Server::start(&pki, config::Listen { drain, ..limits() }).await;
+    let server = Server::start(&pki, &config::Listen { drain, ..limits() });
     let mut http1 = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
     let stop = async {

@@ -124,7 +124,7 @@ async fn every_block_is_read_with_whatever_text_is_around_it() {
             let mut pki = Pki::new();
             let (first, second) = role.blocks(&pki, &other);
             role.put(&mut pki, &join(&first, &second));
-            let server = Server::start(&pki, limits()).await;
+            let server = Server::start(&pki, &limits());
             match role {
                 Role::ClientCas => assert!(server.ask(&pki, &other.client(CI, |_| {})).await.is_ok(), "{manner}"),
                 Role::Chain => {

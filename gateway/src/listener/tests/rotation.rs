@@ -34,7 +34,7 @@ fn der(credentials: &Credentials) -> CertificateDer<'static> {
 #[tokio::test]
 async fn new_connections_get_the_new_certificate_and_open_ones_go_on() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut http1 = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     let mut http2 = server.connect_http2(&pki, &pki.ci()).await;
     assert_eq!(http1.server_certificate(), CertificateDer::from_pem_slice(pki.read("server.pem").as_bytes()).unwrap());
@@ -55,7 +55,7 @@ async fn new_connections_get_the_new_certificate_and_open_ones_go_on() {
 #[tokio::test]
 async fn files_that_are_written_anew_but_hold_the_same_change_nothing() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let (before, secret) = (server.live.status(), server.live.secret());
     pki.swap(&[]);
     server.look().await;
@@ -67,7 +67,7 @@ async fn files_that_are_written_anew_but_hold_the_same_change_nothing() {
 #[tokio::test]
 async fn a_new_end_is_told_by_the_metrics_and_the_status() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let list = pki.ca.numbered_list(6, 2011..2060, &[]);
     pki.swap(&[("crl.pem", Some(&list))]);
     server.look().await;
@@ -79,7 +79,7 @@ async fn a_new_end_is_told_by_the_metrics_and_the_status() {
 #[tokio::test]
 async fn whatever_is_worse_than_what_serves_is_told_and_does_not_take_its_place() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let original = ["server.pem", "server-key.pem", "ca.pem", "crl.pem"].map(|name| (name, pki.read(name)));
     let renewed = pki.ca.server();
     let expired = pki.ca.issue(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
@@ -141,7 +141,7 @@ async fn whatever_is_worse_than_what_serves_is_told_and_does_not_take_its_place(
 #[tokio::test]
 async fn half_a_change_serves_as_soon_as_it_is_whole() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let renewed = pki.ca.server();
     pki.swap(&[("server.pem", Some(&renewed.certificate))]);
     server.look().await;
@@ -154,7 +154,7 @@ async fn half_a_change_serves_as_soon_as_it_is_whole() {
 #[tokio::test]
 async fn a_revoked_client_gets_its_last_answers_and_loses_its_connections_and_nobody_else_does() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let revoked = to_be_revoked(&pki);
     let mut http1 = server.connect(&pki, Some(&revoked)).await.unwrap();
     let mut http2 = server.connect_http2(&pki, &revoked).await;
@@ -190,7 +190,7 @@ async fn a_revoked_client_gets_its_last_answers_and_loses_its_connections_and_no
 #[tokio::test]
 async fn idle_connections_of_a_revoked_client_end_at_once() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let revoked = to_be_revoked(&pki);
     let mut http1 = server.connect(&pki, Some(&revoked)).await.unwrap();
     http1.ask("/").await.unwrap();
@@ -205,7 +205,7 @@ async fn idle_connections_of_a_revoked_client_end_at_once() {
 #[tokio::test]
 async fn the_farewell_of_a_revoked_client_is_bounded() {
     let pki = mounted();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let revoked = to_be_revoked(&pki);
     let mut http1 = server.connect(&pki, Some(&revoked)).await.unwrap();
     let mut http2 = server.connect_http2(&pki, &revoked).await;
@@ -230,7 +230,7 @@ async fn connections_end_when_the_ca_of_their_client_leaves() {
     pki.settings.client_cas.clear();
     pki.trust("ca.pem", &both, "example.org");
     pki.mount();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let leaver = other.client(&["spiffe://example.org/ci"], |_| {});
     let mut http1 = server.connect(&pki, Some(&leaver)).await.unwrap();
     assert_eq!(http1.ask("/").await.unwrap(), CI);
@@ -254,7 +254,7 @@ async fn a_connection_ends_when_its_ca_speaks_for_another_trust_domain() {
     let other = Ca::new("other CA");
     pki.trust("other.pem", &other.pem(), "other.org");
     pki.mount();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut connection = server.connect(&pki, Some(&pki.ci())).await.unwrap();
     assert_eq!(connection.ask("/").await.unwrap(), CI);
     pki.swap(&[("ca.pem", Some(&other.pem())), ("other.pem", Some(&pki.ca.pem()))]);
@@ -271,7 +271,7 @@ async fn a_list_that_appears_is_asked_about_open_connections() {
     let other = Ca::new("other CA");
     pki.revoke("crl.pem", &other.revocation_list(&[], 2090));
     pki.mount();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut connection = server.connect(&pki, Some(&to_be_revoked(&pki))).await.unwrap();
     assert_eq!(connection.ask("/").await.unwrap(), CI);
     pki.swap(&[("crl.pem", Some(&(pki.read("crl.pem") + &revoking(&pki))))]);
@@ -289,7 +289,7 @@ async fn a_ca_is_replaced_by_one_of_the_same_name_with_both_serving_in_between()
     pki.trust("clients.pem", &first.pem(), "example.org");
     pki.revoke("crl.pem", &lists[0]);
     pki.mount();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let clients = [&first, &second].map(|ca| ca.client(&["spiffe://example.org/ci"], |_| {}));
     let mut old = server.connect(&pki, Some(&clients[0])).await.unwrap();
     old.ask("/").await.unwrap();
@@ -315,7 +315,7 @@ async fn a_ca_is_replaced_by_one_of_the_same_name_with_both_serving_in_between()
 #[tokio::test]
 async fn connections_verify_their_chains_again_one_after_the_other_and_go_on_meanwhile() {
     let pki = Pki::new();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let turn = server.live.reviews().acquire().await.unwrap();
     let mut connections = Vec::new();
     for _ in 0..5 {

@@ -70,7 +70,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(pki: &Pki, limits: config::Listen) -> Self {
+    pub(super) fn start(pki: &Pki, limits: &config::Listen) -> Self {
         let mut registry = Registry::default();
         let metrics = ListenerMetrics::register(&mut registry);
         let (reloader, live) = TlsReloader::start(&pki.settings, metrics.clone()).unwrap();
@@ -84,7 +84,7 @@ impl Server {
             rate: None,
         };
         let clients = Clients::new(&bounds, ["example.org"]);
-        let listener = Listener::bind(&limits, live.clone(), clients, metrics).unwrap();
+        let listener = Listener::bind(limits, live.clone(), clients, metrics).unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(listener.serve(script.clone(), shutdown));

@@ -72,7 +72,7 @@ async fn certificates_and_lists_without_an_end_are_taken() {
     let server = pki.ca.server_with(no_end);
     pki.settings.certificate = pki.write("server.pem", &server.certificate);
     pki.settings.key = pki.write("server-key.pem", &server.key);
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
 
     assert_eq!(server.ask(&pki, &ca.client(URI, no_end)).await.unwrap(), CI);
     let revoked = ca.client(URI, |params| params.serial_number = Some(7_u64.into()));
@@ -93,7 +93,7 @@ async fn certificates_from_before_1970_are_taken_where_the_verifier_reads_them()
     let early = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(1950, 1, 1);
     let ca = Ca::with("client CA", early);
     let pki = trusting(&ca);
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     assert_eq!(server.ask(&pki, &ca.client(URI, |_| {})).await.unwrap(), CI);
     // The one of a client is not: it gets an alert, and the log says why.
     let client = ca.client(URI, |params| {
@@ -113,7 +113,7 @@ async fn a_client_ca_that_has_ended_or_not_begun_lets_nobody_in_and_does_not_kee
     for (change, cause) in alerts {
         let ca = Ca::with("client CA", change);
         let pki = trusting(&ca);
-        let server = Server::start(&pki, limits()).await;
+        let server = Server::start(&pki, &limits());
         let client = ca.client(URI, |_| {});
         let mut connection = server.connect(&pki, Some(&client)).await.unwrap();
         let alert = connection.ask("/").await.unwrap_err().to_string();
@@ -141,13 +141,13 @@ async fn an_ended_client_ca_beside_a_good_one_vouches_for_nothing() {
     let mut pki = trusting(&old);
     pki.trust("renewed.pem", &old.renewed("client CA", |_| {}).pem(), "example.org");
     pki.trust("other.pem", &other.pem(), "other.org");
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     assert_eq!(server.ask(&pki, &old.client(URI, |_| {})).await.unwrap(), CI, "by the certificate that came after");
 
     // The same key for another trust domain, by a certificate that has ended.
     let mut pki = trusting(&old.renewed("client CA", |_| {}));
     pki.trust("old.pem", &old.pem(), "other.org");
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let told = server.ask(&pki, &old.client(&["spiffe://other.org/ci"], |_| {})).await.unwrap();
     assert!(told.ends_with("its ca may only issue for example.org"), "{told}");
 }
@@ -156,7 +156,7 @@ async fn an_ended_client_ca_beside_a_good_one_vouches_for_nothing() {
 async fn an_intermediate_ca_that_has_ended_or_not_begun_lets_nobody_in() {
     let root = Ca::new("root CA");
     let pki = trusting(&root);
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let ask = |ca: &Ca| with_chain(ca.client(URI, |_| {}), &[ca]);
     assert_eq!(server.ask(&pki, &ask(&root.below("between", |_| {}))).await.unwrap(), CI);
     for change in [ended, not_begun] {
@@ -184,7 +184,7 @@ fn a_certificate_above_the_servers_that_has_ended_or_not_begun_is_a_warning() {
 async fn a_connection_ends_with_the_first_certificate_above_its_own() {
     let root = Ca::with("root CA", soon);
     let pki = trusting(&root);
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let mut connection = server.connect(&pki, Some(&root.client(URI, |_| {}))).await.unwrap();
     assert_eq!(connection.ask("/").await.unwrap(), CI);
     connection.ended().await;
@@ -192,7 +192,7 @@ async fn a_connection_ends_with_the_first_certificate_above_its_own() {
 
     let root = Ca::new("root CA");
     let pki = trusting(&root);
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let between = root.below("between", soon);
     let client = with_chain(between.client(URI, |_| {}), &[&between]);
     let mut connection = server.connect(&pki, Some(&client)).await.unwrap();
@@ -279,7 +279,7 @@ async fn a_reload_moves_the_end_of_open_connections() {
     let ca = Ca::with("client CA", soon);
     let pki = trusting(&ca);
     pki.mount();
-    let server = Server::start(&pki, limits()).await;
+    let server = Server::start(&pki, &limits());
     let client = ca.client(URI, |_| {});
     let mut standing = Standing::new(&chain(&client), &server.live.tls());
     assert!(standing.life().unwrap() <= Duration::from_secs(2));
