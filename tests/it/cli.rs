@@ -223,6 +223,8 @@ async fn arguments_that_make_no_sense_are_usage_errors() -> Result<()> {
         let output = run(&suite, "operator", arguments).await?;
         assert_eq!((output.code, output.out.as_str()), (Some(2), ""), "{arguments:?}: {}", output.err);
     }
+    let output = run(&suite, "operator", &["set", "demo/web", "5", "--wait", "30s"]).await?;
+    assert!(output.err.contains("\"30s\" is one too many") && output.err.contains("--wait=30s"), "{output:?}");
     let output = run(&suite, "viewer", &["list", "--server", "http://localhost"]).await?;
     assert!(output.err.contains("https://HOST:PORT"), "{output:?}");
     Ok(())

@@ -55,7 +55,7 @@ pub(super) enum ClientCommand {
     Policies(policies::PoliciesArgs),
     /// Show whom your certificate names, and whether the gateway accepts it
     Whoami(whoami::WhoamiArgs),
-    /// Go the way of a request step by step, and say what to do where it ends
+    /// Follow the path of a request step by step, and say what to do where it ends
     Doctor(doctor::DoctorArgs),
     /// Show the client's version and the gateway's
     Version(version::VersionArgs),

@@ -14,10 +14,14 @@ use super::{Printed, printed, tiers};
 struct Home(tempfile::TempDir);
 
 impl Home {
-    async fn run(&self, arguments: &[&str]) -> Result<Printed> {
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary("scalegate")?);
         command.args(arguments).env_clear().env("HOME", self.0.path()).current_dir(self.0.path());
-        printed(command.output().await.context("cannot start scalegate")?)
+        Ok(command)
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<Printed> {
+        printed(self.command(arguments)?.output().await.context("cannot start scalegate")?)
     }
 
     async fn done(&self, arguments: &[&str]) -> Result<String> {
@@ -61,6 +65,9 @@ async fn a_saved_context_says_whom_to_ask_and_as_whom() -> Result<()> {
 
     assert_eq!(home.done(&["config", "use-context", "look"]).await?, "the current context is look\n");
     assert_eq!(home.done(&["config", "current-context"]).await?, "look\n");
+    let overridden = home.command(&["config", "use-context", "look"])?.env("SCALEGATE_CERT", "me.pem").output().await?;
+    let told = "the current context is look; the environment comes before it: unset SCALEGATE_CERT, or use --context";
+    assert_eq!(printed(overridden)?.out.trim_end(), told);
     assert!(home.done(&["whoami"]).await?.contains("scalegate.test/viewer"));
     let listed = home.done(&["config", "get-contexts"]).await?;
     assert_eq!(listed.lines().map(|line| line.starts_with('*')).collect::<Vec<_>>(), [false, false, true], "{listed}");

@@ -10,6 +10,9 @@ use super::connection::{Connection, Gateway};
 use super::contexts::{Context, ContextFile};
 use super::error::ClientError;
 
+/// The variables that name a gateway and certificates.
+pub(super) const VARIABLES: [&str; 4] = ["SCALEGATE_SERVER", "SCALEGATE_CA", "SCALEGATE_CERT", "SCALEGATE_KEY"];
+
 /// Reads a variable of the environment.
 pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -119,7 +122,6 @@ fn usage(what: &str, wrong: &str) -> ClientError {
 /// What nothing names, and the ways to name it.
 fn missing(given: [bool; 4], file: &ContextFile) -> String {
     let flags = ["--server", "--ca", "--cert", "--key"];
-    let variables = ["SCALEGATE_SERVER", "SCALEGATE_CA", "SCALEGATE_CERT", "SCALEGATE_KEY"];
     let left = |names: [&str; 4]| {
         let left = names.into_iter().zip(given).filter(|(_, given)| !given).map(|(name, _)| name);
         left.collect::<Vec<_>>().join(", ")
@@ -131,7 +133,7 @@ fn missing(given: [bool; 4], file: &ContextFile) -> String {
         format!("choose a context with `scalegate config use-context NAME` ({})", file.names().join(", "))
     };
     let what = if given[0] { "with which certificates?" } else { "which gateway?" };
-    format!("{what} Give {}, or set {}, or {contexts}", left(flags), left(variables))
+    format!("{what} Give {}, or set {}, or {contexts}", left(flags), left(VARIABLES))
 }
 
 /// An address without a path.

@@ -56,7 +56,7 @@ pub enum ClientError {
     #[error("no Deployment that you may see has the labels {0}")]
     NothingSelected(String),
     /// Steps of `doctor` failed.
-    #[error("{0} of the steps failed")]
+    #[error("failed steps: {0}")]
     Unhealthy(usize),
     /// Some of several changes failed.
     #[error("{failed} of {all} failed{consequence}; the first: {name}: {first}")]

@@ -36,7 +36,7 @@ pub(in crate::cli) struct SetArgs {
     /// With --selector: set those that are allowed, although others are refused
     #[arg(long, requires = "selector")]
     partial: bool,
-    /// Wait until the replicas are ready, for at most so long (30s without a value)
+    /// Wait until the replicas are ready, for at most TIME (30s without a value)
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = USUAL_WAIT,
         value_parser = patience, conflicts_with = "dry_run")]
     wait: Option<Duration>,
@@ -79,7 +79,14 @@ impl SetArgs {
             ([_], None) => {
                 Err(usage("NAME or REPLICAS", "one is missing, as in `scalegate set demo/web 5`".to_owned()))
             }
-            _ => Err(usage("NAME", "there is none with --selector, as in `scalegate set -l tier=front 5`".to_owned())),
+            (_, Some(_)) => {
+                Err(usage("NAME", "there is none with --selector, as in `scalegate set -l tier=front 5`".to_owned()))
+            }
+            (words, None) => {
+                let more = words.last().map_or("", String::as_str);
+                let wrong = format!("{more:?} is one too many: a name and a count, as in `scalegate set demo/web 5`");
+                Err(ClientError::Usage(format!("{wrong}; a time to wait follows an equals sign, as in --wait=30s")))
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use http::Uri;
 
 use super::super::arguments::namespace;
-use super::super::connect::{server, variable};
+use super::super::connect::{VARIABLES, server, variable};
 use super::super::error::ClientError;
 use super::super::table::{Cell, Paint, Table};
 use super::{Context, ContextFile};
@@ -69,7 +69,7 @@ pub(in crate::cli) fn run(command: &ConfigCommand) -> Result<(), ClientError> {
             file.context(name)?;
             file.contexts.current_context = Some(name.clone());
             file.store()?;
-            say(&format!("the current context is {name}"))
+            say(&format!("the current context is {name}{}", overridden()))
         }
         ConfigCommand::GetContexts => Ok(output::print_escaped(&file.table().render(Paint::of_stdout()))?),
         ConfigCommand::CurrentContext => match &file.contexts.current_context {
@@ -84,6 +84,15 @@ pub(in crate::cli) fn run(command: &ConfigCommand) -> Result<(), ClientError> {
             say(&said)
         }
     }
+}
+
+/// What keeps the current context from being used, if anything does.
+fn overridden() -> String {
+    let set: Vec<_> = VARIABLES.into_iter().filter(|name| variable(name).is_some()).collect();
+    if set.is_empty() {
+        return String::new();
+    }
+    format!("; the environment comes before it: unset {}, or use --context", set.join(", "))
 }
 
 fn say(line: &str) -> Result<(), ClientError> {
