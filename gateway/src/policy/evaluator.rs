@@ -23,7 +23,7 @@ use crate::clients::{Account, DecisionTurn, Exceeded};
 use crate::replicas::Observation;
 
 /// A decision with at most this deadline, the sum of its modules', runs on the request's thread; slower ones would block
-/// it.
+/// it. One that exceeds its deadlines takes twice as long.
 const INLINE: Duration = Duration::from_millis(5);
 
 /// After this long, a turn starts no further question: other clients wait.

@@ -97,7 +97,7 @@ pub fn measure(set: &PolicySet, document: &str, time: Duration) -> Result<Vec<Mo
     let mut costs = Vec::new();
     for module in set.modules().iter().filter(|module| module.matches(&question.input) == Matching::Yes) {
         let evaluate = || {
-            let evaluation = module.module.evaluate(question.json.as_bytes(), now);
+            let evaluation = module.module.decide(question.json.as_bytes(), now);
             evaluation.map_err(|error| TrialError::Unavailable(format!("policy {}: {error}", module.name)))
         };
         for _ in 0..WARM_UP {

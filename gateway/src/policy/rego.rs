@@ -49,7 +49,10 @@ const ENTRYPOINT: &str = "scalegate/verdict";
 const READ_DATA: Duration = Duration::from_secs(1);
 
 /// How often a module may run out of time before it is refused at load.
-const ATTEMPTS: u32 = 3;
+pub(super) const AT_LOAD: u32 = 3;
+
+/// How often a module may run out of time in one decision before there is no verdict.
+const IN_A_DECISION: u32 = 2;
 
 /// Why a module cannot be used.
 #[derive(Debug, Error)]
@@ -212,6 +215,12 @@ impl Module {
         })
     }
 
+    /// As [`Module::evaluate`], and once more in a fresh instance if the time ran out: where the host of a virtual machine
+    /// lends a processor to others, that counts as work of the thread that was on it.
+    pub(super) fn decide(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
+        in_time(IN_A_DECISION, || self.evaluate(input, now))
+    }
+
     fn ask(&self, input: &[u8], now: Timestamp) -> Result<Evaluation, EvalError> {
         let mut guest = Guest::resume(&self.code, &self.snapshot, self.builtins.clone(), self.budget, now)?;
         let results = guest.evaluate(self.entrypoint, self.snapshot.data, input)?;
@@ -256,7 +265,7 @@ struct Introduction {
 /// Asks a module about itself within its budget, again if its time ran out: a machine that is busy just now must not
 /// make a good module a bad one.
 fn introduce(code: &Code, budget: Budget) -> Result<Introduction, EvalError> {
-    in_time(|| {
+    in_time(AT_LOAD, || {
         let mut guest = Guest::start(code, Arc::default(), budget, Timestamp::UNIX_EPOCH)?;
         let version = guest.version()?;
         Ok(Introduction { version, builtins: guest.builtins()?, entrypoints: guest.entrypoints()? })
@@ -271,10 +280,10 @@ fn prepare(code: &Code, budget: Budget, data: &[u8]) -> Result<Snapshot, LoadErr
     Snapshot::of(code, &mut guest, data)
 }
 
-/// Repeats `attempt` while it runs out of time, up to [`ATTEMPTS`] times.
-pub(super) fn in_time<T>(attempt: impl Fn() -> Result<T, EvalError>) -> Result<T, EvalError> {
+/// Repeats `attempt` while it runs out of time; it is made `most` times at most.
+pub(super) fn in_time<T>(most: u32, attempt: impl Fn() -> Result<T, EvalError>) -> Result<T, EvalError> {
     let mut outcome = attempt();
-    for _ in 1..ATTEMPTS {
+    for _ in 1..most {
         if !matches!(outcome, Err(EvalError::Deadline(_))) {
             break;
         }

@@ -7,14 +7,17 @@ mod lists;
 mod record;
 mod streams;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::document::{Action, Input, Verdict};
 use super::evaluator::{Allowed, Evaluator, runs_inline};
-use super::rego::testing::{Fake, LOOP};
+use super::input::Tags;
+use super::rego::testing::{Fake, LATE, LOOP, RESULT};
 use super::reload::PolicyReloader;
 use super::set::Loader;
 use super::testing::{Written, asked, caller, input, labelled, metrics, module, turn, write};
+use super::verdict::{Outcome, Question, evaluate};
 use super::{Budget, Denied, Effect, Engine, rego};
 use crate::audit::WhenFull;
 use crate::audit::testing::{Recorded, audit};
@@ -99,6 +102,24 @@ async fn a_module_that_fails_is_no_verdict_whatever_the_others_say() {
     assert_eq!(refused, "unavailable: policy b: it took longer than its deadline of 50ms");
     let malformed = outcome(&[answering_once_loaded("a", "true"), giving("b", YES)]).await;
     assert!(malformed.starts_with("unavailable: policy a: its answer is not a valid verdict: "), "{malformed}");
+}
+
+#[test]
+fn a_deadline_that_is_exceeded_once_is_forgiven() {
+    let body = format!("(drop (call $builtin0 (i32.const 7) (i32.const 0))) (i32.const {RESULT})");
+    let fake = Fake { builtins: r#"{"test.late":7}"#.to_owned(), ..Fake::once_loaded(&body) };
+    let late = Written { more: ", budget: {deadline: 50ms}".to_owned(), ..module("a", &fake) };
+    let set = evaluator(&[late]).live().set();
+    let question = Question::new(input(Action::Set, "demo")).unwrap();
+    let outcome = |late: u32| {
+        LATE.set(late);
+        evaluate(&set, &question, Timestamp::UNIX_EPOCH).outcome
+    };
+    for late in [0, 1] {
+        assert_eq!(outcome(late), Outcome::Allowed(Tags::new()), "{late}");
+    }
+    let expected = "policy a: it took longer than its deadline of 50ms";
+    assert_eq!(outcome(2), Outcome::Unavailable(expected.to_owned()));
 }
 
 /// Allows the questions that are asked at load, and answers others with `result`, whose quotes are escaped.

@@ -96,7 +96,7 @@ pub(super) fn evaluate(set: &PolicySet, question: &Question, now: Timestamp) -> 
         let verdict = match module.matches(&question.input) {
             Matching::No => continue,
             Matching::Unknown => unknown_labels(module, &question.input),
-            Matching::Yes => match module.module.evaluate(question.json.as_bytes(), now) {
+            Matching::Yes => match module.module.decide(question.json.as_bytes(), now) {
                 Ok(evaluation) => {
                     combined.asked_time |= evaluation.asked_time;
                     evaluation.verdict

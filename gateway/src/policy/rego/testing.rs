@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::cell::Cell;
+
+thread_local! {
+    /// How many of the next calls of the builtin `test.late` on this thread last until the deadline.
+    pub(in crate::policy) static LATE: Cell<u32> = const { Cell::new(0) };
+}
+
 /// A module to be made, well-behaved unless a test changes a part of it.
 pub(in crate::policy) struct Fake {
     /// What `entrypoints()` gives.

@@ -25,7 +25,7 @@ pub(super) fn ask(module: &rego::Module, matcher: &Matcher) -> Result<(), Module
     for question in questions(matcher) {
         let probe = |cause| ModuleError::Probe { action: question.action.name(), cause };
         let json = serde_json::to_vec(&question).map_err(|error| probe(rego::EvalError::Abi(error.to_string())))?;
-        rego::in_time(|| module.evaluate(&json, now)).map_err(probe)?;
+        rego::in_time(rego::AT_LOAD, || module.evaluate(&json, now)).map_err(probe)?;
     }
     Ok(())
 }

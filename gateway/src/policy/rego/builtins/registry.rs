@@ -139,16 +139,27 @@ mod testing {
     pub(super) const FAMILY: super::Family = &[];
 }
 
-/// A builtin with a bug.
+/// A builtin with a bug, and one that is late.
 #[cfg(test)]
 mod testing {
     use super::{Answer, Context, Family, Term};
+    use crate::policy::rego::testing::LATE;
 
-    pub(super) const FAMILY: Family = &[("test.panic", panic)];
+    pub(super) const FAMILY: Family = &[("test.panic", panic), ("test.late", late)];
 
     #[expect(clippy::panic, reason = "that is what it is for")]
     fn panic(_: &mut Context, _: &[Term]) -> Answer {
         panic!("a bug in a builtin")
+    }
+
+    fn late(context: &mut Context, _: &[Term]) -> Answer {
+        if let Some(left) = LATE.get().checked_sub(1) {
+            LATE.set(left);
+            loop {
+                context.deadline.check()?;
+            }
+        }
+        Ok(Term::Null)
     }
 }
 
