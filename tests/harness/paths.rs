@@ -1,8 +1,10 @@
 //! Where things are: the repository, cargo's target directory, and the binaries that are built beside this one.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use tokio::process::Command;
 
 /// The root of the repository that this harness was built from.
 pub fn repository() -> PathBuf {
@@ -25,6 +27,15 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         return Ok(path);
     }
     bail!("{} is not there; run `cargo build --workspace`, or name the binary in {variable}", path.display())
+}
+
+/// What a script of the repository has built, as it prints it; `None`, after the script has said why, where this machine
+/// cannot.
+pub async fn built(script: &str) -> Result<Option<PathBuf>> {
+    let output = Command::new(repository().join(script)).stderr(Stdio::inherit()).output().await?;
+    ensure!(output.status.success(), "{script} failed");
+    let path = String::from_utf8(output.stdout)?;
+    Ok(Some(path.trim()).filter(|path| !path.is_empty()).map(PathBuf::from))
 }
 
 /// The directory for what a run leaves behind: `target/NAME`, in the target directory of the running program.

@@ -7,7 +7,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use scalegate_tests::fixtures::deployment;
-use scalegate_tests::paths::repository;
+use scalegate_tests::paths::{built, repository};
 use scalegate_tests::suite::{self, replicas};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -22,13 +22,10 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 async fn every_answer_is_one_that_the_description_names() -> Result<()> {
     // It sets whatever a list shows, also what other tests have made.
     let suite = suite::exclusive().await?;
-    let program = Command::new(repository().join("tests/api/build.sh")).output().await?;
-    ensure!(program.status.success(), "tests/api/build.sh: {}", String::from_utf8_lossy(&program.stderr));
-    let program = String::from_utf8(program.stdout)?;
-    if program.trim().is_empty() {
+    let Some(program) = built("tests/api/build.sh").await? else {
         println!("skipped: there is no schemathesis");
         return Ok(());
-    }
+    };
     // Names that the description has as its examples.
     let namespace = suite.namespace("described").await?;
     deployment(&namespace, "web").replicas(2).create(&suite.kube().await?).await?;
@@ -53,7 +50,7 @@ async fn every_answer_is_one_that_the_description_names() -> Result<()> {
     fs::write(&file, document.to_string())?;
     let certs = &suite.options("described").certs;
     let examples = soak::or(60, 2_600).to_string();
-    let output = Command::new(program.trim())
+    let output = Command::new(program)
         .args(["run", "--url", &format!("https://localhost:{}", gateway.address.port()), "--checks", CHECKS])
         .args([
             "--max-examples",

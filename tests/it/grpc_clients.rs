@@ -5,7 +5,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use scalegate_tests::fixtures::deployment;
-use scalegate_tests::paths::repository;
+use scalegate_tests::paths::{built, repository};
 use scalegate_tests::suite::{self, Shared};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -17,9 +17,7 @@ const DESCRIPTORS: &str = "gateway/proto/baseline.binpb";
 pub(crate) async fn program(name: &str) -> Result<Option<PathBuf>> {
     static DIRECTORY: OnceCell<PathBuf> = OnceCell::const_new();
     let directory = DIRECTORY.get_or_try_init(async || {
-        let output = Command::new(repository().join("tests/grpc/build.sh")).output().await?;
-        ensure!(output.status.success(), "tests/grpc/build.sh: {}", String::from_utf8_lossy(&output.stderr));
-        anyhow::Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+        built("tests/grpc/build.sh").await?.context("tests/grpc/build.sh names no directory")
     });
     let program = directory.await?.join(name);
     if !program.exists() {

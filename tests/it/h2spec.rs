@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use scalegate_tests::paths::repository;
+use scalegate_tests::paths::built;
 use scalegate_tests::suite;
 use scalegate_tests::tls_proxy::TlsProxy;
 use tokio::net::TcpListener;
@@ -31,14 +31,11 @@ type Report = BTreeMap<String, bool>;
 
 /// The program that `tests/h2spec/build.sh` has built; `None`, after saying so, where this machine cannot.
 async fn program() -> Result<Option<PathBuf>> {
-    let output = Command::new(repository().join("tests/h2spec/build.sh")).output().await?;
-    ensure!(output.status.success(), "tests/h2spec/build.sh: {}", String::from_utf8_lossy(&output.stderr));
-    let program = String::from_utf8(output.stdout)?;
-    if program.trim().is_empty() {
+    let program = built("tests/h2spec/build.sh").await?;
+    if program.is_none() {
         println!("skipped: there is no Go to build h2spec with");
-        return Ok(None);
     }
-    Ok(Some(program.trim().into()))
+    Ok(program)
 }
 
 /// Runs all cases against the server at `address`.
