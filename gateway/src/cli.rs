@@ -95,22 +95,30 @@ impl Failure {
     }
 }
 
+/// Prints what clap says: help, or what is wrong with the arguments.
+fn explained(error: UsageError) -> ExitCode {
+    // 2 for wrong arguments, 0 for help.
+    let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    // Nothing can be done where nobody reads it.
+    let _ = output::shown(error).print();
+    code
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     Ok(output::print(text).map_err(anyhow::Error::from)?)
 }
 
 impl Cli {
-    /// Reads the arguments. What is not to be run, as help, is printed, and the exit code is returned.
+    /// Reads the arguments. What is not to be run, as help or a shell's question, is answered, and the exit code returned.
     pub fn read() -> Result<Self, ExitCode> {
         let arguments: Vec<_> = std::env::args_os().collect();
         let program = arguments.first().map(Path::new).and_then(Path::file_name);
-        Self::parse_as(program == Some(PLUGIN.as_ref()), arguments).map_err(|error| {
-            // 2 for wrong arguments, 0 for help.
-            let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
-            // Nothing can be done where nobody reads it.
-            let _ = output::shown(error).print();
-            code
-        })
+        let is_plugin = program == Some(PLUGIN.as_ref());
+        match client::answer(&arguments) {
+            Ok(true) => Err(ExitCode::SUCCESS),
+            Ok(false) => Self::parse_as(is_plugin, arguments).map_err(explained),
+            Err(error) => Err(explained(error)),
+        }
     }
 
     /// Reads arguments. A plugin's help shows how it is called.
@@ -153,11 +161,24 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The words that call each command.
+    fn calls(command: &clap::Command, words: &[String]) -> Vec<Vec<String>> {
+        let inner = command.get_subcommands().flat_map(|inner| {
+            let words = [words, &[inner.get_name().to_owned()]].concat();
+            calls(inner, &words)
+        });
+        std::iter::once(words.to_vec()).chain(inner).collect()
+    }
+
     #[test]
-    fn help_says_what_commands_do_and_which_exit_codes_there_are() {
-        insta::assert_snapshot!("help", help(false, &["scalegate", "--help"]));
-        insta::assert_snapshot!("help_of_set", help(false, &["scalegate", "set", "--help"]));
-        insta::assert_snapshot!("help_of_config", help(false, &["scalegate", "config", "set-context", "--help"]));
+    fn each_command_has_help_that_says_what_it_does() {
+        let calls = calls(&Cli::command(), &[]);
+        assert!(calls.len() > 20, "{calls:?}");
+        for call in calls {
+            let words: Vec<_> = ["scalegate"].into_iter().chain(call.iter().map(String::as_str)).collect();
+            let name = format!("help_{}", words.join("_").replace('-', "_"));
+            insta::assert_snapshot!(name, help(false, &[&words[..], &["--help"]].concat()));
+        }
     }
 
     #[test]

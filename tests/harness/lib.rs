@@ -13,6 +13,7 @@
 //! - [`suite`]: one of each for a whole test run; [`fixtures`]: objects for tests, [`policies`]: their rules.
 //! - [`console`]: the commands in a document, for a test to run them.
 //! - [`sandbox`]: the environment of `make demo` and `make dev`.
+//! - [`terminal`]: a program on a pseudo-terminal; [`recording`]: a session with the client, as a picture.
 
 pub mod client;
 pub mod collector;
@@ -33,8 +34,10 @@ pub mod poll;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod recording;
 pub mod sandbox;
 pub mod stack;
 pub mod suite;
 pub mod template;
+pub mod terminal;
 pub mod tls_proxy;

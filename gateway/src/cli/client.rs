@@ -31,8 +31,10 @@ mod whoami;
 
 use anyhow::Context;
 use clap::Subcommand;
+use tokio::runtime::{Builder, Runtime};
 
 pub(super) use arguments::{namespace, object_name};
+pub(super) use completion::answer;
 pub use error::{ClientError, Problem, Stage};
 pub(super) use error::{EXIT_CODES, chain};
 
@@ -64,15 +66,16 @@ pub(super) enum ClientCommand {
     Config(contexts::ConfigCommand),
     /// Print a script that completes commands and names in a shell
     Completion(completion::CompletionArgs),
-    /// Print the names that complete what is typed
-    #[command(name = "__complete", hide = true)]
-    Complete(completion::CompleteArgs),
+}
+
+/// What runs a command, on this thread.
+fn runtime() -> Result<Runtime, ClientError> {
+    Ok(Builder::new_current_thread().enable_all().build().context("cannot start")?)
 }
 
 /// Runs a command to its end.
 pub(super) fn run(command: &ClientCommand) -> Result<(), ClientError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match command {
             ClientCommand::Get(args) => read::get(args).await,
             ClientCommand::List(args) => read::list(args).await,
@@ -86,7 +89,6 @@ pub(super) fn run(command: &ClientCommand) -> Result<(), ClientError> {
             ClientCommand::Version(args) => version::version(args).await,
             ClientCommand::Config(command) => contexts::run(command),
             ClientCommand::Completion(args) => completion::completion(args),
-            ClientCommand::Complete(args) => completion::complete(args).await,
         }
     })
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use tokio::process::Command;
 
@@ -16,22 +18,9 @@ fn pem(certificates: &[CertificateDer<'_>]) -> String {
 
 /// A PEM block.
 pub(super) fn block(label: &str, der: &[u8]) -> String {
-    let text = base64(der);
+    let text = STANDARD.encode(der);
     let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for part in bytes.chunks(3) {
-        let number = part.iter().chain(&[0, 0]).take(3).fold(0, |number, byte| number << 8 | usize::from(*byte));
-        for digit in 0..4 {
-            let digit = (digit <= part.len()).then(|| DIGITS[number >> (18 - 6 * digit) & 63]);
-            text.push(digit.map_or('=', char::from));
-        }
-    }
-    text
 }
 
 /// Writes what each world is verified with; gives the directory of each.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::completion;
 use super::error::ClientError;
 use super::order::Selection;
 use crate::dns;
@@ -45,11 +46,43 @@ impl TypedName {
     }
 }
 
+/// Where names are that have no namespace.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct NamespaceArgs {
+    /// The namespace of names that have none
+    #[arg(long, short, value_parser = namespace, add = completion::namespaces())]
+    pub(super) namespace: Option<String>,
+}
+
+impl NamespaceArgs {
+    /// The Deployment that `name` names, where `usual` is the namespace of the context.
+    pub(super) fn resolve(&self, name: &TypedName, usual: Option<&str>) -> Result<WorkloadName, ClientError> {
+        name.resolve(self.namespace.as_deref(), usual)
+    }
+}
+
+/// The one Deployment that a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct NameArgs {
+    /// The Deployment, as NAMESPACE/NAME, or NAME with a namespace
+    #[arg(value_parser = typed_name, add = completion::names())]
+    name: TypedName,
+    #[command(flatten)]
+    place: NamespaceArgs,
+}
+
+impl NameArgs {
+    /// The Deployment, where `usual` is the namespace of the context.
+    pub(super) fn resolve(&self, usual: Option<&str>) -> Result<WorkloadName, ClientError> {
+        self.place.resolve(&self.name, usual)
+    }
+}
+
 /// Which Deployments a command is about.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ScopeArgs {
     /// In this namespace
-    #[arg(long, short, value_parser = namespace, conflicts_with = "all_namespaces")]
+    #[arg(long, short, value_parser = namespace, conflicts_with = "all_namespaces", add = completion::namespaces())]
     namespace: Option<String>,
     /// In all namespaces
     #[arg(long, short = 'A')]

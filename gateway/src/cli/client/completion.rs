@@ -1,26 +1,38 @@
-//! `scalegate completion`: scripts that complete commands and options, in bash also the names of Deployments.
+//! Completion in shells: commands, options, contexts, namespaces and the names of Deployments.
+//!
+//! The script that `scalegate completion` prints asks this program at each Tab, by a variable of the environment; kubectl,
+//! which knows plugins by their names, by a name of the program. So bash, zsh, fish and kubectl complete the same, wherever
+//! an argument of [`Cli`] takes it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
-use clap_complete::{Shell, generate};
+use clap::error::Error as UsageError;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap_complete::engine::{self, ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Shells, Zsh};
 use tokio::time::timeout;
 
-use super::arguments::namespace;
-use super::connect::ConnectArgs;
+use super::arguments::{WorkloadName, typed_name};
+use super::connect::{ConnectArgs, variable};
+use super::contexts::ContextFile;
 use super::error::ClientError;
 use super::order::Selection;
 use super::read::listing;
-use super::show;
+use super::runtime;
 use super::view::Replicas;
 use crate::cli::{Cli, output};
 
+/// The variable by which a script asks; its value is the shell.
+const ASKING: &str = "SCALEGATE_COMPLETE";
+
+/// The name by which kubectl asks what completes the words of its plugin `scalegate`.
+const KUBECTLS: &str = "kubectl_complete-scalegate";
+
 /// How long somebody waits for names after Tab.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Completes the names of Deployments where a command takes one, and leaves the rest to the generated function.
-const BASH_NAMES: &str = include_str!("completion/names.bash");
 
 /// The arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -35,94 +47,213 @@ pub(in crate::cli) struct CompletionArgs {
 enum CompletedShell {
     /// Put `source <(scalegate completion bash)` into ~/.bashrc
     Bash,
-    /// Put `source <(scalegate completion zsh)` into ~/.zshrc
+    /// Put `source <(scalegate completion zsh)` into ~/.zshrc, after compinit
     Zsh,
     /// Put `scalegate completion fish | source` into ~/.config/fish/config.fish
     Fish,
 }
 
-/// What is typed so far, for the names that complete it.
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct CompleteArgs {
-    /// The words after the program's name
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    words: Vec<OsString>,
-}
-
-/// The typed options that say where to look for names.
-#[derive(Debug, Parser)]
-#[command(no_binary_name = true)]
-struct TypedOptions {
-    #[command(flatten)]
-    connect: ConnectArgs,
-    #[arg(long, short, value_parser = namespace)]
-    namespace: Option<String>,
-}
-
 /// Prints the script.
 pub(super) fn completion(args: &CompletionArgs) -> Result<(), ClientError> {
-    let (shell, names) = match args.shell {
-        CompletedShell::Bash => (Shell::Bash, BASH_NAMES),
-        CompletedShell::Zsh => (Shell::Zsh, ""),
-        CompletedShell::Fish => (Shell::Fish, ""),
+    let shell: &dyn EnvCompleter = match args.shell {
+        CompletedShell::Bash => &Bash,
+        CompletedShell::Zsh => &Zsh,
+        CompletedShell::Fish => &Fish,
     };
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "scalegate", &mut script);
-    let script = String::from_utf8_lossy(&script);
+    shell.write_registration(ASKING, "scalegate", "scalegate", &called()?, &mut script)?;
     // The scripts have tabs, which are to stay.
-    Ok(output::print_escaped(&format!("{script}{names}"))?)
+    Ok(output::print_escaped(&String::from_utf8_lossy(&script))?)
 }
 
-/// Prints the names of Deployments, one a line; nothing where there is no answer in time.
-pub(super) async fn complete(args: &CompleteArgs) -> Result<(), ClientError> {
-    let Ok(Ok(names)) = timeout(PATIENCE, names(&args.words)).await else { return Ok(()) };
-    show::names(names)
+/// How a script calls this program: as it was called now, from wherever the script will be.
+fn called() -> io::Result<String> {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let path = Path::new(&called);
+    // A name alone stays one, and is looked up in the PATH.
+    let path = if path.components().count() > 1 { std::path::absolute(path)? } else { path.to_owned() };
+    Ok(path.to_string_lossy().into_owned())
 }
 
-async fn names(words: &[OsString]) -> Result<Vec<String>, ClientError> {
-    let TypedOptions { connect, namespace } = typed(words);
-    let session = connect.session()?;
-    let bare = namespace.clone().or(session.namespace);
-    let items = listing(&session.connection, &Selection { namespace, selector: None }).await?.items;
-    let names = items.iter().map(|item| Replicas::of(item).workload());
-    let shown = names.flat_map(|name| {
-        let alone = (Some(&name.namespace) == bare.as_ref()).then(|| name.name.clone());
-        alone.into_iter().chain([name.to_string()])
-    });
-    Ok(shown.collect())
-}
-
-/// The options that matter here, whatever else is typed.
-fn typed(words: &[OsString]) -> TypedOptions {
-    const KNOWN: [&str; 7] = ["--context", "--server", "--ca", "--cert", "--key", "--namespace", "-n"];
-    let mut options = Vec::new();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let text = word.to_string_lossy();
-        let name = text.split('=').next().unwrap_or_default();
-        if KNOWN.contains(&name) {
-            options.push(word.clone());
-            if !text.contains('=') {
-                options.extend(words.next().cloned());
-            }
-        }
+/// Answers a script, or kubectl, that asks what completes the typed words; returns whether one did.
+pub(in crate::cli) fn answer(arguments: &[OsString]) -> Result<bool, UsageError> {
+    if is_asked_by_kubectl(arguments) {
+        output::print_escaped(&candidates(arguments)?)?;
+        return Ok(true);
     }
-    TypedOptions::try_parse_from(options)
-        .unwrap_or_else(|_| TypedOptions { connect: ConnectArgs::default(), namespace: None })
+    let here = std::env::current_dir().ok();
+    let shells = Shells(&[&Bash, &Fish, &Zsh]);
+    CompleteEnv::with_factory(Cli::command).var(ASKING).shells(shells).try_complete(arguments, here.as_deref())
+}
+
+fn is_asked_by_kubectl(arguments: &[OsString]) -> bool {
+    arguments.first().map(Path::new).and_then(Path::file_name) == Some(KUBECTLS.as_ref())
+}
+
+/// What completes the last argument, as kubectl's own completion prints it: one word a line, after a tab what it is, and at
+/// the end the directive 4, by which no shell offers files.
+fn candidates(arguments: &[OsString]) -> io::Result<String> {
+    let here = std::env::current_dir().ok();
+    let last = arguments.len().saturating_sub(1);
+    let all = engine::complete(&mut Cli::command(), arguments.to_vec(), last, here.as_deref())?;
+    let lines = all.iter().map(|candidate| {
+        let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
+        format!("{}\t{}\n", candidate.get_value().to_string_lossy(), help.lines().next().unwrap_or_default())
+    });
+    Ok(lines.collect::<String>() + ":4\n")
+}
+
+/// Completes the names of contexts.
+pub(super) fn contexts() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let file = ContextFile::load(&variable).ok();
+        file.iter().flat_map(ContextFile::names).map(CompletionCandidate::new).collect()
+    })
+}
+
+/// Completes the namespaces of the Deployments that the caller may see.
+pub(super) fn namespaces() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let known = Typed::read(OsStr::new("")).and_then(|typed| typed.ask(true)).unwrap_or_default();
+        let mut namespaces: Vec<_> = known.workloads.into_iter().map(|workload| workload.namespace).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        namespaces.into_iter().map(CompletionCandidate::new).collect()
+    })
+}
+
+/// Completes the names of the Deployments that the caller may see.
+pub(super) fn names() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let known = Typed::read(current).filter(Typed::takes_a_name).and_then(|typed| typed.ask(false));
+        let names = known.map(|known| known.names(&current.to_string_lossy()));
+        names.into_iter().flatten().map(CompletionCandidate::new).collect()
+    })
+}
+
+/// The words before the one that is being typed, as far as they can be read.
+struct Typed(ArgMatches);
+
+impl Typed {
+    /// Those of this process, which a script or kubectl has asked.
+    fn read(current: &OsStr) -> Option<Self> {
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let before =
+            if is_asked_by_kubectl(&arguments) { 0 } else { arguments.iter().position(|word| word == "--")? + 1 };
+        Self::of(arguments[before..].to_vec(), current)
+    }
+
+    fn of(mut words: Vec<OsString>, current: &OsStr) -> Option<Self> {
+        if let Some(at) = words.iter().rposition(|word| word == current) {
+            words.remove(at);
+        }
+        let mut matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+        while let Some((_, inner)) = matches.remove_subcommand() {
+            matches = inner;
+        }
+        Some(Self(matches))
+    }
+
+    /// Returns whether the command has such an argument, and it is given.
+    fn has(&self, argument: &str) -> bool {
+        self.0.try_contains_id(argument).unwrap_or(false)
+    }
+
+    /// Returns whether a name may follow: after the name of `set` comes a count, and a selector stands for names.
+    fn takes_a_name(&self) -> bool {
+        !self.has("arguments") && !self.has("selector")
+    }
+
+    fn namespace(&self) -> Option<&String> {
+        self.0.try_get_one("namespace").ok().flatten()
+    }
+
+    /// How to reach the gateway; `None` for a command that asks none.
+    fn connect(&self) -> Option<ConnectArgs> {
+        self.0.try_contains_id("context").ok()?;
+        ConnectArgs::from_arg_matches(&self.0).ok()
+    }
+
+    /// What the gateway shows, in all namespaces or where the words say; nothing where there is no answer in time.
+    fn ask(&self, everywhere: bool) -> Option<Known> {
+        let connect = self.connect()?;
+        let namespace = self.namespace().filter(|_| !everywhere).cloned();
+        let asking = async { timeout(PATIENCE, Known::ask(&connect, namespace)).await };
+        runtime().ok()?.block_on(asking).ok()?.ok()
+    }
+}
+
+/// What the gateway shows.
+#[derive(Debug, Default)]
+struct Known {
+    workloads: Vec<WorkloadName>,
+    /// The namespace of names that have none.
+    usual: Option<String>,
+}
+
+impl Known {
+    async fn ask(connect: &ConnectArgs, namespace: Option<String>) -> Result<Self, ClientError> {
+        let session = connect.session()?;
+        let usual = namespace.clone().or(session.namespace);
+        let items = listing(&session.connection, &Selection { namespace, selector: None }).await?.items;
+        let workloads = items.iter().map(|item| Replicas::of(item).workload()).collect();
+        Ok(Self { workloads, usual })
+    }
+
+    /// The names that begin with `current`: those of the usual namespace alone, and all with their namespace once
+    /// something is typed. What is no name reaches no shell.
+    fn names(&self, current: &str) -> Vec<String> {
+        let usual = self.workloads.iter().filter(|workload| Some(&workload.namespace) == self.usual.as_ref());
+        let whole = self.workloads.iter().filter(|_| self.usual.is_none() || !current.is_empty());
+        let all = usual.map(|workload| workload.name.clone()).chain(whole.map(ToString::to_string));
+        all.filter(|name| name.starts_with(current) && typed_name(name).is_ok()).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
+    fn typed(words: &[&str], current: &str) -> Typed {
+        Typed::of(words.iter().map(OsString::from).collect(), current.as_ref()).unwrap()
+    }
+
     #[test]
-    fn the_options_among_the_typed_words_say_where_to_look() {
+    fn the_typed_words_say_where_to_look() {
         let words =
-            ["set", "--context", "prod", "--reason", "x", "--key=k.pem", "-n", "shop", "we"].map(OsString::from);
-        let TypedOptions { connect, namespace } = typed(&words);
-        assert_eq!((connect.context.as_deref(), namespace.as_deref()), (Some("prod"), Some("shop")));
-        assert_eq!(connect.key.as_deref(), Some("k.pem".as_ref()));
-        let unfinished = ["get", "--server", "x"].map(OsString::from);
-        assert!(typed(&unfinished).connect.server.is_none());
+            ["scalegate", "set", "--context", "prod", "--reason", "x", "--key=k.pem", "-n", "shop", "we", "--wait"];
+        let set = typed(&words, "we");
+        let connect = set.connect().unwrap();
+        assert_eq!((connect.context.as_deref(), connect.key.as_deref()), (Some("prod"), Some("k.pem".as_ref())));
+        assert_eq!(set.namespace().map(String::as_str), Some("shop"));
+        let unfinished = typed(&["scalegate", "get", "--context", "prod", "--server", "x", "w"], "w");
+        assert_eq!(unfinished.connect().unwrap().context.as_deref(), Some("prod"));
+        assert!(typed(&["scalegate", "config", "set-context", "dev", "-n", ""], "").connect().is_none());
+    }
+
+    #[test]
+    fn a_name_follows_where_one_is_taken() {
+        for words in
+            [&["scalegate", "set", ""][..], &["scalegate", "set", "-n", "demo", ""], &["scalegate", "get", "a", ""]]
+        {
+            assert!(typed(words, "").takes_a_name(), "{words:?}");
+        }
+        for words in [&["scalegate", "set", "web", ""][..], &["scalegate", "set", "-l", "tier=front", ""]] {
+            assert!(!typed(words, "").takes_a_name(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_usual_namespace_need_none() {
+        let name = |namespace: &str, name: &str| WorkloadName { namespace: namespace.into(), name: name.into() };
+        let hostile = name("demo", "web\n$(reboot)");
+        let mut known = Known { workloads: vec![name("demo", "web"), name("shop", "cart"), hostile], usual: None };
+        assert_eq!(known.names(""), ["demo/web", "shop/cart"]);
+        known.usual = Some("demo".to_owned());
+        assert_eq!(known.names(""), ["web"]);
+        assert_eq!(known.names("we"), ["web"]);
+        assert_eq!(known.names("s"), ["shop/cart"]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use http::Uri;
 use http::uri::PathAndQuery;
 
+use super::completion;
 use super::connection::{Connection, Gateway};
 use super::contexts::{Context, ContextFile};
 use super::error::ClientError;
@@ -20,7 +21,7 @@ pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ConnectArgs {
     /// The context to use instead of the current one and of the environment
-    #[arg(long, value_name = "NAME", help_heading = "Connection")]
+    #[arg(long, value_name = "NAME", help_heading = "Connection", add = completion::contexts())]
     pub(super) context: Option<String>,
     /// The gateway's address, or else `SCALEGATE_SERVER`
     #[arg(long, value_name = "URL", value_parser = server, help_heading = "Connection")]

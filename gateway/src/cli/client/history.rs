@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::arguments::{TypedName, namespace, typed_name};
+use super::arguments::NameArgs;
 use super::columns::ago;
 use super::connect::{ConnectArgs, Session};
 use super::error::ClientError;
@@ -15,12 +15,8 @@ use crate::cli::output;
 /// The arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct HistoryArgs {
-    /// The Deployment, as NAMESPACE/NAME, or NAME with a namespace
-    #[arg(value_name = "NAME", value_parser = typed_name)]
-    name: TypedName,
-    /// The namespace of a name that has none
-    #[arg(long, short, value_parser = namespace)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    workload: NameArgs,
     #[command(flatten)]
     form: FormArgs,
     #[command(flatten)]
@@ -30,7 +26,7 @@ pub(in crate::cli) struct HistoryArgs {
 /// Shows the last changes of a Deployment's count, the latest first.
 pub(super) async fn history(args: &HistoryArgs) -> Result<(), ClientError> {
     let Session { connection, namespace } = args.connect.session()?;
-    let name = args.name.resolve(args.namespace.as_deref(), namespace.as_deref())?;
+    let name = args.workload.resolve(namespace.as_deref())?;
     let answer = connection.send(&Order::history(&name)).await?;
     let changes: Vec<&Value> = answer["changes"].as_array().into_iter().flatten().collect();
     match args.form.output {

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::arguments::{ScopeArgs, TypedName, namespace, typed_name};
+use super::arguments::{NamespaceArgs, ScopeArgs, TypedName, typed_name};
+use super::completion;
 use super::connect::{ConnectArgs, Session};
 use super::connection::Connection;
 use super::error::ClientError;
@@ -14,11 +15,10 @@ use crate::cli::output;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GetArgs {
     /// The Deployments, each as NAMESPACE/NAME, or NAME with a namespace
-    #[arg(required = true, value_name = "NAME", value_parser = typed_name)]
+    #[arg(required = true, value_name = "NAME", value_parser = typed_name, add = completion::names())]
     names: Vec<TypedName>,
-    /// The namespace of names that have none
-    #[arg(long, short, value_parser = namespace)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    place: NamespaceArgs,
     #[command(flatten)]
     form: FormArgs,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(super) struct Listing {
 /// Shows the named Deployments, and then the first error, if there is one.
 pub(super) async fn get(args: &GetArgs) -> Result<(), ClientError> {
     let Session { connection, namespace } = args.connect.session()?;
-    let names = args.names.iter().map(|name| name.resolve(args.namespace.as_deref(), namespace.as_deref()));
+    let names = args.names.iter().map(|name| args.place.resolve(name, namespace.as_deref()));
     let names = names.collect::<Result<Vec<_>, _>>()?;
     let (mut items, mut failures) = (Vec::new(), Vec::new());
     for name in &names {

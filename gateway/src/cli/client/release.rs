@@ -1,6 +1,6 @@
 //! `scalegate release`: stops managing a Deployment.
 
-use super::arguments::{TypedName, namespace, typed_name};
+use super::arguments::NameArgs;
 use super::connect::{ConnectArgs, Session};
 use super::error::ClientError;
 use super::order::Order;
@@ -11,12 +11,8 @@ use super::view::Replicas;
 /// The arguments of the command.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ReleaseArgs {
-    /// The Deployment, as NAMESPACE/NAME, or NAME with a namespace
-    #[arg(value_parser = typed_name)]
-    name: TypedName,
-    /// The namespace of a name that has none
-    #[arg(long, short, value_parser = namespace)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    workload: NameArgs,
     /// Say what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -29,7 +25,7 @@ pub(in crate::cli) struct ReleaseArgs {
 /// Releases, and shows what happened.
 pub(super) async fn release(args: &ReleaseArgs) -> Result<(), ClientError> {
     let Session { connection, namespace } = args.connect.session()?;
-    let name = args.name.resolve(args.namespace.as_deref(), namespace.as_deref())?;
+    let name = args.workload.resolve(namespace.as_deref())?;
     let order = if args.dry_run { Order::try_release(&name) } else { Order::release(&name) };
     let answer = connection.send(&order).await?;
     match args.form.output {

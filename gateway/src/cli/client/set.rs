@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::arguments::{ScopeArgs, TypedName, WorkloadName, count, name_or_count, patience, reason, typed_name};
+use super::completion;
 use super::connect::{ConnectArgs, Session};
 use super::error::ClientError;
 use super::order::{Order, Wanted};
@@ -23,7 +24,8 @@ const USUAL_WAIT: &str = "30s";
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct SetArgs {
     /// The Deployment, as NAMESPACE/NAME, or NAME with a namespace (none with --selector); then how many replicas, from 0
-    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "REPLICAS"], value_parser = name_or_count, allow_negative_numbers = true)]
+    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "REPLICAS"], value_parser = name_or_count, allow_negative_numbers = true,
+        add = completion::names())]
     arguments: Vec<String>,
     #[command(flatten)]
     scope: ScopeArgs,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use http::Uri;
 
-use super::super::arguments::namespace;
+use super::super::arguments::NamespaceArgs;
+use super::super::completion;
 use super::super::connect::{VARIABLES, server, variable};
 use super::super::error::ClientError;
 use super::super::table::{Cell, Paint, Table};
@@ -20,6 +21,7 @@ pub(in crate::cli) enum ConfigCommand {
     /// Use a context unless a command names another
     UseContext {
         /// The context
+        #[arg(add = completion::contexts())]
         name: String,
     },
     /// List the contexts
@@ -29,6 +31,7 @@ pub(in crate::cli) enum ConfigCommand {
     /// Forget a context
     DeleteContext {
         /// The context
+        #[arg(add = completion::contexts())]
         name: String,
     },
 }
@@ -37,7 +40,7 @@ pub(in crate::cli) enum ConfigCommand {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct SetContextArgs {
     /// The context
-    #[arg(value_parser = context_name)]
+    #[arg(value_parser = context_name, add = completion::contexts())]
     name: String,
     /// The gateway's address
     #[arg(long, value_name = "URL", value_parser = server)]
@@ -51,9 +54,8 @@ pub(in crate::cli) struct SetContextArgs {
     /// Your private key (PEM)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The namespace of names that have none
-    #[arg(long, short, value_parser = namespace)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    place: NamespaceArgs,
 }
 
 /// Runs a command on the file that the environment names.
@@ -162,7 +164,7 @@ impl SetContextArgs {
             ca: path(&self.ca, "--ca", |context| &context.ca)?,
             cert: path(&self.cert, "--cert", |context| &context.cert)?,
             key: path(&self.key, "--key", |context| &context.key)?,
-            namespace: self.namespace.clone().or_else(|| before.and_then(|before| before.namespace.clone())),
+            namespace: self.place.namespace.clone().or_else(|| before.and_then(|before| before.namespace.clone())),
         })
     }
 
@@ -192,7 +194,7 @@ mod tests {
             ca: Some("/certs/ca.pem".into()),
             cert: Some(format!("/certs/{name}.pem").into()),
             key: Some(format!("/certs/{name}-key.pem").into()),
-            namespace: None,
+            place: NamespaceArgs::default(),
         }
     }
 
@@ -206,7 +208,7 @@ mod tests {
             ca: None,
             cert: None,
             key: None,
-            namespace: Some("shop".to_owned()),
+            place: NamespaceArgs { namespace: Some("shop".to_owned()) },
             ..args("prod")
         };
         assert_eq!(file.set(&change).unwrap(), "context prod is changed");
