@@ -13,25 +13,6 @@ if ! command -v cargo-auditable >/dev/null; then
 fi
 version=$(deploy/release/version.sh)
 platform=$(rustc -vV | sed -n 's/^host: //p')
-name=scalegate-$version-$platform
-files=target/release-files
 
 deploy/image/compile.sh
-mkdir -p "$files"
-rm -rf "${files:?}/$name"
-mkdir "$files/$name"
-cp "${CARGO_TARGET_DIR:-target}/release/scalegate" "${CARGO_TARGET_DIR:-target}/release/certs" LICENSE CHANGELOG.md "$files/$name/"
-
-# The same bytes whoever builds: one time, one owner, one order. BSD's touch and tar know the same things by other names.
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-time=$(date -u -d "@$epoch" +%Y%m%d%H%M.%S 2>/dev/null || date -u -r "$epoch" +%Y%m%d%H%M.%S)
-chmod 755 "$files/$name" "$files/$name/scalegate" "$files/$name/certs"
-chmod 644 "$files/$name/LICENSE" "$files/$name/CHANGELOG.md"
-TZ=UTC touch -t "$time" "$files/$name"/* "$files/$name"
-owner=(--owner=0 --group=0 --numeric-owner)
-if tar --version | grep -q bsdtar; then owner=(--uid 0 --gid 0 --numeric-owner); fi
-cd "$files"
-tar --format ustar "${owner[@]}" -cf - "$name"/CHANGELOG.md "$name"/LICENSE "$name"/certs "$name"/scalegate | gzip -n9 >"$name.tar.gz"
-rm -r "$name"
-if command -v sha256sum >/dev/null; then sha256sum "$name.tar.gz"; else shasum -a 256 "$name.tar.gz"; fi >"$name.tar.gz.sha256"
-echo "$files/$name.tar.gz"
+deploy/release/pack.sh "scalegate-$version-$platform" "${CARGO_TARGET_DIR:-target}/release" target/release-files
