@@ -200,7 +200,8 @@ kind-deploy: ## install the chart on the KIND cluster, reached at https://localh
 	deploy/deploy.sh check
 	$(MAKE) --no-print-directory policies certs
 	kubectl get namespace demo >/dev/null 2>&1 || kubectl create -f deploy/kind/demo.yaml
-	VALUES=deploy/kind/values.yaml deploy/deploy.sh
+	SERVER=https://localhost:$${KIND_PORT:-8443} CONTEXT=kind CONTEXTS=target/kind/scalegate.yaml CONTEXT_NAMESPACE=demo \
+	    VALUES=deploy/kind/values.yaml deploy/deploy.sh
 	@echo "ready: source deploy/kind/env, and see README.md, \"On KIND\""
 
 .PHONY: kind-test

@@ -8,6 +8,11 @@
 #   POLICIES=normal         which set of rules under target/policies
 #   HELM_FLAGS              more flags for `helm upgrade`, such as --force-conflicts after an edit by kubectl
 #   VALUES                  more files of values for the chart
+#   SERVER                  where clients reach the gateway, such as https://localhost:8443: with it, contexts of the
+#                           client are written, as deploy/contexts.sh says
+#   CONTEXT                 the name of the first of them: that of NAMESPACE
+#   CONTEXTS                their file: target/deploy/scalegate.yaml
+#   CONTEXT_NAMESPACE       where names are that have no namespace
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -63,3 +68,9 @@ read -r -a flags <<<"${HELM_FLAGS:-}"
 helm upgrade --install scalegate charts/scalegate --namespace "$namespace" --wait --timeout 5m \
     --values deploy/values.yaml --values target/deploy/policies.yaml ${more[@]+"${more[@]}"} \
     --set-string image.repository="${image%:*}" --set-string image.tag="${image##*:}" ${flags[@]+"${flags[@]}"}
+
+if [ -n "${SERVER:-}" ]; then
+    contexts=${CONTEXTS:-target/deploy/scalegate.yaml}
+    deploy/contexts.sh "$contexts" "${CONTEXT:-$namespace}" "$SERVER" "$certs" "${CONTEXT_NAMESPACE:-}"
+    echo "contexts of the client: export SCALEGATE_CONFIG=$contexts" >&2
+fi

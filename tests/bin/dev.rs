@@ -23,7 +23,7 @@ async fn run() -> Result<()> {
         _ = terminate.recv() => return Ok(()),
     };
     let contexts = work.join("scalegate.yaml");
-    std::fs::write(&contexts, sandbox.contexts()?)?;
+    sandbox.write_contexts(&contexts).await?;
     let env = work.join("env");
     std::fs::write(&env, variables(&sandbox, &contexts))?;
     print!("{}", guide(&sandbox, &env));

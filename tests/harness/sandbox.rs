@@ -4,16 +4,17 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use serde_json::json;
+use tokio::process::Command;
 
 use crate::controlplane::{ControlPlane, ControlPlaneBinaries};
 use crate::fixtures::{deployment, wait_for};
 use crate::gateway::{Gateway, GatewayOptions};
+use crate::paths::repository;
 use crate::{policies, stack};
 
 /// The namespace of the example Deployments.
@@ -67,19 +68,9 @@ impl Sandbox {
         format!("https://localhost:{}", self.gateway.address.port())
     }
 
-    /// A file of the client's contexts: `dev`, the current one, is the operator, and `dev-viewer` the viewer.
-    pub fn contexts(&self) -> Result<String> {
-        let context = |who: &str| {
-            json!({
-                "server": self.url(),
-                "ca": self.certs.join("ca.pem"),
-                "cert": self.certs.join(format!("clients/{who}.pem")),
-                "key": self.certs.join(format!("clients/{who}-key.pem")),
-                "namespace": NAMESPACE,
-            })
-        };
-        let contexts = json!({ "dev": context("operator"), "dev-viewer": context("viewer") });
-        Ok(serde_saphyr::to_string(&json!({ "currentContext": "dev", "contexts": contexts }))?)
+    /// Writes a file of the client's contexts: `dev`, the current one, is the operator, and `dev-viewer` the viewer.
+    pub async fn write_contexts(&self, file: &Path) -> Result<()> {
+        write_contexts(file, "dev", &self.url(), &self.certs, NAMESPACE).await
     }
 
     /// Ends everything in order, and waits for the end.
@@ -87,6 +78,15 @@ impl Sandbox {
         self.gateway.terminate().await?;
         self.control_plane.stop().await
     }
+}
+
+/// Writes a file of the client's contexts, as `make kind-deploy` does: `name`, the current one, is the operator, and
+/// `name-viewer` the viewer.
+pub async fn write_contexts(file: &Path, name: &str, server: &str, certs: &Path, namespace: &str) -> Result<()> {
+    let mut script = Command::new(repository().join("deploy/contexts.sh"));
+    let output = script.arg(file).args([name, server]).arg(certs).arg(namespace).output().await?;
+    ensure!(output.status.success(), "deploy/contexts.sh: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// The end of a program that people run: what went wrong in one line, without a backtrace.

@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use scalegate_tests::paths::binary;
+use scalegate_tests::paths::{binary, repository};
+use scalegate_tests::sandbox::write_contexts;
 use scalegate_tests::suite::{self, Shared};
 use tokio::process::Command;
 
@@ -94,5 +95,42 @@ async fn paths_are_kept_from_wherever_they_are_given() -> Result<()> {
     std::fs::write(home.file(), "contexts: {}\ncolour: blue\n")?;
     let unknown = home.run(&["list"]).await?;
     assert!(unknown.code == Some(2) && unknown.err.contains("colour"), "{unknown:?}");
+    Ok(())
+}
+
+/// What `make dev` and `make kind-deploy` write.
+#[tokio::test]
+async fn written_contexts_are_the_operator_and_the_viewer() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = tiers(&suite).await?;
+    let home = Home(tempfile::tempdir()?);
+    // A file that is not there yet, in a directory that is not there either.
+    let server = format!("https://localhost:{}", suite.address().port());
+    write_contexts(&home.file(), "kind", &server, suite.certs(), &namespace).await?;
+    assert!(home.done(&["whoami"]).await?.contains("scalegate.test/operator"));
+    assert!(home.done(&["whoami", "--context", "kind-viewer"]).await?.contains("scalegate.test/viewer"));
+    assert_eq!(home.done(&["list", "-o", "name"]).await?.lines().count(), 3, "of the context's namespace");
+
+    // A directory of certificates with any name, from where the script is called.
+    let odd = home.0.path().join("it's: #odd");
+    std::os::unix::fs::symlink(suite.certs(), &odd)?;
+    let mut script = Command::new(repository().join("deploy/contexts.sh"));
+    script.args(["odd.yaml", "odd", &server, "it's: #odd"]).current_dir(home.0.path());
+    assert!(script.status().await?.success());
+    let mut odd = Command::new(binary("scalegate")?);
+    odd.args(["version"]).env_clear().env("SCALEGATE_CONFIG", home.0.path().join("odd.yaml"));
+    let odd = printed(odd.output().await?)?;
+    assert_eq!(odd.code, Some(0), "{odd:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_variables_of_kind_name_the_contexts_that_its_verb_writes() -> Result<()> {
+    let mut bash = Command::new("bash");
+    bash.args(["-c", "source deploy/kind/env && echo \"$SCALEGATE_CONFIG\""]).current_dir(repository());
+    let named = printed(bash.output().await?)?.out;
+    let verb = std::fs::read_to_string(repository().join("Makefile"))?;
+    let written = verb.split("CONTEXTS=").nth(1).and_then(|rest| rest.split(' ').next()).context("no CONTEXTS")?;
+    assert_eq!(Path::new(named.trim()), repository().join(written));
     Ok(())
 }
