@@ -22,6 +22,10 @@ demo: build controlplane ## build everything, start a control plane and the gate
 dev: build controlplane ## the same environment, staying up until Ctrl-C
 	@target/debug/dev
 
+.PHONY: terminal-docs
+terminal-docs: build controlplane ## record a session with the client in that environment, and write docs/terminal.svg
+	@target/debug/terminal
+
 .PHONY: doctor
 doctor: ## go the way of a request to the environment of `make dev`, step by step
 	source target/dev/env && target/debug/scalegate doctor

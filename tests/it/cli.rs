@@ -2,6 +2,8 @@
 
 mod broken;
 mod contexts;
+mod plugin;
+mod recorded;
 mod sets;
 mod shells;
 mod watching;
@@ -108,6 +110,8 @@ async fn a_deployment_is_listed_shown_set_and_released() -> Result<()> {
     let list = done(&suite, "viewer", &["list", "-n", &namespace]).await?;
     insta::assert_snapshot!("list", list);
     assert_eq!(done(&suite, "viewer", &["get", "web", "-n", &namespace]).await?.lines().count(), 2);
+    let would = done(&suite, "operator", &["release", "web", "-n", &namespace, "--dry-run"]).await?;
+    insta::assert_snapshot!("release_dry_run", would.replace(&namespace, "NAMESPACE"));
     let released = done(&suite, "operator", &["release", "web", "-n", &namespace]).await?;
     insta::assert_snapshot!("release", released.replace(&namespace, "NAMESPACE"));
     Ok(())
