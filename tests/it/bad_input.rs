@@ -21,6 +21,7 @@ async fn bodies_that_are_wrong_are_400_and_nothing_is_written() -> Result<()> {
     let operator = suite.client("operator")?;
     let path = suite::replicas(&namespace, "web");
 
+    let mut told = String::new();
     for (body, code) in [
         (r"{}", "invalid_replicas"),
         (r#"{"replicas":null}"#, "invalid_replicas"),
@@ -38,7 +39,9 @@ async fn bodies_that_are_wrong_are_400_and_nothing_is_written() -> Result<()> {
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}");
         assert_eq!(answer.header("content-type"), "application/problem+json");
         assert!(answer.json()["requestId"].is_string());
+        told.extend([body.escape_default().to_string(), format!("\n   {}\n", answer.json()["detail"])]);
     }
+    insta::assert_snapshot!("wrong_bodies", told);
     let form = operator.request(Method::PUT, &path, &[], br#"{"replicas":4}"#.to_vec()).await?;
     assert_eq!((form.status, form.code().as_str()), (415, "unsupported_media_type"));
     let encoded = [JSON[0], ("content-encoding", "gzip")];
@@ -150,6 +153,7 @@ async fn what_would_be_ignored_is_refused() -> Result<()> {
     let path = suite::replicas(&namespace, "web");
     let set = br#"{"replicas":4}"#;
 
+    let mut told = String::new();
     for (method, headers, body, code) in [
         (Method::PUT, vec![JSON[0], ("if-none-match", "*")], &set[..], "unsupported_condition"),
         (
@@ -165,7 +169,9 @@ async fn what_would_be_ignored_is_refused() -> Result<()> {
     ] {
         let answer = operator.request(method.clone(), &path, &headers, body.to_vec()).await?;
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{method} {headers:?}");
+        told.extend([format!("{method} {code}\n   {}\n", answer.json()["detail"])]);
     }
+    insta::assert_snapshot!("what_would_be_ignored", told);
     let targets: Api<ReplicaTarget> = Api::namespaced(kube, &namespace);
     assert_eq!(targets.list(&ListParams::default()).await?.items.len(), 0);
     Ok(())

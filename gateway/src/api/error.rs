@@ -2,7 +2,7 @@
 
 mod detail;
 #[cfg(test)]
-mod documented;
+pub(super) mod documented;
 mod kind;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use super::kind::INVALID;
 use super::*;
 
 /// An error of each variant.
-fn samples() -> Vec<Error> {
+pub(in crate::api) fn samples() -> Vec<Error> {
     let (decision, target) = (DecisionId::new(), WorkloadRef::deployment("demo", "web"));
     let (limit, text) = (Duration::from_secs(1), || "text".to_owned());
     let others = [

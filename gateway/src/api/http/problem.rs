@@ -38,3 +38,21 @@ impl Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::api::error::documented::samples;
+
+    #[test]
+    fn each_error_is_a_problem_document() {
+        let documents = samples().into_iter().map(|error| {
+            let document = serde_json::to_string_pretty(&Problem::new(&error, &Uuid::nil())).unwrap();
+            let decision = error.decision().map(|id| id.to_string());
+            decision.map_or(document.clone(), |id| document.replace(&id, "DECISION")) + "\n"
+        });
+        insta::assert_snapshot!("problems", documents.collect::<String>());
+    }
+}

@@ -120,6 +120,26 @@ mod tests {
     }
 
     #[test]
+    fn advice_says_what_to_do_next() {
+        let advised = codes().into_iter().filter(|code| !of_problem(code).is_empty());
+        let of_codes = advised.map(|code| format!("{code}: {}\n", of_problem(code)));
+        let alerts = [
+            AlertDescription::AccessDenied,
+            AlertDescription::BadCertificate,
+            AlertDescription::CertificateExpired,
+            AlertDescription::CertificateRequired,
+            AlertDescription::CertificateRevoked,
+            AlertDescription::CertificateUnknown,
+            AlertDescription::DecryptError,
+            AlertDescription::ProtocolVersion,
+            AlertDescription::UnknownCA,
+            AlertDescription::UnsupportedCertificate,
+        ];
+        let of_alerts = alerts.map(|alert| format!("{alert:?}: {}\n", of_alert(alert, None)));
+        insta::assert_snapshot!("advice", of_codes.chain(of_alerts).collect::<String>());
+    }
+
+    #[test]
     fn an_expired_certificate_is_to_be_renewed() {
         let end = Timestamp::UNIX_EPOCH;
         let advice = of_alert(AlertDescription::CertificateExpired, Some(end));

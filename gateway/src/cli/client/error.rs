@@ -262,6 +262,32 @@ mod tests {
     }
 
     #[test]
+    fn each_failure_says_what_happened_and_what_to_do() {
+        let alert = "the gateway refuses the certificate (alert CertificateExpired)".to_owned();
+        let refused = json!({"code": "refused", "detail": "ask for at most 10", "decisionId": "d", "requestId": "r"});
+        let refused = || ClientError::Problem(Problem::new(403, refused.clone()));
+        let name = || "demo/web".to_owned();
+        let failures = [
+            ClientError::Usage("--server: it takes https://HOST:PORT".to_owned()),
+            refused(),
+            ClientError::Unreachable { what: alert, advice: "have it renewed".to_owned(), stage: Stage::Tls },
+            ClientError::TimedOut("not ready after 30s: demo/web: desired 5, updated 5, ready 4".to_owned()),
+            ClientError::HeldUp("it is held up: demo/web: desired 5, updated 5, ready 4".to_owned()),
+            ClientError::Overtaken("ci set demo/web to 7 meanwhile".to_owned()),
+            ClientError::NothingSelected("tier=none".to_owned()),
+            ClientError::Unhealthy(2),
+            ClientError::Several { failed: 1, all: 3, consequence: "", name: name(), first: Box::new(refused()) },
+            ClientError::Output(io::Error::from(io::ErrorKind::StorageFull)),
+            ClientError::Other(anyhow!("no such file").context("cannot read a.pem")),
+        ];
+        let shown = failures.map(|failure| match failure.advice() {
+            "" => format!("{}: {failure}\n", failure.exit_code()),
+            advice => format!("{}: {failure}\n   {advice}\n", failure.exit_code()),
+        });
+        insta::assert_snapshot!("failures", shown.concat());
+    }
+
+    #[test]
     fn a_refusal_is_one_line_however_long_and_hostile_its_reasons_are() {
         let reason = format!("no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}{}", "x".repeat(100_000));
         let document = json!({"code": "refused", "detail": reason, "decisionId": "d"});

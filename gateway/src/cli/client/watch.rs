@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{ScopeArgs, TypedName, WorkloadName, typed_name};
 use super::columns::Columns;
+use super::completion;
 use super::connect::{ConnectArgs, Session};
 use super::error::ClientError;
 use super::follow::{Event, Follower};
@@ -20,7 +21,7 @@ use crate::text::escaped_json;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct WatchArgs {
     /// Only this Deployment, as NAMESPACE/NAME, or NAME with a namespace
-    #[arg(value_parser = typed_name, conflicts_with_all = ["selector", "all_namespaces"])]
+    #[arg(value_parser = typed_name, conflicts_with_all = ["selector", "all_namespaces"], add = completion::names())]
     name: Option<TypedName>,
     #[command(flatten)]
     scope: ScopeArgs,
@@ -182,6 +183,18 @@ mod tests {
 
     fn name(namespace: &str, name: &str) -> WorkloadName {
         WorkloadName { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn later_rows_keep_the_columns_of_the_first() {
+        let (web, cart) = (Replicas::of(&web()), Replicas::of(&cart()));
+        let columns = Columns { namespace: true, wide: false };
+        let table = columns.table([&web, &cart]);
+        let line = |row: Vec<_>| table.widths().line(&row, Paint::Plain);
+        let rows = [line(columns.row(&web)), line(columns.gone("shop", "cart"))].concat();
+        insta::assert_snapshot!("watched", table.render(Paint::Plain) + &rows);
+        let documents = [News::Gone(name("shop", "cart")), News::Complete].map(|news| event(&news).to_string() + "\n");
+        insta::assert_snapshot!("watched_as_json", documents.concat());
     }
 
     fn older(mut answer: Value) -> Value {

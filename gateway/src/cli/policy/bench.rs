@@ -57,3 +57,23 @@ fn table(costs: &[ModuleCost]) -> String {
 fn mebibytes(bytes: usize) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_module_is_shown_beside_its_budget() {
+        let cost = |module: &str, micros: f64| ModuleCost {
+            module: module.to_owned(),
+            evaluations: 1000,
+            p50_micros: micros,
+            p99_micros: 3.0 * micros,
+            cpu_micros: micros,
+            deadline_micros: 5000.0,
+            memory_bytes: 1 << 20,
+            most_memory_bytes: 16 << 20,
+        };
+        insta::assert_snapshot!("costs", table(&[cost("roles", 34.4), cost("business-hours", 1234.5)]));
+    }
+}
