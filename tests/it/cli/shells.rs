@@ -82,9 +82,9 @@ async fn check(terminal: &mut Terminal, home: &Home) -> Result<()> {
         terminal.press(&format!("{before}\t")).await?;
         // Whatever follows is shown after the answer.
         terminal.press("#").await?;
-        terminal.until("the typed line", |terminal| terminal.line().ends_with('#')).await?;
+        terminal.until("the typed line", |terminal| terminal.line().trim_end().ends_with('#')).await?;
         let line = terminal.line();
-        let shown = line.trim_start_matches("$ ").trim_end_matches('#').trim_end();
+        let shown = line.trim_start_matches("$ ").trim_end().trim_end_matches('#').trim_end();
         assert_eq!(shown, after, "after {before}");
         // Ctrl-U discards the line.
         terminal.press("\u{15}").await?;
