@@ -116,6 +116,18 @@ async fn the_table_of_metrics_is_what_a_gateway_serves_and_what_alerts_use() -> 
     Ok(())
 }
 
+#[test]
+fn every_metric_of_an_alert_is_on_the_dashboard() -> Result<()> {
+    let chart = repository().join("charts/scalegate/files");
+    let alerts_yaml = fs::read_to_string(chart.join("alerts.yaml"))?;
+    let dashboard = fs::read_to_string(chart.join("dashboard.json"))?;
+    let (alerted, shown) = (alerts(&alerts_yaml), names(&dashboard));
+    ensure!(alerted.len() > 10, "{alerted:?}");
+    let missing: Vec<_> = alerted.keys().filter(|metric| !shown.contains(metric.trim_end_matches("_total"))).collect();
+    assert!(missing.is_empty(), "no panel shows {missing:?}");
+    Ok(())
+}
+
 /// The names under which code registers metrics. Some are served only in some configurations.
 fn registered(source: &str) -> impl Iterator<Item = &str> {
     let calls = ["register(", "register_with_unit(", "encode_descriptor("];

@@ -140,10 +140,30 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use prometheus_client::encoding::text::encode;
 
     use super::*;
+
+    fn file(path: &str) -> String {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+    }
+
+    /// The codes that the alert on errors counts.
+    fn alerted(alerts: &str) -> BTreeSet<&str> {
+        let named = alerts.split("scalegate_requests_total{outcome=~\"").nth(1).unwrap();
+        named.split('"').next().unwrap().split('|').collect()
+    }
+
+    #[test]
+    fn the_page_for_operators_names_the_codes_that_the_alert_on_errors_counts() {
+        let (page, alerts) = (file("docs/operations.md"), file("charts/scalegate/files/alerts.yaml"));
+        let section = page.split("\n### ScalegateErrors\n").nth(1).unwrap();
+        let sentence = section.split("It counts ").nth(1).unwrap().split(": ").next().unwrap();
+        let named: BTreeSet<_> = sentence.split('`').skip(1).step_by(2).collect();
+        assert_eq!(named, alerted(&alerts));
+    }
 
     #[test]
     fn every_route_has_a_series_of_each_outcome_that_an_alert_is_about() {
@@ -151,11 +171,8 @@ mod tests {
         ApiMetrics::register(&mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        let alerts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/scalegate/files/alerts.yaml");
-        let alerts = std::fs::read_to_string(alerts).unwrap();
-        let named = alerts.split("scalegate_requests_total{outcome=~\"").nth(1).unwrap();
-        let named: BTreeSet<_> = named.split('"').next().unwrap().split('|').collect();
-        assert_eq!(named, OUTCOMES.into_iter().filter(|outcome| *outcome != "ok").collect());
+        let counted: BTreeSet<_> = OUTCOMES.into_iter().filter(|outcome| *outcome != "ok").collect();
+        assert_eq!(alerted(&file("charts/scalegate/files/alerts.yaml")), counted);
         for route in ROUTES {
             for outcome in OUTCOMES {
                 assert!(
