@@ -19,7 +19,7 @@ pub(crate) const RELEASE: &str = "scalegate";
 pub(crate) const DEMO: &str = "demo";
 /// The labels of the gateway's pods.
 pub(crate) const GATEWAYS: &str = "app.kubernetes.io/instance=scalegate,app.kubernetes.io/component=gateway";
-/// How long something that should happen may take. The kubelet looks at changed volumes about once a minute.
+/// How long something that should happen may take. The kubelet updates changed volumes within a minute or two.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 /// The administrator's kubeconfig.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{Block, Fate, blocks};
 use crate::paths::repository;
 
-/// The longest that a block may take. The kubelet looks at changed volumes about once a minute.
+/// The longest that a block may take. The kubelet updates changed volumes within a minute or two.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A shell at the root of the repository, as the reader of documents has: variables, functions and background jobs live on.
