@@ -13,7 +13,8 @@
 //! `idle` has passed, and then the age counts from its last sign of life. A watch that never listed is as old as the cache.
 //! An observation is as old as the oldest of the watches that look at its namespace, the cache as the oldest of all.
 //!
-//! During an outage and during a relist the last known state serves on.
+//! During an outage and during a relist the last known state serves on. Before every watch has listed once there is none,
+//! and [`super::policy`] decides nothing on it.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -178,6 +179,11 @@ impl Replicas {
     /// Waits until every watch has listed once. A watch on Namespaces that the API server forbids is not waited for.
     pub async fn synced(&self) {
         self.0.synced().await;
+    }
+
+    /// Returns whether every watch has listed once. Before that, what is not in the cache may exist.
+    pub fn is_synced(&self) -> bool {
+        self.0.is_synced()
     }
 
     /// A view of the watches for those who may not see the Deployments.

@@ -115,6 +115,10 @@ impl Cache {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
+    pub(super) fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
     /// Begins to wait for changes of `name`.
     pub(super) fn wait_for<'a>(&'a self, name: &'a WorkloadRef) -> Waiter<'a> {
         self.waiters.add(name)
@@ -227,7 +231,7 @@ impl Cache {
     }
 
     fn check_synced(&self) {
-        if !*self.synced.borrow() && self.read().links.synced() {
+        if !self.is_synced() && self.read().links.synced() {
             self.synced.send_replace(true);
         }
     }
