@@ -230,6 +230,11 @@ impl Cache {
         self.check_synced();
     }
 
+    /// Notes when the API server's storage last answered, if it no longer does.
+    pub(super) fn note_storage(&self, unconfirmed: Option<Instant>) {
+        self.write().links.unconfirmed = unconfirmed;
+    }
+
     fn check_synced(&self) {
         if !self.is_synced() && self.read().links.synced() {
             self.synced.send_replace(true);

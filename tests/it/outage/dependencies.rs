@@ -1,6 +1,6 @@
 //! What the gateway needs and does not have: an API server when it starts, and the etcd behind it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use http::Method;
 use scalegate::proto::v1::{
     GetReplicasRequest, ListChangesRequest, ListReplicasRequest, ReleaseReplicasRequest, SetReplicasRequest,
@@ -142,7 +142,7 @@ async fn a_gateway_that_has_not_read_the_cluster_decides_nothing_and_is_the_same
 }
 
 #[tokio::test]
-async fn an_outage_of_etcd_stops_writes_and_never_reads() -> Result<()> {
+async fn an_outage_of_etcd_stops_writes_and_never_reads_and_is_seen_by_their_age() -> Result<()> {
     let suite = suite::exclusive().await?;
     let Some(plane) = suite.own_control_plane() else { return Ok(()) };
     let namespace = suite.namespace("etcd").await?;
@@ -154,17 +154,30 @@ async fn an_outage_of_etcd_stops_writes_and_never_reads() -> Result<()> {
     let path = suite::replicas(&namespace, "web");
 
     let paused = Paused::etcd(plane).await?;
-    poll::eventually("nobody to lead", async || {
+    // The API server's watches stay open: only calls that need etcd show that it is away.
+    let outage = poll::eventually("writes to be refused for the age of what is known", async || {
         let read = operator.get(&path).await?;
-        ensure!(read.status == 200, "{}", read.json());
+        assert_eq!(read.status, 200, "{}", read.json());
+        assert_eq!(gateway.admin("/readyz").await?.0, 200);
         let write = operator.put(&path, &json!({"replicas": 3})).await?;
-        ensure!((write.status, write.code().as_str()) == (503, "kubernetes_unavailable"), "{}", write.json());
-        // The API server's watches stay open, so nothing tells that what they show may be old.
-        assert_eq!((gateway.admin("/readyz").await?.0, operator.get("/healthz").await?.status), (200, 200));
-        Ok((!leads(&gateway).await?).then_some(()))
+        assert_eq!((write.status, write.header("retry-after")), (503, "5"), "{}", write.json());
+        if write.code() == "kubernetes_unavailable" {
+            return Ok(None);
+        }
+        assert_eq!(write.code(), "cache_stale", "{}", write.json());
+        let age = gateway.metric("scalegate_cache_age_seconds{resource=\"deployments\"}").await?;
+        Ok(Some((leads(&gateway).await?, operator.get("/healthz").await?.status, operator.get(&path).await?, age)))
     })
-    .await?;
+    .await;
     drop(paused);
+    let (leading, health, read, age) = outage?;
+    let told = read.json()["ageSeconds"].as_f64().context("no age")?;
+    assert_eq!((leading, health, read.status), (false, 503, 200));
+    assert!(age > 30.0 && told > 30.0, "the metric says {age} s, the read {told} s");
+    poll::eventually("contact again", async || Ok((operator.get("/healthz").await?.status == 200).then_some(())))
+        .await?;
+    let fresh = operator.get(&path).await?.json();
+    assert!(fresh["ageSeconds"].as_f64().context("no age")? < told, "{fresh}");
     let write = poll::eventually("writes again", async || {
         let write = operator.put(&path, &json!({"replicas": 4})).await?;
         Ok((write.status == 202).then_some(write))
