@@ -120,8 +120,10 @@ impl Policy {
     /// # Errors
     ///
     /// [`Denied::Refused`] where the rules say no or no module covers it, [`Denied::Unavailable`] where a module could
-    /// not be asked, [`Denied::Unrecorded`] where the record of an allowed change cannot be written.
+    /// not be asked, [`Denied::Unrecorded`] where the record of an allowed change cannot be written, [`Denied::Unread`]
+    /// before the cluster has been read.
     pub async fn decide<A: Decidable>(&self, caller: &Caller, action: A) -> Result<Permit<A>, Denied> {
+        self.check_read()?;
         let turn = caller.admission.account().turn().await;
         let observation = self.replicas.observe(action.target());
         let input = || input::document(caller.client.client(), &action, &observation);
@@ -133,7 +135,8 @@ impl Policy {
     }
 
     /// Repeats an earlier permit for an existing workload if nothing that it depended on has changed, and records the
-    /// decision; otherwise `None`. This never waits.
+    /// decision; otherwise `None`, also before the cluster has been read: there is no earlier permit then. This never
+    /// waits.
     pub fn repeat(&self, caller: &Caller, action: Get) -> Option<Permit<Get>> {
         let observation = self.replicas.observe(action.target());
         observation.workload.as_ref()?;
@@ -146,8 +149,10 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`Denied::Busy`] where the evaluation queue is full. Items without a verdict are counted in the answer.
+    /// [`Denied::Busy`] where the evaluation queue is full, [`Denied::Unread`] before the cluster has been read. Items
+    /// without a verdict are counted in the answer.
     pub async fn list(&self, caller: &Caller, query: &ListQuery) -> Result<Listing, Denied> {
+        self.check_read()?;
         let page = |after: Option<&_>, limit| {
             self.replicas.page(query.kind, query.namespace.as_deref(), after, &query.selector, limit)
         };
@@ -181,11 +186,17 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// As [`Policy::decide`].
+    /// As [`Policy::decide`], but never [`Denied::Unread`]: this depends on nothing in the cluster.
     pub async fn describe(&self, caller: &Caller) -> Result<PolicyStatus, Denied> {
         let turn = caller.admission.account().turn().await;
         let input = || input::describing(caller.client.client());
         self.evaluator.decide(caller, turn, Asked { input, facts: None, effect: Effect::Read }).await?;
         Ok(self.evaluator.live().status())
+    }
+
+    /// Nothing is decided before everything was read once: policies would see no workload, target or autoscaler where
+    /// there may be one. This depends on no name and no client, so it shows nothing to a stranger.
+    fn check_read(&self) -> Result<(), Denied> {
+        if self.replicas.is_synced() { Ok(()) } else { Err(Denied::Unread) }
     }
 }

@@ -72,8 +72,9 @@ impl Reconciler {
         let (sender, leadership) = watch::channel(Leadership::Follower { holder: None });
         let writer = Writer::new(client.clone(), settings.identity.clone());
         let reconcile = Reconcile::new(replicas.clone(), writer, metrics.clone());
+        let elector = Elector::new(client, settings, sender, replicas.clone());
         let worker = Worker { reconcile, replicas, metrics, leadership: leadership.clone() };
-        Ok(Self { elector: Elector::new(client, settings, sender), worker, leadership })
+        Ok(Self { elector, worker, leadership })
     }
 
     /// Who leads, as it changes.

@@ -13,7 +13,12 @@
 //! `idle` has passed, and then the age counts from its last sign of life. A watch that never listed is as old as the cache.
 //! An observation is as old as the oldest of the watches that look at its namespace, the cache as the oldest of all.
 //!
-//! During an outage and during a relist the last known state serves on.
+//! An API server whose etcd is away keeps its streams open, closes them in time and opens new ones, all out of its memory,
+//! and its bookmarks are the same as those of a quiet cluster. So [`Replicas::note_storage`] is told by those whose calls
+//! need etcd, and then everything is at least as old as the last of these that was answered.
+//!
+//! During an outage and during a relist the last known state serves on. Before every watch has listed once there is none,
+//! and nothing may be decided on the cache.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -178,6 +183,17 @@ impl Replicas {
     /// Waits until every watch has listed once. A watch on Namespaces that the API server forbids is not waited for.
     pub async fn synced(&self) {
         self.0.synced().await;
+    }
+
+    /// Returns whether every watch has listed once. Before that, what is not in the cache may exist.
+    pub fn is_synced(&self) -> bool {
+        self.0.is_synced()
+    }
+
+    /// Notes that the API server's storage last answered at `unconfirmed` and no longer does, or that it does. No watch
+    /// shows this.
+    pub fn note_storage(&self, unconfirmed: Option<Instant>) {
+        self.0.note_storage(unconfirmed);
     }
 
     /// A view of the watches for those who may not see the Deployments.

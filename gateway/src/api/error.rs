@@ -154,6 +154,9 @@ pub enum Error {
     /// The cache did not reach the version that the client named in time.
     #[error("the cache is not yet at the version asked for")]
     VersionNotReached,
+    /// The gateway has not read the cluster since it started.
+    #[error("the cluster has not been read yet")]
+    Unread,
     /// The cache is too old to decide a write on.
     #[error("the cache is {age:?} old")]
     Stale {
@@ -224,7 +227,8 @@ impl Error {
             | Self::Draining
             | Self::Busy { .. } => Some(1),
             Self::RateLimited { wait } => Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
-            Self::Stale { .. }
+            Self::Unread
+            | Self::Stale { .. }
             | Self::AuditUnavailable { .. }
             | Self::KubernetesUnavailable { .. }
             | Self::DeadlineExceeded { .. } => Some(5),
@@ -247,6 +251,7 @@ impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Refused { decision, reasons } => Self::Refused { decision, reasons },
+            Denied::Unread => Self::Unread,
             Denied::Busy { decision } => Self::Busy { decision },
             Denied::Unrecorded { decision } => Self::AuditUnavailable { decision },
             Denied::Unavailable { decision, cause } => Self::PolicyUnavailable { decision, cause },

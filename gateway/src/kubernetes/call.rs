@@ -28,6 +28,14 @@ impl CallError {
     pub fn is_outdated(&self) -> bool {
         matches!(self, Self::Api(kube::Error::Api(status)) if matches!(status.code, 404 | 409))
     }
+
+    /// Returns whether the API server could not serve the call now: there was no answer, or it was 429 or 5xx.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Api(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
+            Self::Timeout(_) | Self::Api(_) => true,
+        }
+    }
 }
 
 /// Bounds `call`: an API server that has stopped must cause an error, not a hang.

@@ -115,6 +115,9 @@ impl PendingChange {
 /// Why there is no permit.
 #[derive(Debug, Error)]
 pub enum Denied {
+    /// The gateway has not read the cluster since it started, so nothing is known to decide on, and no decision was made.
+    #[error("the cluster has not been read yet")]
+    Unread,
     /// The rules said no.
     #[error("refused by policy (decision {decision}): {}", reasons.join("; "))]
     Refused {

@@ -50,6 +50,7 @@ async fn outcome(modules: &[Written]) -> String {
     match evaluator(modules).decide(&caller(), turn(), asked(input(Action::Set, "demo"), Effect::Read)).await {
         Ok(_) => "allowed".to_owned(),
         Err(Denied::Refused { reasons, .. }) => reasons.join("|"),
+        Err(Denied::Unread) => "unread".to_owned(),
         Err(Denied::Busy { .. }) => "busy".to_owned(),
         Err(Denied::Unrecorded { .. }) => "unrecorded".to_owned(),
         Err(Denied::Unavailable { cause, .. }) => format!("unavailable: {cause}"),

@@ -104,6 +104,7 @@ impl Policy {
     ///
     /// [`WatchError`], before anything is shown.
     pub async fn watch(&self, caller: &Caller, selection: Selection) -> Result<Watching, WatchError> {
+        self.check_read()?;
         // From here on no change is missed.
         let feed = self.replicas.feed(selection.topic());
         let mut watching = Watching {

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use crate::kubernetes::call::{self, CallError};
+use crate::replicas::Replicas;
 
 pub use self::settings::{LeaseError, LeaseSettings};
 
@@ -66,18 +67,28 @@ pub(super) struct Elector {
     api: Api<Lease>,
     settings: LeaseSettings,
     leadership: watch::Sender<Leadership>,
+    replicas: Replicas,
+    /// When the last call that was answered was sent.
+    answered: Instant,
     observed: Option<Observed>,
 }
 
 impl Elector {
-    /// A candidate that tells `leadership` how it fares.
-    pub(super) fn new(client: kube::Client, settings: LeaseSettings, leadership: watch::Sender<Leadership>) -> Self {
-        Self { api: Api::namespaced(client, &settings.namespace), settings, leadership, observed: None }
+    /// A candidate that tells `leadership` how it fares, and `replicas` whether the API server's storage answers.
+    pub(super) fn new(
+        client: kube::Client,
+        settings: LeaseSettings,
+        leadership: watch::Sender<Leadership>,
+        replicas: Replicas,
+    ) -> Self {
+        let api = Api::namespaced(client, &settings.namespace);
+        Self { api, settings, leadership, replicas, answered: Instant::now(), observed: None }
     }
 
     /// Takes part in the election until `stop`, then gives the Lease back.
     pub(super) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
+        self.answered = Instant::now();
         loop {
             let term = tokio::select! {
                 () = &mut stop => break,
@@ -104,7 +115,10 @@ impl Elector {
     async fn acquire(&mut self) -> Term {
         let mut failures = 0_u64;
         loop {
-            match self.try_acquire().await {
+            let sent = Instant::now();
+            let acquired = self.try_acquire().await;
+            self.note_storage(sent, &acquired);
+            match acquired {
                 Ok(Some(term)) => return term,
                 Ok(None) if failures > 0 => {
                     info!(failures, "the holder of the lease is known again");
@@ -139,13 +153,29 @@ impl Elector {
         loop {
             let renewal = async {
                 sleep(self.settings.retry_period).await;
-                self.renew(term.lease.clone()).await
+                (Instant::now(), self.renew(term.lease.clone()).await)
             };
-            match timeout_at(term.ends, renewal).await {
-                Ok(Ok(Some(renewed))) => term = renewed,
-                Ok(Err(error)) => warn!(%error, "the lease was not renewed"),
-                Ok(Ok(None)) | Err(_) => return,
+            let Ok((sent, renewed)) = timeout_at(term.ends, renewal).await else { return };
+            self.note_storage(sent, &renewed);
+            match renewed {
+                Ok(Some(renewed)) => term = renewed,
+                Err(error) => warn!(%error, "the lease was not renewed"),
+                Ok(None) => return,
             }
+        }
+    }
+
+    /// Notes whether the call that was sent at `sent` was answered: calls about the Lease need the API server's storage,
+    /// of which the watches show nothing. One that fails now and then means as little as it does for a leader. A refusal
+    /// for want of a role needs no storage, and says nothing against it.
+    fn note_storage<T>(&mut self, sent: Instant, answer: &Result<T, CallError>) {
+        if answer.as_ref().is_err_and(CallError::is_unavailable) {
+            if self.answered.elapsed() >= self.settings.renew_deadline {
+                self.replicas.note_storage(Some(self.answered));
+            }
+        } else {
+            self.answered = sent;
+            self.replicas.note_storage(None);
         }
     }
 

@@ -115,6 +115,10 @@ impl Cache {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
+    pub(super) fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
     /// Begins to wait for changes of `name`.
     pub(super) fn wait_for<'a>(&'a self, name: &'a WorkloadRef) -> Waiter<'a> {
         self.waiters.add(name)
@@ -226,8 +230,13 @@ impl Cache {
         self.check_synced();
     }
 
+    /// Notes when the API server's storage last answered, if it no longer does.
+    pub(super) fn note_storage(&self, unconfirmed: Option<Instant>) {
+        self.write().links.unconfirmed = unconfirmed;
+    }
+
     fn check_synced(&self) {
-        if !*self.synced.borrow() && self.read().links.synced() {
+        if !self.is_synced() && self.read().links.synced() {
             self.synced.send_replace(true);
         }
     }

@@ -74,6 +74,18 @@ pub struct WatchContact {
     pub synced: bool,
 }
 
+impl WatchContact {
+    /// The same while the API server's storage has not answered since `since`: an open stream brings nothing then.
+    pub(super) fn unconfirmed(self, since: Instant, now: Instant) -> Self {
+        let state = match self.state {
+            ContactState::Connected { .. } => ContactState::Broken { since },
+            ContactState::Broken { since: broke } => ContactState::Broken { since: broke.min(since) },
+            ContactState::Forbidden => return self,
+        };
+        Self { state, age: self.age.max(now.saturating_duration_since(since)), ..self }
+    }
+}
+
 /// Whether a watch is in contact with the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContactState {
@@ -82,7 +94,7 @@ pub enum ContactState {
         /// When it opened.
         since: Instant,
     },
-    /// There is no stream, or it is silent for too long.
+    /// There is no stream, it is silent for too long, or the API server's storage does not answer.
     Broken {
         /// When it broke, or was last known to live.
         since: Instant,

@@ -77,6 +77,11 @@ impl Error {
                     .into()
             }
             Self::VersionNotReached => "this gateway has not seen that version yet, try again".into(),
+            Self::Unread => {
+                "this gateway has not read the cluster since it started, so it can neither show nor change anything; \
+                 nothing was written, try again"
+                    .into()
+            }
             Self::Stale { age } => format!(
                 "this gateway last heard from Kubernetes {} s ago, too long to decide a change on; nothing was written",
                 age.as_secs()

@@ -42,6 +42,7 @@ pub(in crate::api) fn samples() -> Vec<Error> {
         Error::IdempotencyKeyReused,
         Error::Conflict { target },
         Error::VersionNotReached,
+        Error::Unread,
         Error::Stale { age: limit },
         Error::WriteRejected { cause: text() },
         Error::PolicyChanged,

@@ -79,7 +79,9 @@ impl Error {
             }
             Self::Conflict { .. } => kind(StatusCode::CONFLICT, Code::Aborted, "conflict"),
             Self::VersionNotReached => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "version_not_reached"),
-            Self::Stale { .. } => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "cache_stale"),
+            Self::Unread | Self::Stale { .. } => {
+                kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "cache_stale")
+            }
             Self::PolicyChanged => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "policy_changed"),
             Self::Draining => kind(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "draining"),
             Self::WriteRejected { .. } => kind(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "write_rejected"),

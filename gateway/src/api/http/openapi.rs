@@ -30,7 +30,7 @@ const ANY: [(u16, &str); 9] = [
 /// Where names are in the path, or what they name can be missing.
 const NOT_FOUND: (u16, &str) = (404, "deployment_not_found, no_such_route");
 /// Where a decision is made.
-const DECIDED: (u16, &str) = (503, "policy_unavailable, busy, version_not_reached");
+const DECIDED: (u16, &str) = (503, "policy_unavailable, busy, cache_stale, version_not_reached");
 /// Where a change is made.
 const CHANGED: [(u16, &str); 5] = [
     (

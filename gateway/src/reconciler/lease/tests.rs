@@ -21,10 +21,15 @@ struct Candidate {
 
 impl Candidate {
     fn start(identity: &str, client: kube::Client) -> Self {
+        Self::beside(&Replicas::from_objects([]), identity, client)
+    }
+
+    /// One that tells `replicas` whether the API server's storage answers.
+    fn beside(replicas: &Replicas, identity: &str, client: kube::Client) -> Self {
         let settings = LeaseSettings { identity: identity.to_owned(), ..LeaseSettings::new("system", "scalegate", "") };
         let (sender, leadership) = watch::channel(Leadership::Follower { holder: None });
         let (stop, stopped) = oneshot::channel::<()>();
-        let elector = Elector::new(client, settings, sender);
+        let elector = Elector::new(client, settings, sender, replicas.clone());
         let task = tokio::spawn(elector.run(async move {
             let _ = stopped.await;
         }));
@@ -82,7 +87,7 @@ async fn candidates_that_read_the_same_free_lease_do_not_both_take_it() {
     let (sender, _leadership) = watch::channel(Leadership::Follower { holder: None });
     let electors = ["a", "b"].map(|identity| {
         let settings = LeaseSettings { identity: identity.to_owned(), ..LeaseSettings::new("system", "scalegate", "") };
-        Elector::new(api.client(), settings, sender.clone())
+        Elector::new(api.client(), settings, sender.clone(), Replicas::from_objects([]))
     });
     let read = electors[0].get().await.unwrap().unwrap();
     let first = electors[0].replace(electors[0].taken(read.clone())).await.unwrap();
@@ -127,6 +132,40 @@ async fn a_leader_outlives_a_short_outage() {
     after(60).await;
     assert!(a.leads());
     assert!(!changes.has_changed().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_watches_show_grows_old_while_no_call_about_the_lease_is_answered() {
+    for fault in [Fault::Hang, Fault::Answer(500)] {
+        let (api, away) = (FakeApi::default(), Arc::new(AtomicBool::new(false)));
+        let [beside_leader, beside_follower] = [0, 1].map(|_| Replicas::from_objects([]));
+        let mut a = Candidate::beside(&beside_leader, "a", api.client_with(switched(&away, fault)));
+        a.until_leader().await;
+        let _b = Candidate::beside(&beside_follower, "b", api.client_with(switched(&away, fault)));
+        after(60).await;
+        let ages = || [&beside_leader, &beside_follower].map(|replicas| replicas.age(None));
+        assert_eq!(ages(), [Duration::ZERO; 2], "{fault:?}");
+
+        away.store(true, Ordering::SeqCst);
+        after(7).await;
+        assert_eq!(ages(), [Duration::ZERO; 2], "{fault:?}: too short to mean anything");
+        after(33).await;
+        let since_the_last_answer = Duration::from_secs(40)..=Duration::from_secs(43);
+        assert!(ages().iter().all(|age| since_the_last_answer.contains(age)), "{fault:?}: {:?}", ages());
+
+        away.store(false, Ordering::SeqCst);
+        after(10).await;
+        assert_eq!(ages(), [Duration::ZERO; 2], "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_role_for_leases_says_nothing_of_the_age_of_what_the_watches_show() {
+    let (api, always) = (FakeApi::default(), Arc::new(AtomicBool::new(true)));
+    let replicas = Replicas::from_objects([]);
+    let a = Candidate::beside(&replicas, "a", api.client_with(switched(&always, Fault::Answer(403))));
+    after(60).await;
+    assert_eq!((a.leads(), replicas.age(None)), (false, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]

@@ -259,9 +259,10 @@ async fn a_forbidden_watch_on_namespaces_is_done_without() {
         fixture.replicas.0.link(&Scope::cluster(), watched, |link| link.listed(Instant::now()));
     }
     let replicas = fixture.replicas.clone();
-    assert!(!replicas.monitor().contact().synced());
+    assert!(!replicas.is_synced() && !replicas.monitor().contact().synced());
     fixture.api.next().await.refuse(403, "Forbidden", "namespaces is forbidden");
     replicas.synced().await;
+    assert!(replicas.is_synced());
     assert_eq!(replicas.monitor().contact().watches[Watched::Namespaces as usize].state, ContactState::Forbidden);
 }
 
@@ -300,7 +301,7 @@ async fn a_listed_namespace_that_is_forbidden_is_waited_for() {
     }
     fixture.api.next().await.refuse(403, "Forbidden", "deployments.apps is forbidden");
     let again = fixture.api.next().await;
-    assert!(!fixture.replicas.monitor().contact().synced());
+    assert!(!fixture.replicas.is_synced() && !fixture.replicas.monitor().contact().synced());
 
     again.list("10", &[], None);
     fixture.replicas.synced().await;
