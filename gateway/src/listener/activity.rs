@@ -189,10 +189,10 @@ pub(super) struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    /// The same for HTTP/2, with the frames of its streams sent together. h2 asks once, before it writes, whether writes are
-    /// vectored: if they are, a DATA frame of 256 bytes or more, such as a change on a stream, becomes a TLS record and a
-    /// system call of its own; if not, frames of less than 1,024 bytes are collected up to 16 KiB. Longer ones are written
-    /// as vectors all the same, without a copy.
+    /// The same for HTTP/2, whose short frames are sent together. h2 asks once, before it writes, whether writes are
+    /// vectored. If they are, each DATA frame of 256 bytes or more, such as a change on a stream, takes a TLS record and
+    /// a system call; if not, frames of less than 1,024 bytes are collected, up to 16 KiB. Longer ones are written as
+    /// vectors all the same, without a copy.
     pub(super) fn gathering(self) -> Self {
         Self { gathers: true, ..self }
     }

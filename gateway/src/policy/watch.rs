@@ -210,7 +210,7 @@ impl Watching {
             (Changed::Names(names), _) => names,
             (Changed::All, Selection::One(name)) => BTreeSet::from([Arc::new(name.clone())]),
             (Changed::All, Selection::Many { .. }) => {
-                // Boxed, like the walk in `look_at`: few changes need it, and it would make the future of all of them large.
+                // Boxed, like the walk in `look_at`: few changes need it, and it makes the future of each large.
                 match Box::pin(self.look_at_all()).await {
                     Ok(()) => self.ready.push_back(Change::Synced { undecided: self.undecided.len() }),
                     Err(WatchError::Denied(_)) => self.all_again = true,
