@@ -54,10 +54,18 @@ pub(crate) struct WatchersArgs {
     changes: u32,
 }
 
-/// When each change was sent, and how long it took to each watcher.
+/// A change that was made.
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    /// When the first watcher saw it, and when the last did.
+    seen: Option<(Instant, Instant)>,
+}
+
+/// The changes, and how long each took to each watcher.
 #[derive(Debug, Default)]
 struct Deliveries {
-    sent: Vec<Instant>,
+    sent: Vec<Sent>,
     took: Vec<Duration>,
     snapshots: usize,
 }
@@ -66,7 +74,11 @@ struct Deliveries {
 #[derive(Debug, Default)]
 struct Measured {
     took: Vec<Duration>,
+    /// From the first watcher of each change to the last.
+    spread: Vec<Duration>,
     processor: Duration,
+    /// The processor time of the clients.
+    clients: Duration,
 }
 
 /// Measures, and prints the result.
@@ -100,6 +112,7 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
     }
     one.took.sort();
     all.took.sort();
+    all.spread.sort();
     // What other work has left behind hides some of it in the first rounds.
     let bytes = resident.iter().max().copied().unwrap_or_default();
     println!("\n{machine}; the gateway on core {last}, everything else on core {first}\n");
@@ -111,6 +124,14 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
         "\nThe p99 of {watchers} watchers is {ratio:.1} times the median of one; the aim is {AIM} at most: {}. A watcher \
          takes up to {bytes} bytes of the gateway's memory.",
         verdict(ratio, AIM)
+    );
+    let spread = |percent| percentile(&all.spread, percent).as_secs_f64() * 1e3;
+    println!(
+        "The last watcher saw a change {:.2} ms after the first one did (p99: {:.2} ms). The clients took {:.0} µs of CPU for \
+         each delivery.",
+        spread(50),
+        spread(99),
+        all.micros_each(all.clients)
     );
     gateway.terminate().await?;
     cluster.stop().await
@@ -128,7 +149,7 @@ async fn measure(
     changes: u32,
     measured: &mut Measured,
 ) -> Result<u64> {
-    let local = LocalSet::new();
+    let (local, own) = (LocalSet::new(), std::process::id());
     local
         .run_until(async {
             let (client, deliveries) = (gateway.client(CLIENT)?, Rc::new(RefCell::new(Deliveries::default())));
@@ -155,22 +176,26 @@ async fn measure(
             poll::eventually("the snapshots", async || Ok((deliveries.borrow().snapshots == watchers).then_some(())))
                 .await?;
             let resident = machine::memory(gateway.pid())?.resident;
-            let before = machine::processor_time(&[gateway.pid()])?;
+            let used = || anyhow::Ok((machine::processor_time(&[gateway.pid()])?, machine::processor_time(&[own])?));
+            let before = used()?;
             change(deployments, changes, &deliveries).await?;
             let wanted = changes as usize * watchers;
             let until = Instant::now() + PATIENCE;
             while deliveries.borrow().took.len() < wanted && Instant::now() < until {
                 sleep(Duration::from_millis(10)).await;
             }
-            measured.processor += machine::processor_time(&[gateway.pid()])?.saturating_sub(before);
+            let after = used()?;
+            measured.processor += after.0.saturating_sub(before.0);
+            measured.clients += after.1.saturating_sub(before.1);
             for task in &tasks {
                 ensure!(!task.is_finished(), "a stream has ended");
                 task.abort();
             }
             drop(unread);
-            let took = std::mem::take(&mut deliveries.borrow_mut().took);
+            let Deliveries { sent, took, .. } = std::mem::take(&mut *deliveries.borrow_mut());
             ensure!(took.len() == wanted, "{} of {wanted} changes arrived", took.len());
             measured.took.extend(took);
+            measured.spread.extend(sent.iter().filter_map(|sent| sent.seen).map(|(first, last)| last - first));
             Ok(resident)
         })
         .await
@@ -180,7 +205,7 @@ async fn change(deployments: &Api<Deployment>, changes: u32, deliveries: &RefCel
     let mut ticks = interval(EVERY);
     for number in 0..changes as usize {
         ticks.tick().await;
-        deliveries.borrow_mut().sent.push(Instant::now());
+        deliveries.borrow_mut().sent.push(Sent { at: Instant::now(), seen: None });
         let patch = json!({ "spec": { "replicas": FIRST + number } });
         deployments.patch(&name(number % NAMES), &PatchParams::default(), &Patch::Merge(patch)).await?;
     }
@@ -208,23 +233,31 @@ async fn follow(mut body: Incoming, deliveries: &RefCell<Deliveries>) -> Result<
             let Some(number) = count.checked_sub(FIRST) else { continue };
             let Deliveries { sent, took, .. } = &mut *deliveries.borrow_mut();
             // A status that follows has the same count.
-            if let Some(sent) = sent.get(number)
+            if let Some(sent) = sent.get_mut(number)
                 && !seen.contains(&number)
             {
                 seen.push(number);
-                took.push(now - *sent);
+                took.push(now - sent.at);
+                sent.seen.get_or_insert((now, now)).1 = now;
             }
         }
     }
     Ok(())
 }
 
+impl Measured {
+    /// So much processor time for each delivery, in microseconds.
+    fn micros_each(&self, processor: Duration) -> f64 {
+        let deliveries = u32::try_from(self.took.len()).unwrap_or(u32::MAX).max(1);
+        (processor / deliveries).as_secs_f64() * 1e6
+    }
+}
+
 /// The cells of a table: p50, p99, and processor time for each delivery.
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |percent| percentile(&self.took, percent).as_secs_f64() * 1e3;
-        let deliveries = u32::try_from(self.took.len()).unwrap_or(u32::MAX).max(1);
-        let micros = (self.processor / deliveries).as_secs_f64() * 1e6;
+        let micros = self.micros_each(self.processor);
         write!(f, "{:.2} ms | {:.2} ms | {micros:.0} µs", ms(50), ms(99))
     }
 }

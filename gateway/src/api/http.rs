@@ -260,7 +260,7 @@ fn render(answer: Answer, request_id: Uuid) -> Result<HttpAnswer, Error> {
         Answer::Accepted(view) => versioned(&view, StatusCode::ACCEPTED),
         Answer::History(history) => json(StatusCode::OK, &history),
         Answer::List(list) => json(StatusCode::OK, &list),
-        Answer::Stream(stream) => Ok(events::answer(*stream, request_id)),
+        Answer::Stream(stream) => Ok(events::answer(stream, request_id)),
         Answer::Policies(status) => json(StatusCode::OK, &status),
     }
 }

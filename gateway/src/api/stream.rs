@@ -109,9 +109,11 @@ impl Stream {
         Some(match change {
             Change::Shown(permit) => {
                 let rendered = self.renderings.of(&permit)?;
-                let before = self.sent.insert(permit.observation().name.clone(), rendered.fingerprint);
-                if before == Some(rendered.fingerprint) {
-                    return None;
+                let name = &permit.observation().name;
+                match self.sent.get_mut(name) {
+                    Some(sent) if *sent == rendered.fingerprint => return None,
+                    Some(sent) => *sent = rendered.fingerprint,
+                    None => _ = self.sent.insert(name.clone(), rendered.fingerprint),
                 }
                 StreamItem::Replicas(rendered)
             }

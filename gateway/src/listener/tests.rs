@@ -2,6 +2,7 @@
 
 mod certificates;
 mod files;
+mod gathering;
 mod lifecycle;
 mod pem;
 mod pki;

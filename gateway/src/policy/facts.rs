@@ -10,7 +10,8 @@ use crate::workload::WorkloadRef;
 /// The objects that a document, or a view, was made from.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    name: WorkloadRef,
+    /// Only where there is no workload: each is observed under its own name alone.
+    name: Option<WorkloadRef>,
     workload: Option<Weak<Workload>>,
     target: Option<Weak<ReplicaTarget>>,
     autoscalers: Vec<Weak<Autoscaler>>,
@@ -23,7 +24,7 @@ impl Facts {
         // The age is no part of a document.
         let Observation { name, workload, target, autoscalers, namespace_labels, age: _ } = observation;
         Self {
-            name: name.clone(),
+            name: workload.is_none().then(|| name.clone()),
             workload: workload.as_ref().map(Arc::downgrade),
             target: target.as_ref().map(Arc::downgrade),
             autoscalers: autoscalers.iter().map(Arc::downgrade).collect(),
@@ -39,7 +40,7 @@ impl Facts {
             && same(self.namespace_labels.as_ref(), namespace_labels.as_ref())
             && self.autoscalers.len() == autoscalers.len()
             && self.autoscalers.iter().zip(autoscalers).all(|(kept, now)| same(Some(kept), Some(now)))
-            && self.name == *name
+            && self.name.as_ref().is_none_or(|of| of == name)
     }
 }
 

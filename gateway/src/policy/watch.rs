@@ -186,9 +186,12 @@ impl Watching {
 
     /// Waits for workloads to decide about. Cancelling it loses none.
     pub async fn changed(&mut self) -> Changed {
+        if !self.all_again && self.undecided.is_empty() {
+            return self.feed.changed().await;
+        }
         tokio::select! {
             changed = self.feed.changed() => changed,
-            () = sleep_until(self.retry), if self.all_again || !self.undecided.is_empty() => {
+            () = sleep_until(self.retry) => {
                 if std::mem::take(&mut self.all_again) {
                     return Changed::All;
                 }
@@ -205,10 +208,11 @@ impl Watching {
     /// [`WatchError::TooMany`] once too many workloads are selected.
     pub async fn look(&mut self, changed: Changed) -> Result<(), WatchError> {
         let names = match (changed, &self.selection) {
-            (Changed::Names(names), _) => names.iter().map(|name| (**name).clone()).collect(),
-            (Changed::All, Selection::One(name)) => BTreeSet::from([name.clone()]),
+            (Changed::Names(names), _) => names,
+            (Changed::All, Selection::One(name)) => BTreeSet::from([Arc::new(name.clone())]),
             (Changed::All, Selection::Many { .. }) => {
-                match self.look_at_all().await {
+                // Boxed, like the walk in `look_at`: few changes need it, and it makes the future of each large.
+                match Box::pin(self.look_at_all()).await {
                     Ok(()) => self.ready.push_back(Change::Synced { undecided: self.undecided.len() }),
                     Err(WatchError::Denied(_)) => self.all_again = true,
                     Err(error) => return Err(error),
@@ -255,26 +259,26 @@ impl Watching {
     }
 
     /// Decides about workloads that may have changed.
-    async fn look_at(&mut self, names: BTreeSet<WorkloadRef>) -> Result<(), WatchError> {
+    async fn look_at(&mut self, names: BTreeSet<Arc<WorkloadRef>>) -> Result<(), WatchError> {
         let mut asked = BTreeMap::new();
-        let (evaluator, set) = (self.policy.evaluator.clone(), self.policy.evaluator.live().set());
+        let set = self.policy.evaluator.live().set();
         for name in names {
             let observation = self.policy.replicas.observe(&name);
-            self.undecided.remove(&name);
+            self.undecided.remove(&*name);
             if !self.selection.selects(&observation) {
-                self.hide(name);
+                self.hide(&name);
                 continue;
             }
             if self.is_shown(&observation) {
                 continue;
             }
             // Most often another stream of the client has asked before: then the answer takes no turn.
-            let known = evaluator.known(&set, self.caller.client.client(), &observation);
+            let known = self.policy.evaluator.known(&set, self.caller.client.client(), &observation);
             self.evaluated += usize::from(known.is_some());
             match known.as_ref().map(Decided::outcome) {
                 Some(Outcome::Allowed(tags)) => self.show(observation, tags.clone()),
-                Some(Outcome::Refused(_)) => self.hide(name),
-                _ => _ = asked.insert(name, observation),
+                Some(Outcome::Refused(_)) => self.hide(&name),
+                _ => _ = asked.insert((*name).clone(), observation),
             }
         }
         if asked.is_empty() {
@@ -287,7 +291,7 @@ impl Watching {
             let next = rest.next().and_then(|_| items.last()).map(|last| last.name.clone());
             Page { scanned: items.len(), items, next }
         };
-        match self.walk(asked.len(), page).await {
+        match Box::pin(self.walk(asked.len(), page)).await {
             Ok(picked) => self.settle(picked, asked.into_keys().collect()),
             // Without a turn, later.
             Err(_) => self.undecided.extend(asked.into_keys()),
@@ -313,7 +317,7 @@ impl Watching {
             self.show(observation, tags);
         }
         self.undecided.extend(picked.undecided);
-        for name in rest {
+        for name in &rest {
             self.hide(name);
         }
     }
@@ -361,13 +365,16 @@ impl Watching {
     }
 
     fn show(&mut self, observation: Observation, tags: Tags) {
-        if self.is_shown(&observation) {
-            return;
-        }
-        let facts = Facts::of(&observation);
-        if self.shown.insert(observation.name.clone(), facts).is_none() && self.opened {
-            let WorkloadRef { namespace, name, .. } = &observation.name;
-            self.record(StreamEvent::Allowed { namespace, name });
+        match self.shown.get_mut(&observation.name) {
+            Some(shown) if shown.are_those_of(&observation) => return,
+            Some(shown) => *shown = Facts::of(&observation),
+            None => {
+                self.shown.insert(observation.name.clone(), Facts::of(&observation));
+                if self.opened {
+                    let WorkloadRef { namespace, name, .. } = &observation.name;
+                    self.record(StreamEvent::Allowed { namespace, name });
+                }
+            }
         }
         self.ready.push_back(Change::Shown(Box::new(Permit {
             action: Get { target: observation.name.clone() },
@@ -380,13 +387,13 @@ impl Watching {
     }
 
     /// Hides a workload that is shown: it is gone, no longer selected, or refused, which is on record.
-    fn hide(&mut self, name: WorkloadRef) {
-        if self.shown.remove(&name).is_some() {
-            let is_there = self.selection.selects(&self.policy.replicas.observe(&name));
-            if is_there && !self.undecided.contains(&name) {
+    fn hide(&mut self, name: &WorkloadRef) {
+        if self.shown.remove(name).is_some() {
+            let is_there = self.selection.selects(&self.policy.replicas.observe(name));
+            if is_there && !self.undecided.contains(name) {
                 self.record(StreamEvent::Refused { namespace: &name.namespace, name: &name.name });
             }
-            self.ready.push_back(Change::Gone(name));
+            self.ready.push_back(Change::Gone(name.clone()));
         }
     }
 

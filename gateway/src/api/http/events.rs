@@ -23,32 +23,35 @@ const BATCH: usize = 16 << 10;
 const RECONNECT: u64 = 2_000;
 
 /// The answer that carries `stream`, of the request with this id.
-pub(super) fn answer(stream: Stream, request_id: Uuid) -> HttpAnswer {
+pub(super) fn answer(stream: Box<Stream>, request_id: Uuid) -> HttpAnswer {
     let batches = unfold(Some(stream), move |stream| async move {
         let mut stream = stream?;
-        let mut text = Vec::new();
-        let goes_on = match stream.next().await? {
-            Ok(item) => {
-                write(&mut text, &item);
-                while text.len() < BATCH
-                    && let Some(item) = stream.ready()
-                {
-                    write(&mut text, &item);
-                }
-                true
-            }
-            Err(error) => {
-                write_end(&mut text, &error, &request_id);
-                false
-            }
+        let (bytes, goes_on) = match stream.next().await? {
+            Ok(item) => (batch(&item, &mut stream), true),
+            Err(error) => (end(&error, &request_id), false),
         };
-        let batch = Ok::<_, BodyError>(Frame::data(Bytes::from(text)));
-        Some((batch, goes_on.then_some(stream)))
+        Some((Ok::<_, BodyError>(Frame::data(bytes)), goes_on.then_some(stream)))
     });
     let mut answer = response(StatusCode::OK, "text/event-stream", Vec::new());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     *answer.body_mut() = ResponseBody::stream(StreamBody::new(batches));
     answer
+}
+
+/// `first`, and what else there is to say without waiting.
+fn batch(first: &StreamItem, stream: &mut Stream) -> Bytes {
+    let mut next = stream.ready();
+    if let (StreamItem::Replicas(rendered), None) = (first, &next) {
+        // All streams that show it share its bytes.
+        return rendered.event(replicas).clone();
+    }
+    let mut text = Vec::new();
+    write(&mut text, first);
+    while let Some(item) = next {
+        write(&mut text, &item);
+        next = if text.len() < BATCH { stream.ready() } else { None };
+    }
+    text.into()
 }
 
 fn write(text: &mut Vec<u8>, item: &StreamItem) {
@@ -70,11 +73,13 @@ fn replicas(view: &ReplicasView) -> Bytes {
 }
 
 /// The last event, and when to reconnect.
-fn write_end(text: &mut Vec<u8>, error: &Error, request_id: &Uuid) {
+fn end(error: &Error, request_id: &Uuid) -> Bytes {
+    let mut text = Vec::new();
     if error.retry_after().is_some() {
         text.extend_from_slice(format!("retry: {}\n", fastrand::u64(RECONNECT / 4..=RECONNECT)).as_bytes());
     }
-    event(text, "end", &Problem::new(error, request_id));
+    event(&mut text, "end", &Problem::new(error, request_id));
+    text.into()
 }
 
 /// One event. `serde_json` writes no line breaks, so the data fits on one line.
