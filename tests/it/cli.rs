@@ -114,6 +114,23 @@ async fn a_deployment_is_listed_shown_set_and_released() -> Result<()> {
     insta::assert_snapshot!("release_dry_run", would.replace(&namespace, "NAMESPACE"));
     let released = done(&suite, "operator", &["release", "web", "-n", &namespace]).await?;
     insta::assert_snapshot!("release", released.replace(&namespace, "NAMESPACE"));
+    for more in [None, Some("--dry-run")] {
+        let words: Vec<_> = ["release", "job", "-n", &namespace].into_iter().chain(more).collect();
+        let never = done(&suite, "operator", &words).await?;
+        let row: Vec<_> = never.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+        assert_eq!(row.join(" "), format!("{namespace} job 1 not managed"), "{more:?}: {never}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn options_may_stand_before_the_command() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = tiers(&suite).await?;
+    let before = done(&suite, "viewer", &["-n", &namespace, "-o", "name", "get", "web"]).await?;
+    assert_eq!(before, format!("{namespace}/web\n"));
+    let unknown = run(&suite, "viewer", &["--nowhere", "get", "web"]).await?;
+    assert!(unknown.code == Some(2) && unknown.err.contains("unexpected argument '--nowhere'"), "{unknown:?}");
     Ok(())
 }
 
@@ -222,6 +239,7 @@ async fn arguments_that_make_no_sense_are_usage_errors() -> Result<()> {
         &["watch", "demo/web", "-l", "tier=front"],
         &["list", "-l", "~"],
         &["list", "--cert", "/nowhere.pem"],
+        &["list", "--cert", "/nowhere.pem", "--key", "/nowhere.pem"],
         &["config", "use-context", "none"],
     ] {
         let output = run(&suite, "operator", arguments).await?;
@@ -229,6 +247,10 @@ async fn arguments_that_make_no_sense_are_usage_errors() -> Result<()> {
     }
     let output = run(&suite, "operator", &["set", "demo/web", "5", "--wait", "30s"]).await?;
     assert!(output.err.contains("\"30s\" is one too many") && output.err.contains("--wait=30s"), "{output:?}");
+    let output = run(&suite, "operator", &["set", "demo/web", "-3"]).await?;
+    assert!(output.err.contains("a count is 0 or more"), "{output:?}");
+    let output = run(&suite, "operator", &["list", "--cert", "/nowhere.pem"]).await?;
+    assert!(output.err.contains("from --cert, and its key from SCALEGATE_KEY: give --key too"), "{output:?}");
     let output = run(&suite, "viewer", &["list", "--server", "http://localhost"]).await?;
     assert!(output.err.contains("https://HOST:PORT"), "{output:?}");
     Ok(())

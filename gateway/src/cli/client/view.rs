@@ -92,6 +92,11 @@ impl Replicas {
         self.spec.as_ref().map(|spec| spec.replicas)
     }
 
+    /// Returns whether there is a target, as the version says also where the answer shows none.
+    pub(super) fn is_managed(&self) -> bool {
+        !self.version.starts_with("none:")
+    }
+
     /// How many replicas are ready.
     pub(super) fn ready(&self) -> Option<i64> {
         self.status.as_ref().map(|status| status.ready_replicas)
@@ -184,6 +189,11 @@ mod tests {
         assert_eq!((odd.workload().to_string().as_str(), odd.desired()), ("demo/web", None));
         let newer = Replicas::of(&json!({"namespace": "demo", "name": "web", "spec": {"replicas": 3, "until": 1}}));
         assert_eq!(newer.desired(), Some(3));
+    }
+
+    #[test]
+    fn the_version_says_whether_there_is_a_target() {
+        assert!(Replicas::of(&fixtures::web()).is_managed() && !Replicas::of(&fixtures::cart()).is_managed());
     }
 
     #[test]
