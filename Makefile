@@ -16,15 +16,15 @@ help: ## list the verbs
 
 .PHONY: demo
 demo: build controlplane ## build everything, start a control plane and the gateway, and walk through the main job
-	@target/debug/demo
+	@exec target/debug/demo
 
 .PHONY: dev
 dev: build controlplane ## the same environment, staying up until Ctrl-C
-	@target/debug/dev
+	@exec target/debug/dev
 
 .PHONY: terminal-docs
 terminal-docs: build controlplane ## record a session with the client in that environment, and write docs/terminal.svg
-	@target/debug/terminal
+	@exec target/debug/terminal
 
 .PHONY: doctor
 doctor: ## go the way of a request to the environment of `make dev`, step by step

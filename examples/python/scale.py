@@ -1,12 +1,9 @@
-r"""Sets the count of a Deployment over gRPC, and follows it until its replicas are ready.
+"""Sets the count of a Deployment over gRPC, and follows it until its replicas are ready.
 
-    python3 -m pip install -r examples/python/requirements.txt
-    mkdir -p target/stubs
-    python3 -m grpc_tools.protoc --proto_path gateway/proto --python_out target/stubs --grpc_python_out target/stubs \
-        scalegate/v1/replica_service.proto
-    PYTHONPATH=target/stubs python3 examples/python/scale.py NAMESPACE/NAME COUNT
+    PYTHONPATH=target/stubs target/venv/bin/python examples/python/scale.py NAMESPACE/NAME COUNT
 
-SCALEGATE_SERVER, SCALEGATE_CA, SCALEGATE_CERT and SCALEGATE_KEY: see ../README.md.
+../README.md has the commands that make target/venv and target/stubs, and the variables SCALEGATE_SERVER, SCALEGATE_CA,
+SCALEGATE_CERT and SCALEGATE_KEY.
 """
 
 import os

@@ -3,6 +3,7 @@
 mod client;
 mod dev_certs;
 mod input;
+mod leading;
 mod output;
 mod policy;
 mod records;
@@ -127,6 +128,7 @@ impl Cli {
         if is_plugin {
             command = command.bin_name("kubectl scalegate");
         }
+        let arguments = leading::moved(&client::commands(), arguments);
         let matches = command.try_get_matches_from_mut(arguments)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -187,6 +189,14 @@ mod tests {
         assert!(shown.contains("Usage: kubectl scalegate get "), "{shown}");
         let shown = help(false, &["/usr/local/bin/scalegate", "get", "--help"]);
         assert!(shown.contains("Usage: scalegate get "), "{shown}");
+    }
+
+    #[test]
+    fn options_before_a_command_are_taken_as_after_it() {
+        let read = |words: &[&str]| format!("{:?}", Cli::parse_as(false, words.iter().map(OsString::from).collect()));
+        let after = read(&["scalegate", "get", "-n", "demo", "--context", "prod", "web"]);
+        assert!(after.starts_with("Ok("), "{after}");
+        assert_eq!(read(&["scalegate", "-n", "demo", "--context", "prod", "get", "web"]), after);
     }
 
     #[test]

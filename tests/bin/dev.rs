@@ -1,12 +1,19 @@
-//! `make dev`: the environment of the demo, staying up until Ctrl-C or SIGTERM.
+//! `make dev`: the environment of the demo, staying up until Ctrl-C or SIGTERM, or until `make` is gone.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::process::getppid;
 use scalegate_tests::paths::repository;
 use scalegate_tests::sandbox::{Sandbox, conclude};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+/// How soon the end of `make` is noticed.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// `dev [DIRECTORY]`: files go to DIRECTORY, by default `target/dev`.
 #[tokio::main]
@@ -17,22 +24,37 @@ async fn main() -> ExitCode {
 async fn run() -> Result<()> {
     let work = std::env::args_os().nth(1).map_or_else(|| repository().join("target/dev"), PathBuf::from);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut ended = pin!(async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = make_is_gone() => {}
+        }
+    });
     let sandbox = tokio::select! {
         sandbox = Sandbox::start(&work, 8443, 8081, |step| println!("-- {step}")) => sandbox?,
-        _ = interrupt.recv() => return Ok(()),
-        _ = terminate.recv() => return Ok(()),
+        () = &mut ended => return Ok(()),
     };
     let contexts = work.join("scalegate.yaml");
     sandbox.write_contexts(&contexts).await?;
     let env = work.join("env");
     std::fs::write(&env, variables(&sandbox, &contexts))?;
     print!("{}", guide(&sandbox, &env));
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    ended.await;
     println!("\n-- stopping");
     sandbox.stop().await
+}
+
+/// Returns when `make`, whose recipe this program is, has ended and left it behind, as after SIGKILL.
+async fn make_is_gone() {
+    // make sets it for its recipes.
+    if std::env::var_os("MAKELEVEL").is_none() {
+        return std::future::pending().await;
+    }
+    let make = getppid();
+    while getppid() == make {
+        sleep(LOOK).await;
+    }
 }
 
 /// Shell variables.

@@ -118,6 +118,17 @@ async fn a_deployment_is_listed_shown_set_and_released() -> Result<()> {
 }
 
 #[tokio::test]
+async fn options_may_stand_before_the_command() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = tiers(&suite).await?;
+    let before = done(&suite, "viewer", &["-n", &namespace, "-o", "name", "get", "web"]).await?;
+    assert_eq!(before, format!("{namespace}/web\n"));
+    let unknown = run(&suite, "viewer", &["--nowhere", "get", "web"]).await?;
+    assert!(unknown.code == Some(2) && unknown.err.contains("unexpected argument '--nowhere'"), "{unknown:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_form_shows_the_same_deployments() -> Result<()> {
     let suite = suite::shared().await?;
     let namespace = tiers(&suite).await?;
@@ -222,6 +233,7 @@ async fn arguments_that_make_no_sense_are_usage_errors() -> Result<()> {
         &["watch", "demo/web", "-l", "tier=front"],
         &["list", "-l", "~"],
         &["list", "--cert", "/nowhere.pem"],
+        &["list", "--cert", "/nowhere.pem", "--key", "/nowhere.pem"],
         &["config", "use-context", "none"],
     ] {
         let output = run(&suite, "operator", arguments).await?;
@@ -229,6 +241,10 @@ async fn arguments_that_make_no_sense_are_usage_errors() -> Result<()> {
     }
     let output = run(&suite, "operator", &["set", "demo/web", "5", "--wait", "30s"]).await?;
     assert!(output.err.contains("\"30s\" is one too many") && output.err.contains("--wait=30s"), "{output:?}");
+    let output = run(&suite, "operator", &["set", "demo/web", "-3"]).await?;
+    assert!(output.err.contains("a count is 0 or more"), "{output:?}");
+    let output = run(&suite, "operator", &["list", "--cert", "/nowhere.pem"]).await?;
+    assert!(output.err.contains("from --cert, and its key from SCALEGATE_KEY: give --key too"), "{output:?}");
     let output = run(&suite, "viewer", &["list", "--server", "http://localhost"]).await?;
     assert!(output.err.contains("https://HOST:PORT"), "{output:?}");
     Ok(())

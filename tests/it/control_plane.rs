@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use scalegate_tests::fixtures::{deployment, wait_for};
-use scalegate_tests::paths::binary;
+use scalegate_tests::paths::{binary, repository};
 use scalegate_tests::poll;
 use scalegate_tests::suite;
 
@@ -28,10 +28,12 @@ async fn a_deployment_of_three_becomes_three_ready_pods() -> Result<()> {
 
 #[tokio::test]
 async fn make_dev_tells_how_to_reach_it_and_leaves_no_process_however_it_ends() -> Result<()> {
-    for signal in [Signal::TERM, Signal::KILL] {
+    // Nobody but a terminal signals `make` and its program together.
+    for (by_make, signal) in [(true, Signal::TERM), (true, Signal::KILL), (false, Signal::TERM), (false, Signal::KILL)]
+    {
         let directory = tempfile::tempdir()?;
-        let mut dev =
-            Command::new(binary("dev")?).arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        let mut dev = if by_make { make_dev(directory.path())? } else { dev(directory.path())? };
+        let mut dev = dev.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let env = poll::eventually("`make dev` to be up", async || {
             Ok(std::fs::read_to_string(directory.path().join("env")).ok().filter(|text| text.ends_with('\n')))
         })
@@ -51,6 +53,28 @@ async fn make_dev_tells_how_to_reach_it_and_leaves_no_process_however_it_ends() 
         .await?;
     }
     Ok(())
+}
+
+fn dev(directory: &Path) -> Result<Command> {
+    let mut dev = Command::new(binary("dev")?);
+    dev.arg(directory).env_remove("MAKELEVEL");
+    Ok(dev)
+}
+
+/// `make` with the repository's recipe, for the program under test and without what builds it.
+fn make_dev(directory: &Path) -> Result<Command> {
+    let makefile = std::fs::read_to_string(repository().join("Makefile"))?;
+    let recipe = makefile.split("\ndev: ").nth(1).and_then(|rest| rest.lines().nth(1)).context("no recipe of dev")?;
+    let called = format!("'{}' '{}'", binary("dev")?.display(), directory.display());
+    ensure!(recipe.contains("target/debug/dev"), "{recipe}");
+    // Its shell, and how it is called.
+    let shell = makefile.lines().filter(|line| line.starts_with("SHELL") || line.starts_with(".SHELLFLAGS"));
+    let shell: Vec<_> = shell.collect();
+    let file = directory.join("Makefile");
+    std::fs::write(&file, format!("{}\ndev:\n{}\n", shell.join("\n"), recipe.replace("target/debug/dev", &called)))?;
+    let mut make = Command::new("make");
+    make.arg("-f").arg(file).arg("dev").env_remove("MAKEFLAGS");
+    Ok(make)
 }
 
 /// The process ids of all programs that were started with their files below `directory`.

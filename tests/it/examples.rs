@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::batch::v1::CronJob;
+use scalegate_tests::console::blocks;
 use scalegate_tests::fixtures::deployment;
 use scalegate_tests::paths::{binary, repository, scratch};
 use scalegate_tests::suite::{self, Shared};
@@ -78,6 +79,19 @@ async fn the_example_for_curl_waits_until_the_replicas_are_ready() -> Result<()>
     Ok(())
 }
 
+/// What examples/README.md types for Python, where the packages of the virtual environment are in `$PACKAGES` already.
+fn python_commands(workload: &str, stubs: &Path) -> Result<String> {
+    let blocks = blocks(&std::fs::read_to_string(repository().join("examples/README.md"))?)?;
+    let block = blocks.into_iter().find(|block| block.commands.contains("scale.py")).context("no commands")?;
+    let (made, rest): (Vec<_>, Vec<_>) =
+        block.commands.lines().partition(|line| line.contains("-m venv") || line.contains("-m pip install"));
+    ensure!(made.len() == 2, "{made:?}");
+    let typed = rest.join("\n").replace("target/stubs", &stubs.display().to_string()).replace("demo/web", workload);
+    let typed = typed.replace("target/venv/bin/python", "venv_python");
+    let packages = r#"venv_python() { PYTHONPATH="$PACKAGES:${PYTHONPATH:-}" python3 "$@"; }"#;
+    Ok(format!("set -euo pipefail\n{packages}\n{typed}"))
+}
+
 #[tokio::test]
 async fn the_example_in_python_follows_the_change_until_it_is_done() -> Result<()> {
     let pins = std::fs::read_to_string(repository().join("examples/python/requirements.txt"))?;
@@ -92,17 +106,18 @@ async fn the_example_in_python_follows_the_change_until_it_is_done() -> Result<(
     let Some(program) = grpc_clients::program("python-client").await? else { return Ok(()) };
     let packages = program.with_file_name("python");
     let workload = format!("{}/web", with_web(&suite, "python").await?);
-    let python = || {
-        let mut command = Command::new("python3");
-        command.arg(repository().join("examples/python/scale.py"));
-        command.env("PYTHONPATH", &packages).env("PYTHONDONTWRITEBYTECODE", "1");
-        command
-    };
-    let printed = printed(&scale(&suite, &mut python(), &workload, "4").await?)?;
+    let stubs = tempfile::tempdir()?;
+    let script = python_commands(&workload, stubs.path())?;
+    let mut typed = Command::new("bash");
+    typed.args(["-c", &script]).env("PACKAGES", &packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    let printed = printed(&scale(&suite, &mut typed, &workload, "4").await?)?;
     assert!(printed.starts_with("stored as version "), "{printed}");
     assert_eq!(printed.lines().last(), Some("4 of 4 replicas are ready"), "{printed}");
 
-    let refused = scale(&suite, &mut python(), &workload, "40").await?;
+    let mut python = Command::new("python3");
+    python.arg(repository().join("examples/python/scale.py"));
+    python.env("PYTHONPATH", &packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    let refused = scale(&suite, &mut python, &workload, "40").await?;
     assert_eq!(refused.status.code(), Some(1));
     let complaint = complaint(&refused);
     assert!(complaint.starts_with("refused: 40 is more than twice the current 4"), "{complaint}");

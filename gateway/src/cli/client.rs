@@ -68,6 +68,11 @@ pub(super) enum ClientCommand {
     Completion(completion::CompletionArgs),
 }
 
+/// The commands, as clap knows them.
+pub(super) fn commands() -> clap::Command {
+    ClientCommand::augment_subcommands(clap::Command::new("scalegate"))
+}
+
 /// What runs a command, on this thread.
 fn runtime() -> Result<Runtime, ClientError> {
     Ok(Builder::new_current_thread().enable_all().build().context("cannot start")?)

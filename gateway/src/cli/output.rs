@@ -40,14 +40,18 @@ fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
     }
 }
 
+/// An argument as an error repeats it: cut and escaped.
+pub(super) fn argument(text: &str) -> String {
+    escaped(&cut(text, SHOWN_ARGUMENT)).into_owned()
+}
+
 /// The same error about arguments, which repeats them cut and escaped.
 pub(super) fn shown(mut error: UsageError) -> UsageError {
-    let show = |text: &str| escaped(&cut(text, SHOWN_ARGUMENT)).into_owned();
     let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
     for (kind, value) in context {
         let value = match value {
-            ContextValue::String(text) => ContextValue::String(show(&text)),
-            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(|text| show(text)).collect()),
+            ContextValue::String(text) => ContextValue::String(argument(&text)),
+            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(|text| argument(text)).collect()),
             // Advice, which repeats the argument as it is.
             ContextValue::StyledStrs(advice) => {
                 let harmless = |text: &str| text.len() <= 2 * SHOWN_ARGUMENT && escaped(text) == text;

@@ -79,6 +79,29 @@ async fn a_saved_context_says_whom_to_ask_and_as_whom() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_context_whose_files_are_not_there_is_saved_with_a_warning() -> Result<()> {
+    let home = Home(tempfile::tempdir()?);
+    let files = ["--ca", "ca.pem", "--cert", "me.pem", "--key", "me-key.pem"];
+    std::fs::write(home.0.path().join("ca.pem"), "")?;
+    let saved =
+        home.run(&[&["config", "set-context", "soon", "--server", "https://gate:1"][..], &files].concat()).await?;
+    assert_eq!(
+        (saved.code, saved.out.as_str()),
+        (Some(0), "context soon is saved, and the current one\n"),
+        "{saved:?}"
+    );
+    let lines: Vec<_> =
+        saved.err.lines().map(|line| line.split_once(": there is no ").map(|(begin, _)| begin)).collect();
+    assert_eq!(lines, [Some("warning: --cert"), Some("warning: --key")], "{saved:?}");
+    assert_eq!(home.done(&["config", "current-context"]).await?, "soon\n");
+
+    let mixed = home.run(&["whoami", "--cert", "other.pem"]).await?;
+    let said = "the certificate is from --cert, and its key from the current context: give --key too";
+    assert!(mixed.code == Some(2) && mixed.err.contains(said), "{mixed:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn paths_are_kept_from_wherever_they_are_given() -> Result<()> {
     let suite = suite::shared().await?;
     let home = Home(tempfile::tempdir()?);

@@ -71,6 +71,20 @@ async fn rows_are_shown_as_they_change() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_watch_of_nothing_says_so_until_there_is_something() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = suite.namespace("cli").await?;
+    let mut watch = Watch::start(&suite, "viewer", &["-n", &namespace])?;
+    let mut notes = BufReader::new(watch.child.stderr.take().context("no standard error")?).lines();
+    let note = timeout(PATIENCE, notes.next_line()).await.context("no note came")??;
+    assert_eq!(note, Some(format!("no Deployments that you may see in namespace {namespace} yet")));
+    scalegate_tests::fixtures::deployment(&namespace, "web").create(&suite.kube().await?).await?;
+    assert_eq!(words(&watch.line().await?), "NAME DESIRED CURRENT READY OWNER BY");
+    assert!(watch.line().await?.starts_with("web "));
+    Ok(())
+}
+
+#[tokio::test]
 async fn programs_get_a_document_on_each_line() -> Result<()> {
     let suite = suite::shared().await?;
     let namespace = tiers(&suite).await?;
@@ -121,7 +135,8 @@ async fn a_watch_goes_on_at_a_gateway_that_was_replaced() -> Result<()> {
     let operator = second.client("operator")?;
     suite::wait_seen(&operator, &namespace, "web").await?;
     operator.put(&replicas(&namespace, "web"), &json!({"replicas": 2})).await?;
-    // The row that has not changed is not shown again.
+    // The row that has not changed is not shown again; the one that has needs a wider column for its owner.
+    assert_eq!(words(&watch.line().await?), "NAME DESIRED CURRENT READY OWNER BY");
     let next = watch.line().await?;
     assert!(next.starts_with("web") && !next.contains("<none>   <none>"), "{next}");
     let last = "web 2 2 2 ReplicaTarget uri:spiffe://scalegate.test/operator";

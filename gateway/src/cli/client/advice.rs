@@ -6,7 +6,9 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 /// After a problem with this code.
 pub(super) fn of_problem(code: &str) -> &'static str {
     match code {
-        "refused" => "ask for what the reasons allow, or ask the platform team; `scalegate whoami` shows who you are",
+        "refused" => {
+            "the reasons say why; for more rights, ask the platform team; `scalegate whoami` shows who you are"
+        }
         "identity_refused" => {
             "have the certificate issued again as the message says; `scalegate whoami` shows what it says"
         }

@@ -118,16 +118,16 @@ impl ScopeArgs {
 
 /// A count, in the gateway's own words about what is none.
 pub(super) fn count(text: &str) -> Result<u32, String> {
-    let wrong = || format!("it takes a whole number from 0 to {}", i32::MAX);
+    let wrong = || format!("a count is 0 or more: a whole number up to {}", i32::MAX);
     text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs()).ok_or_else(wrong)
 }
 
-/// A name or a count.
-pub(super) fn name_or_count(text: &str) -> Result<String, String> {
-    let given = typed_name(text).map(drop).or_else(|_| count(text).map(drop));
+/// A name or a number, of which [`count`] says whether it is a count, once it is known that it should be one.
+pub(super) fn name_or_number(text: &str) -> Result<String, String> {
     let wrong =
         || format!("it takes a Deployment as NAMESPACE/NAME or NAME, and a whole number from 0 to {}", i32::MAX);
-    given.map(|()| text.to_owned()).map_err(|_| wrong())
+    let is_either = typed_name(text).is_ok() || text.parse::<f64>().is_ok();
+    is_either.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 /// A reason that the gateway would accept.
@@ -199,8 +199,8 @@ mod tests {
         for bad in ["-1", "1.5", "2147483648", "", "x", " 1"] {
             assert!(count(bad).is_err(), "{bad}");
         }
-        for bad in ["-1", "", "a b", "--force"] {
-            assert!(name_or_count(bad).is_err(), "{bad}");
+        for bad in ["", "a b", "--force", "-x"] {
+            assert!(name_or_number(bad).is_err(), "{bad}");
         }
     }
 

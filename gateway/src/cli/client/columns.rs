@@ -15,8 +15,13 @@ pub(super) struct Columns {
 impl Columns {
     /// The table of these Deployments.
     pub(super) fn table<'a>(self, all: impl IntoIterator<Item = &'a Replicas>) -> Table {
+        self.table_of(all.into_iter().map(|one| self.row(one)))
+    }
+
+    /// The table of these rows.
+    pub(super) fn table_of(self, rows: impl IntoIterator<Item = Vec<Cell>>) -> Table {
         let mut table = Table::new(self.header());
-        all.into_iter().for_each(|one| table.push(self.row(one)));
+        rows.into_iter().for_each(|row| table.push(row));
         table
     }
 

@@ -44,6 +44,15 @@ pub(super) struct Session {
     pub(super) namespace: Option<String>,
 }
 
+/// What named a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Flag,
+    NamedContext,
+    Environment,
+    CurrentContext,
+}
+
 /// What flags, environment and contexts say together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -69,9 +78,11 @@ impl ConnectArgs {
         let current = if named.is_some() { None } else { file.current()? };
         // A context that a flag names wins over the environment, as other flags do.
         let path = |flag: &Option<PathBuf>, name: &str, of: fn(&Context) -> &PathBuf| {
-            let flag = flag.clone().or_else(|| named.map(|context| file.path(of(context))));
-            let variable = || variable(name).map(PathBuf::from);
-            flag.or_else(variable).or_else(|| current.map(|context| file.path(of(context))))
+            let flag = flag.clone().map(|path| (path, Source::Flag));
+            let named = || named.map(|context| (file.path(of(context)), Source::NamedContext));
+            let variable = || variable(name).map(|path| (PathBuf::from(path), Source::Environment));
+            let current = || current.map(|context| (file.path(of(context)), Source::CurrentContext));
+            flag.or_else(named).or_else(variable).or_else(current)
         };
         let found = (
             self.address(named, current, variable)?,
@@ -79,11 +90,14 @@ impl ConnectArgs {
             path(&self.cert, "SCALEGATE_CERT", |context| &context.cert),
             path(&self.key, "SCALEGATE_KEY", |context| &context.key),
         );
-        let (Some(server), Some(ca), Some(cert), Some(key)) = found else {
+        let (Some(server), Some((ca, _)), Some((cert, cert_source)), Some((key, key_source))) = found else {
             let (server, ca, cert, key) = found;
             let given = [server.is_some(), ca.is_some(), cert.is_some(), key.is_some()];
             return Err(ClientError::Usage(missing(given, &file)));
         };
+        if cert_source != key_source {
+            return Err(ClientError::Usage(unpaired(cert_source, key_source)));
+        }
         let namespace = named.or(current).and_then(|context| context.namespace.clone());
         Ok(Choice { gateway: Gateway { server, ca, cert, key }, namespace })
     }
@@ -135,6 +149,26 @@ fn missing(given: [bool; 4], file: &ContextFile) -> String {
     };
     let what = if given[0] { "with which certificates?" } else { "which gateway?" };
     format!("{what} Give {}, or set {}, or {contexts}", left(flags), left(VARIABLES))
+}
+
+/// Why a certificate and a key that two sources name are not used together, although they might be a pair: more often
+/// they are of two clients.
+fn unpaired(cert: Source, key: Source) -> String {
+    let said = |source, flag: &'static str, variable: &'static str| match source {
+        Source::Flag => flag,
+        Source::NamedContext => "the context of --context",
+        Source::Environment => variable,
+        Source::CurrentContext => "the current context",
+    };
+    let give = match (cert, key) {
+        (Source::Flag, _) => "give --key too",
+        (_, Source::Flag) => "give --cert too",
+        (Source::Environment, _) => "set SCALEGATE_KEY too, or unset SCALEGATE_CERT",
+        // A context has both.
+        _ => "set SCALEGATE_CERT too, or unset SCALEGATE_KEY",
+    };
+    let (cert, key) = (said(cert, "--cert", "SCALEGATE_CERT"), said(key, "--key", "SCALEGATE_KEY"));
+    format!("the certificate is from {cert}, and its key from {key}: {give}")
 }
 
 /// An address without a path.
@@ -197,7 +231,8 @@ mod tests {
         assert_eq!(context.gateway.key, place.path("dev-key.pem"), "from where the file is");
         assert_eq!(context.namespace.as_deref(), Some("demo"));
 
-        let place = place.with("SCALEGATE_SERVER", "https://env:1").with("SCALEGATE_CERT", "/env.pem");
+        let place = place.with("SCALEGATE_SERVER", "https://env:1");
+        let place = place.with("SCALEGATE_CERT", "/env.pem").with("SCALEGATE_KEY", "/env-key.pem");
         let environment = place.choose(&ConnectArgs::default()).unwrap().gateway;
         assert_eq!((environment.server.host(), environment.cert.as_path()), (Some("env"), Path::new("/env.pem")));
         assert_eq!(environment.ca, place.path("ca.pem"));
@@ -208,6 +243,35 @@ mod tests {
         let chosen = place.choose(&named).unwrap();
         assert_eq!((chosen.gateway.server.host(), chosen.namespace), (Some("other"), None));
         assert_eq!(chosen.gateway.cert, Path::new("/o/c.pem"));
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_from_one_source() {
+        let cert = ConnectArgs { cert: Some("/me.pem".into()), ..ConnectArgs::default() };
+        let key = ConnectArgs { key: Some("/me-key.pem".into()), ..ConnectArgs::default() };
+        let named = ConnectArgs { context: Some("other".to_owned()), ..cert.clone() };
+        let (none, both) = (ConnectArgs::default(), ConnectArgs { key: key.key.clone(), ..cert.clone() });
+        let with = |name| Place::new(FILE).with(name, "/env.pem");
+        let mixed = [
+            (Place::new(FILE), &cert),
+            (Place::new(FILE), &key),
+            (Place::new(FILE), &named),
+            (with("SCALEGATE_KEY"), &cert),
+            (with("SCALEGATE_CERT"), &key),
+            (with("SCALEGATE_CERT"), &none),
+            (with("SCALEGATE_KEY"), &none),
+        ];
+        let said = mixed.map(|(place, args)| {
+            let error = place.choose(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{error}");
+            format!("{error}\n")
+        });
+        insta::assert_snapshot!("a_pair_of_two_sources", said.concat());
+        for place in [Place::new(FILE), with("SCALEGATE_CERT"), with("SCALEGATE_KEY")] {
+            assert_eq!(place.choose(&both).unwrap().gateway.key, Path::new("/me-key.pem"));
+        }
+        let other = ConnectArgs { context: Some("other".to_owned()), ..ConnectArgs::default() };
+        assert_eq!(with("SCALEGATE_CERT").choose(&other).unwrap().gateway.cert, Path::new("/o/c.pem"));
     }
 
     #[test]
@@ -229,6 +293,9 @@ mod tests {
         let unknown = ConnectArgs { context: Some("prod".to_owned()), ..ConnectArgs::default() };
         let error = Place::new(FILE).choose(&unknown).unwrap_err().to_string();
         assert!(error.contains("no context prod") && error.contains("dev, other"), "{error}");
+        let long = ConnectArgs { context: Some("x".repeat(5000)), ..ConnectArgs::default() };
+        let error = Place::new(FILE).choose(&long).unwrap_err().to_string();
+        assert!(error.contains("xxx… in ") && error.len() < 1000, "{error}");
         let http = Place::new("").with("SCALEGATE_SERVER", "http://localhost").choose(&ConnectArgs::default());
         assert_eq!(http.unwrap_err().to_string(), "SCALEGATE_SERVER: it takes https://HOST:PORT");
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connect::Variable;
 use super::error::ClientError;
+use crate::cli::output;
 
 pub(super) use commands::{ConfigCommand, run};
 
@@ -85,6 +86,7 @@ impl ContextFile {
     fn no_context(&self, name: &str) -> ClientError {
         let names = self.names();
         let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let name = output::argument(name);
         ClientError::Usage(format!("there is no context {name} in {}; there is: {there}", self.place()))
     }
 

@@ -23,18 +23,20 @@ Exit codes:
 
 /// The most bytes of a refusal that are shown.
 const MAX_SHOWN_BYTES: usize = 4096;
+/// The most bytes of an error about arguments or a connection: paths and addresses in it may be of any length.
+const MAX_OWN_BYTES: usize = 1024;
 
 /// Why a client command failed. Texts of others in it are cut and escaped.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The arguments, a file or a context cannot be used.
-    #[error("{0}")]
+    #[error("{}", cut(.0, MAX_OWN_BYTES))]
     Usage(String),
     /// The gateway answered with a problem.
     #[error("{0}")]
     Problem(Problem),
     /// There was no answer.
-    #[error("{what}")]
+    #[error("{}", cut(.what, MAX_OWN_BYTES))]
     Unreachable {
         /// What happened.
         what: String,
@@ -294,6 +296,16 @@ mod tests {
         let error = Problem::new(403, document).to_string();
         assert!(error.starts_with(r"403 refused: no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}xxx"), "{error}");
         assert!(error.len() < 5000 && error.ends_with("x… (decisionId d)"), "{error}");
+    }
+
+    #[test]
+    fn a_long_path_or_address_is_cut() {
+        let long = || format!("cannot connect to {}", "x".repeat(100_000));
+        let unreachable = ClientError::Unreachable { what: long(), advice: String::new(), stage: Stage::Connecting };
+        for error in [ClientError::Usage(long()), unreachable] {
+            let text = error.to_string();
+            assert!(text.len() <= MAX_OWN_BYTES && text.ends_with("x…"), "{} bytes", text.len());
+        }
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl Order {
 }
 
 impl Selection {
+    /// What there is to say where it selects nothing.
+    pub(super) fn nothing_seen(&self) -> String {
+        let place = self.namespace.as_deref().map_or(String::new(), |name| format!(" in namespace {name}"));
+        format!("no Deployments that you may see{place}")
+    }
+
     fn path(&self, more: &[(&str, Option<&str>)]) -> String {
         let path = match &self.namespace {
             Some(namespace) => format!("/v1/namespaces/{namespace}/deployments"),

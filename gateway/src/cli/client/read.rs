@@ -75,8 +75,7 @@ pub(super) async fn list(args: &ListArgs) -> Result<(), ClientError> {
     let Listing { items, undecided } = listing(&connection, &selection).await?;
     show::deployments(args.form.output, selection.namespace.is_none(), &items, &show::list(&items, undecided))?;
     if items.is_empty() {
-        let place = selection.namespace.as_deref().map_or(String::new(), |name| format!(" in namespace {name}"));
-        output::note(&format!("no Deployments that you may see{place}"))?;
+        output::note(&selection.nothing_seen())?;
     }
     if undecided > 0 {
         output::note(&format!("{undecided} more are not shown: the policies gave no verdict on them"))?;

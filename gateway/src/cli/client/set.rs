@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::arguments::{ScopeArgs, TypedName, WorkloadName, count, name_or_count, patience, reason, typed_name};
+use super::arguments::{ScopeArgs, TypedName, WorkloadName, count, name_or_number, patience, reason, typed_name};
 use super::completion;
 use super::connect::{ConnectArgs, Session};
 use super::error::ClientError;
 use super::order::{Order, Wanted};
 use super::show::{self, Form, FormArgs};
 use super::wait::Wait;
+use crate::cli::output;
 use crate::ids;
 use outcome::{Attempt, Outcome};
 
@@ -24,7 +25,7 @@ const USUAL_WAIT: &str = "30s";
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct SetArgs {
     /// The Deployment, as NAMESPACE/NAME, or NAME with a namespace (none with --selector); then how many replicas, from 0
-    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "REPLICAS"], value_parser = name_or_count, allow_negative_numbers = true,
+    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "REPLICAS"], value_parser = name_or_number, allow_negative_numbers = true,
         add = completion::names())]
     arguments: Vec<String>,
     #[command(flatten)]
@@ -85,8 +86,8 @@ impl SetArgs {
                 Err(usage("NAME", "there is none with --selector, as in `scalegate set -l tier=front 5`".to_owned()))
             }
             (words, None) => {
-                let more = words.last().map_or("", String::as_str);
-                let wrong = format!("{more:?} is one too many: a name and a count, as in `scalegate set demo/web 5`");
+                let more = words.last().map_or_else(String::new, |more| output::argument(more));
+                let wrong = format!("\"{more}\" is one too many: a name and a count, as in `scalegate set demo/web 5`");
                 Err(ClientError::Usage(format!("{wrong}; a time to wait follows an equals sign, as in --wait=30s")))
             }
         }
@@ -118,5 +119,36 @@ impl Setting<'_> {
 
     async fn store(&self, name: &WorkloadName) -> Result<serde_json::Value, ClientError> {
         self.session.connection.send(&Order::set(name, &self.wanted, self.key)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use clap::FromArgMatches;
+
+    use super::super::{ClientCommand, commands};
+    use super::*;
+
+    fn what(words: &[&str]) -> Result<(Option<TypedName>, u32), ClientError> {
+        let words = [&["scalegate", "set"][..], words].concat();
+        let matches = commands().try_get_matches_from(&words).unwrap();
+        let ClientCommand::Set(args) = ClientCommand::from_arg_matches(&matches).unwrap() else {
+            unreachable!("{words:?}")
+        };
+        args.what()
+    }
+
+    #[test]
+    fn a_number_that_is_no_count_is_said_to_be_none() {
+        assert_eq!(what(&["web", "3"]).unwrap(), (typed_name("web").ok(), 3));
+        for wrong in ["-3", "-1.5", "1.5", "2147483648"] {
+            for words in [&["web", wrong][..], &["-l", "tier=front", wrong]] {
+                let error = what(words).unwrap_err();
+                let said = "REPLICAS: a count is 0 or more: a whole number up to 2147483647";
+                assert_eq!((error.to_string().as_str(), error.exit_code()), (said, 2), "{words:?}");
+            }
+        }
     }
 }

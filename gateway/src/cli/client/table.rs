@@ -93,8 +93,8 @@ impl Cell {
     }
 }
 
-/// How wide the columns are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How wide the columns are. The last one has no width, since nothing stands after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Widths(Vec<usize>);
 
 impl Widths {
@@ -111,6 +111,13 @@ impl Widths {
         line.truncate(line.trim_end().len());
         line.push('\n');
         line
+    }
+
+    /// The wider of both, column by column.
+    pub(super) fn or_wider(&self, other: &Self) -> Self {
+        let width = |Self(widths): &Self, at: usize| widths.get(at).copied().unwrap_or_default();
+        let columns = 0..self.0.len().max(other.0.len());
+        Self(columns.map(|at| width(self, at).max(width(other, at))).collect())
     }
 }
 
@@ -135,13 +142,17 @@ impl Table {
     /// The width of each column.
     pub(super) fn widths(&self) -> Widths {
         let widest = |at: usize| self.rows.iter().filter_map(|row| Some(row.get(at)?.width())).max();
-        let columns = self.header.iter().enumerate();
+        let columns = self.header.iter().enumerate().take(self.header.len().saturating_sub(1));
         Widths(columns.map(|(at, title)| title.len().max(widest(at).unwrap_or_default())).collect())
     }
 
     /// The text, which a terminal can be given as it is.
     pub(in crate::cli) fn render(&self, paint: Paint) -> String {
-        let widths = self.widths();
+        self.render_in(&self.widths(), paint)
+    }
+
+    /// The same with columns of these widths.
+    pub(super) fn render_in(&self, widths: &Widths, paint: Paint) -> String {
         let header: Vec<_> = self.header.iter().map(|title| Cell::new(title)).collect();
         let rows = self.rows.iter().map(|row| widths.line(row, paint));
         std::iter::once(widths.line(&header, paint)).chain(rows).collect()
@@ -180,5 +191,15 @@ mod tests {
         assert_eq!(line, "a        b        c\n");
         let longer = widths.line(&[Cell::new("abcdefgh"), Cell::new("b"), Cell::new("")], Paint::Plain);
         assert_eq!(longer, "abcdefgh   b\n");
+    }
+
+    #[test]
+    fn widths_grow_by_what_stands_before_the_last_column() {
+        let mut later = Table::new(vec!["NAME", "READY", "WHY"]);
+        later.push(vec![Cell::new("a"), Cell::new("b"), Cell::new("a long explanation")]);
+        assert_eq!(table().widths().or_wider(&later.widths()), table().widths());
+        later.push(vec![Cell::new("longer name"), Cell::new("b")]);
+        assert_eq!(table().widths().or_wider(&later.widths()), Widths(vec![11, 6]));
+        assert_eq!(Widths::default().or_wider(&later.widths()), later.widths());
     }
 }

@@ -10,9 +10,9 @@ use super::completion;
 use super::connect::{ConnectArgs, Session};
 use super::error::ClientError;
 use super::follow::{Event, Follower};
-use super::order::Order;
+use super::order::{Order, Selection};
 use super::show::{self, Form, FormArgs};
-use super::table::{Paint, Widths};
+use super::table::{Cell, Paint, Widths};
 use super::view::{Replicas, ageless};
 use crate::cli::output;
 use crate::text::escaped_json;
@@ -34,28 +34,32 @@ pub(in crate::cli) struct WatchArgs {
 /// Shows changes until an error, or until the process is ended.
 pub(super) async fn watch(args: &WatchArgs) -> Result<(), ClientError> {
     let session = args.connect.session()?;
-    let (order, several) = args.order(&session)?;
+    let (order, selection) = args.order(&session)?;
     let form = args.form.output;
-    let columns = Columns { namespace: several, wide: form == Form::Wide };
+    let several = selection.as_ref().is_some_and(|selection| selection.namespace.is_none());
     let mut picture = Picture::default();
-    let mut lines = Lines { form, columns, paint: Paint::of_stdout(), widths: None };
+    let mut lines = Lines::new(form, Columns { namespace: several, wide: form == Form::Wide }, Paint::of_stdout());
     let mut follower = Follower::new(&session.connection, order);
     loop {
         let event = follower.next().await?;
         for change in picture.learn(event) {
             lines.show(&change, &picture)?;
+            if let (News::Complete, Some(selection), true) = (&change, &selection, picture.known.is_empty()) {
+                output::note(&format!("{} yet", selection.nothing_seen()))?;
+            }
         }
     }
 }
 
 impl WatchArgs {
-    fn order(&self, session: &Session) -> Result<(Order, bool), ClientError> {
+    /// What to follow, and which Deployments it selects if it is not one by name.
+    fn order(&self, session: &Session) -> Result<(Order, Option<Selection>), ClientError> {
         let usual = session.namespace.as_deref();
         if let Some(name) = &self.name {
-            return Ok((Order::follow(&name.resolve(self.scope.namespace(), usual)?), false));
+            return Ok((Order::follow(&name.resolve(self.scope.namespace(), usual)?), None));
         }
         let selection = self.scope.selection(usual);
-        Ok((Order::follow_all(&selection), selection.namespace.is_none()))
+        Ok((Order::follow_all(&selection), Some(selection)))
     }
 }
 
@@ -71,7 +75,7 @@ enum News {
 }
 
 /// What is known of each Deployment, so that a new stream, which shows everything again, shows nothing twice.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Picture {
     known: BTreeMap<WorkloadName, Value>,
     /// What this stream has shown, until it has shown everything.
@@ -126,35 +130,68 @@ struct Lines {
     form: Form,
     columns: Columns,
     paint: Paint,
-    /// The widths of the first table, once it is printed.
+    /// How wide the columns are by now, once the first table is printed.
     widths: Option<Widths>,
+    /// The last row of each Deployment, without its age.
+    rows: BTreeMap<WorkloadName, String>,
 }
 
 impl Lines {
+    fn new(form: Form, columns: Columns, paint: Paint) -> Self {
+        Self { form, columns, paint, widths: None, rows: BTreeMap::new() }
+    }
+
     fn show(&mut self, news: &News, picture: &Picture) -> Result<(), ClientError> {
         match self.form {
             Form::Json => Ok(output::print_escaped(&format!("{}\n", escaped_json(&event(news).to_string())))?),
             Form::Yaml => Ok(output::print(&format!("---\n{}", show::yaml(&event(news))?))?),
             Form::Name => name(news),
-            Form::Table | Form::Wide => self.row(news, picture),
+            Form::Table | Form::Wide => Ok(output::print_escaped(&self.text(news, picture))?),
         }
     }
 
     /// The first table has all rows, so that its columns fit; later rows follow one by one.
-    fn row(&mut self, news: &News, picture: &Picture) -> Result<(), ClientError> {
-        let row = match (news, &self.widths) {
-            (News::Complete, _) => {
-                let all: Vec<_> = picture.known.values().map(Replicas::of).collect();
-                let table = self.columns.table(&all);
-                self.widths = Some(table.widths());
-                return Ok(output::print_escaped(&table.render(self.paint))?);
+    fn text(&mut self, news: &News, picture: &Picture) -> String {
+        match news {
+            News::Complete => self.first(picture),
+            // The first table has it.
+            _ if self.widths.is_none() => String::new(),
+            News::Changed(answer) if self.says_more(answer) => self.row(self.columns.row(&Replicas::of(answer))),
+            News::Changed(_) => String::new(),
+            News::Gone(name) => {
+                self.rows.remove(name);
+                self.row(self.columns.gone(&name.namespace, &name.name))
             }
-            (_, None) => return Ok(()),
-            (News::Changed(answer), Some(_)) => self.columns.row(&Replicas::of(answer)),
-            (News::Gone(name), Some(_)) => self.columns.gone(&name.namespace, &name.name),
-        };
-        let line = self.widths.as_ref().map(|widths| widths.line(&row, self.paint));
-        Ok(output::print_escaped(&line.unwrap_or_default())?)
+        }
+    }
+
+    /// Nothing has no header: the first row brings it.
+    fn first(&mut self, picture: &Picture) -> String {
+        for answer in picture.known.values() {
+            self.says_more(answer);
+        }
+        let all: Vec<_> = picture.known.values().map(Replicas::of).collect();
+        let table = self.columns.table(&all);
+        self.widths = Some(if all.is_empty() { Widths::default() } else { table.widths() });
+        if all.is_empty() { String::new() } else { table.render(self.paint) }
+    }
+
+    /// Returns whether the row of a Deployment differs from the one before, and remembers it: much of what changes in an
+    /// answer is in no column.
+    fn says_more(&mut self, answer: &Value) -> bool {
+        let replicas = Replicas::of(&ageless(answer));
+        let row = Widths::default().line(&self.columns.row(&replicas), self.paint);
+        self.rows.insert(replicas.workload(), row.clone()) != Some(row)
+    }
+
+    /// A row in the columns of those before. One that needs wider columns has a header again.
+    fn row(&mut self, row: Vec<Cell>) -> String {
+        let table = self.columns.table_of([row.clone()]);
+        let before = self.widths.take().unwrap_or_default();
+        let widths = before.or_wider(&table.widths());
+        let text = if widths == before { widths.line(&row, self.paint) } else { table.render_in(&widths, self.paint) };
+        self.widths = Some(widths);
+        text
     }
 }
 
@@ -185,16 +222,53 @@ mod tests {
         WorkloadName { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
+    /// What a stream of these events prints.
+    fn printed(columns: Columns, events: Vec<Event>) -> String {
+        let (mut picture, mut lines) = (Picture::default(), Lines::new(Form::Table, columns, Paint::Plain));
+        let news: Vec<_> = events.into_iter().map(|event| (picture.learn(event), picture.clone())).collect();
+        news.iter().flat_map(|(news, then)| news.iter().map(|one| lines.text(one, then)).collect::<Vec<_>>()).collect()
+    }
+
+    fn gone(answer: &Value) -> Event {
+        Event::Gone(json!({"kind": "Deployment", "namespace": answer["namespace"], "name": answer["name"]}))
+    }
+
     #[test]
-    fn later_rows_keep_the_columns_of_the_first() {
-        let (web, cart) = (Replicas::of(&web()), Replicas::of(&cart()));
-        let columns = Columns { namespace: true, wide: false };
-        let table = columns.table([&web, &cart]);
-        let line = |row: Vec<_>| table.widths().line(&row, Paint::Plain);
-        let rows = [line(columns.row(&web)), line(columns.gone("shop", "cart"))].concat();
-        insta::assert_snapshot!("watched", table.render(Paint::Plain) + &rows);
+    fn later_rows_keep_the_columns_of_those_before_or_have_a_header_again() {
+        let (mut scaled, mut unseen) = (web(), web());
+        scaled["spec"]["replicas"] = 6.into();
+        unseen["target"]["decisionId"] = "another".into();
+        let mut long = cart();
+        long["name"] = "a-much-longer-name".into();
+        let text = printed(
+            Columns { namespace: true, wide: false },
+            vec![
+                Event::Begun,
+                Event::Replicas(web()),
+                Event::Replicas(cart()),
+                Event::Synced(json!({})),
+                Event::Replicas(scaled),
+                Event::Replicas(web()),
+                // Nothing of this is in a column.
+                Event::Replicas(unseen),
+                Event::Replicas(long),
+                gone(&cart()),
+            ],
+        );
+        insta::assert_snapshot!("watched", text);
         let documents = [News::Gone(name("shop", "cart")), News::Complete].map(|news| event(&news).to_string() + "\n");
         insta::assert_snapshot!("watched_as_json", documents.concat());
+    }
+
+    #[test]
+    fn the_first_row_after_nothing_brings_the_header() {
+        let columns = Columns { namespace: false, wide: true };
+        let begin = || vec![Event::Begun, Event::Synced(json!({}))];
+        assert_eq!(printed(columns, begin()), "");
+        let text = printed(columns, [begin(), vec![Event::Replicas(web()), Event::Replicas(older(web()))]].concat());
+        assert!(text.starts_with("NAME ") && text.lines().count() == 2, "{text}");
+        let again = [begin(), vec![Event::Replicas(web()), gone(&web()), Event::Replicas(web())]].concat();
+        assert_eq!(printed(columns, again).lines().filter(|line| line.starts_with("web ")).count(), 3);
     }
 
     fn older(mut answer: Value) -> Value {

@@ -65,7 +65,9 @@ pub(in crate::cli) fn run(command: &ConfigCommand) -> Result<(), ClientError> {
         ConfigCommand::SetContext(args) => {
             let said = file.set(args)?;
             file.store()?;
-            say(&said)
+            say(&said)?;
+            // They may be made later.
+            Ok(file.missing(&args.name)?.iter().try_for_each(|line| output::note(line))?)
         }
         ConfigCommand::UseContext { name } => {
             file.context(name)?;
@@ -114,6 +116,14 @@ impl ContextFile {
         }
         self.contexts.contexts.insert(name.to_owned(), context);
         Ok(said)
+    }
+
+    /// A warning for each file of a context that is not there.
+    fn missing(&self, name: &str) -> Result<Vec<String>, ClientError> {
+        let Context { ca, cert, key, .. } = self.context(name)?;
+        let files = [("--ca", ca), ("--cert", cert), ("--key", key)].map(|(flag, path)| (flag, self.path(path)));
+        let missing = files.iter().filter(|(_, path)| !path.exists());
+        Ok(missing.map(|(flag, path)| format!("warning: {flag}: there is no {}", path.display())).collect())
     }
 
     fn delete(&mut self, name: &str) -> Result<String, ClientError> {
@@ -216,6 +226,19 @@ mod tests {
         assert_eq!(file.delete("dev").unwrap(), "context dev is deleted; no context is the current one");
         assert_eq!(file.delete("dev").unwrap_err().exit_code(), 2);
         assert_eq!(file.names(), ["prod"]);
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("dev.pem"), "").unwrap();
+        let mut file = ContextFile { path: Some(directory.path().join("config.yaml")), contexts: Contexts::default() };
+        file.set(&SetContextArgs { cert: Some(directory.path().join("dev.pem")), ..args("dev") }).unwrap();
+        let warnings = ["warning: --ca: there is no /certs/ca.pem", "warning: --key: there is no /certs/dev-key.pem"];
+        assert_eq!(file.missing("dev").unwrap(), warnings);
+        // Paths in the file start where it is.
+        file.contexts.contexts.get_mut("dev").unwrap().ca = "dev.pem".into();
+        assert_eq!(file.missing("dev").unwrap(), warnings[1..]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::super::read::listing;
 use super::super::view::Replicas;
 use super::super::wait::Wait;
 use super::{Attempt, Outcome, SetArgs, Setting, outcome};
+use crate::cli::output;
 
 /// How many requests are under way at once: a gateway allows one client more.
 const AT_ONCE: usize = 8;
@@ -42,7 +43,7 @@ async fn selected(setting: &Setting<'_>, args: &SetArgs) -> Result<Vec<WorkloadN
     }
     let listing = listing(&setting.session.connection, &args.scope.selection(usual)).await?;
     if listing.items.is_empty() {
-        return Err(ClientError::NothingSelected(args.scope.selector().unwrap_or_default().to_owned()));
+        return Err(ClientError::NothingSelected(output::argument(args.scope.selector().unwrap_or_default())));
     }
     Ok(listing.items.iter().map(|item| Replicas::of(item).workload()).collect())
 }
