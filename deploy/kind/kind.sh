@@ -4,6 +4,7 @@
 #   KIND_CLUSTER=scalegate   its name
 #   KIND_NODE_IMAGE          the nodes' image; without it, the one that this version of kind was made with
 #   KIND_PORT=8443           the port of this machine under which the gateway is reached
+#   KIND_IP_FAMILY=ipv4      the addresses of pods and Services: ipv4, or dual for IPv6 too
 #   KIND_IMAGE_ARCHIVES      what `load` puts into the nodes, files of `docker save` or of deploy/image/build.sh
 #
 # The administrator's kubeconfig is written to target/kind/kubeconfig; yours stays as it is.
@@ -45,6 +46,8 @@ up)
         ${KIND_NODE_IMAGE:+--image "$KIND_NODE_IMAGE"} --config - <<CONFIG
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
+networking:
+  ipFamily: ${KIND_IP_FAMILY:-ipv4}
 nodes:
   - role: control-plane
     extraPortMappings:
@@ -68,7 +71,7 @@ down)
     kind delete cluster --name "$cluster" --kubeconfig "$KUBECONFIG"
     ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

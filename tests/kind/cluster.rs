@@ -19,6 +19,8 @@ pub(crate) const RELEASE: &str = "scalegate";
 pub(crate) const DEMO: &str = "demo";
 /// The labels of the gateway's pods.
 pub(crate) const GATEWAYS: &str = "app.kubernetes.io/instance=scalegate,app.kubernetes.io/component=gateway";
+/// The port of the gateway's pods, and of its Service.
+pub(crate) const GATEWAY_PORT: u16 = 8443;
 /// How long something that should happen may take. The kubelet updates changed volumes within a minute or two.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -49,6 +51,12 @@ pub(crate) async fn kubectl(arguments: &[&str]) -> Result<String> {
 /// See [`run`].
 pub(crate) async fn helm(arguments: &[&str]) -> Result<String> {
     run("helm", arguments, &[]).await
+}
+
+/// The nodes, which are containers of the same names.
+pub(crate) async fn nodes() -> Result<Vec<String>> {
+    let names = kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]).await?;
+    Ok(names.split_whitespace().map(str::to_owned).collect())
 }
 
 /// What kubectl complains of; an error if it does not.
