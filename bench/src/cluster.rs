@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use scalegate_tests::client::Client;
-use scalegate_tests::controlplane::{ControlPlane, ControlPlaneBinaries};
+use scalegate_tests::controlplane::{ControlPlane, ControlPlaneBinaries, Paused};
 use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::gateway::{Gateway, GatewayOptions};
 use scalegate_tests::policies::Deciding;
@@ -61,6 +61,11 @@ impl Cluster {
         let mut options = GatewayOptions::new(name, kubeconfig, self.certs.clone(), self.policies.clone());
         change(&mut options);
         Gateway::start(&self.work, &options).await
+    }
+
+    /// Stops the controllers for as long as the result lives.
+    pub(crate) async fn without_controllers(&self) -> Result<Paused> {
+        Paused::controllers(&self.control_plane).await
     }
 
     /// An administrator's client of the cluster.

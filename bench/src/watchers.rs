@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use scalegate_tests::client::Connection;
-use scalegate_tests::fixtures::deployment;
+use scalegate_tests::fixtures::{deployment, wait_for};
 use scalegate_tests::gateway::Gateway;
 use scalegate_tests::load::percentile;
 use scalegate_tests::paths::scratch;
@@ -92,16 +92,22 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
     println!("-- starting a control plane");
     let cluster = Cluster::empty(&work).await?;
     let kube = cluster.client().await?;
+    let deployments: Api<Deployment> = Api::namespaced(kube.clone(), NAMESPACE);
     for number in 0..NAMES {
         deployment(NAMESPACE, &name(number)).paused().create(&kube).await?;
+        let seen = |deployment: &Deployment| {
+            deployment.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
+        };
+        wait_for(&deployments, &name(number), "the controller to see it", seen).await?;
     }
+    // They would answer each change by a status, on the core that the clients share.
+    let paused = cluster.without_controllers().await?;
     let watchers = args.watchers as usize;
     // One client may have half of the streams, and a quarter of those that are free.
     let gateway = cluster.gateway("watched", |options| options.max_streams = Some(16 * (args.watchers + 2))).await?;
     machine::pin_process(gateway.pid(), last)?;
     machine::pin_to(first)?;
 
-    let deployments = Api::namespaced(kube, NAMESPACE);
     let (mut one, mut all, mut resident) = (Measured::default(), Measured::default(), Vec::new());
     for round in 1..=args.rounds {
         println!("-- round {round} of {}: one watcher, and {watchers} beside one that does not read", args.rounds);
@@ -115,7 +121,7 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
     all.spread.sort();
     // What other work has left behind hides some of it in the first rounds.
     let bytes = resident.iter().max().copied().unwrap_or_default();
-    println!("\n{machine}; the gateway on core {last}, everything else on core {first}\n");
+    println!("\n{machine}; the gateway on core {last}, everything else on core {first}; no controllers\n");
     println!("| | changes | p50 | p99 | CPU of the gateway, for each delivery |\n|---|---|---|---|---|");
     println!("| one watcher | {} | {one} |", one.took.len());
     println!("| {watchers} watchers, and one that does not read | {} | {all} |", all.took.len() / watchers);
@@ -134,6 +140,7 @@ pub(crate) async fn run(args: &WatchersArgs) -> Result<()> {
         all.micros_each(all.clients)
     );
     gateway.terminate().await?;
+    drop(paused);
     cluster.stop().await
 }
 
@@ -232,7 +239,7 @@ async fn follow(mut body: Incoming, deliveries: &RefCell<Deliveries>) -> Result<
             let count = digits.fold(0, |count, digit| 10 * count + usize::from(digit - b'0'));
             let Some(number) = count.checked_sub(FIRST) else { continue };
             let Deliveries { sent, took, .. } = &mut *deliveries.borrow_mut();
-            // A status that follows has the same count.
+            // What follows may have the same count.
             if let Some(sent) = sent.get_mut(number)
                 && !seen.contains(&number)
             {

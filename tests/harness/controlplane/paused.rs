@@ -20,6 +20,11 @@ impl Paused {
         Self::program(plane, "etcd").await
     }
 
+    /// Stops the controllers of `plane`: nothing answers a change of a workload.
+    pub async fn controllers(plane: &ControlPlane) -> Result<Self> {
+        Self::program(plane, "kube-controller-manager").await
+    }
+
     async fn program(plane: &ControlPlane, program: &str) -> Result<Self> {
         let processes = plane.processes().await?;
         let found = processes.into_iter().find(|(name, _)| name == program);
