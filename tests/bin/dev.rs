@@ -15,14 +15,17 @@ use tokio::time::sleep;
 /// How soon the end of `make` is noticed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// `dev [DIRECTORY]`: files go to DIRECTORY, by default `target/dev`.
+/// `dev [DIRECTORY]`: files go to DIRECTORY, by default `target/dev`; with a DIRECTORY, which is beside another, the ports
+/// are any that are free.
 #[tokio::main]
 async fn main() -> ExitCode {
     conclude(run().await)
 }
 
 async fn run() -> Result<()> {
-    let work = std::env::args_os().nth(1).map_or_else(|| repository().join("target/dev"), PathBuf::from);
+    let directory = std::env::args_os().nth(1).map(PathBuf::from);
+    let (listen, admin) = if directory.is_none() { (8443, 8081) } else { (0, 0) };
+    let work = directory.unwrap_or_else(|| repository().join("target/dev"));
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut ended = pin!(async {
         tokio::select! {
@@ -32,7 +35,7 @@ async fn run() -> Result<()> {
         }
     });
     let sandbox = tokio::select! {
-        sandbox = Sandbox::start(&work, 8443, 8081, |step| println!("-- {step}")) => sandbox?,
+        sandbox = Sandbox::start(&work, listen, admin, |step| println!("-- {step}")) => sandbox?,
         () = &mut ended => return Ok(()),
     };
     let contexts = work.join("scalegate.yaml");

@@ -35,6 +35,7 @@ async fn make_dev_tells_how_to_reach_it_and_leaves_no_process_however_it_ends() 
         let mut dev = if by_make { make_dev(directory.path())? } else { dev(directory.path())? };
         let mut dev = dev.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let env = poll::eventually("`make dev` to be up", async || {
+            ensure!(dev.try_wait()?.is_none(), "it has ended");
             Ok(std::fs::read_to_string(directory.path().join("env")).ok().filter(|text| text.ends_with('\n')))
         })
         .await?;
