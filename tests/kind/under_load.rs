@@ -11,7 +11,7 @@ use scalegate_tests::template::Template;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::cluster::{DEMO, GATEWAYS, RELEASE, client, deploy, eventually, helm, kubectl, leader, pods, run};
+use crate::cluster::{DEMO, GATEWAYS, RELEASE, client, count, deploy, eventually, helm, kubectl, leader, pods, run};
 use crate::compilers::Compilers;
 
 const RATE: u32 = 200;
@@ -19,9 +19,15 @@ const LOAD_TARGETS: u32 = 5;
 /// How long the load goes on before and after, so that its calm is in the figures too.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// How long the API server answers nobody.
+const OUTAGE: Duration = Duration::from_secs(15);
+
+fn reads() -> Vec<Template> {
+    vec![Template::get(DEMO, "web"); 100]
+}
+
 /// A hundred reads to a write, and the writes to one Deployment after the other, as people would who scale their own.
-fn templates() -> Vec<Template> {
-    let reads = || vec![Template::get(DEMO, "web"); 100];
+fn reads_and_writes() -> Vec<Template> {
     let targets = (0..LOAD_TARGETS).map(|number| Template::set(DEMO, &format!("load-{number}"), 1));
     targets.flat_map(|set| reads().into_iter().chain([set])).collect()
 }
@@ -71,8 +77,13 @@ impl Followers {
     }
 }
 
-async fn under_load(what: &str, followers: &Followers, action: impl AsyncFnOnce() -> Result<()>) -> Result<Report> {
-    let load = Load::start(client("operator")?, templates(), RATE);
+async fn under_load(
+    what: &str,
+    requests: Vec<Template>,
+    followers: &Followers,
+    action: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Report> {
+    let load = Load::start(client("operator")?, requests, RATE);
     sleep(MARGIN).await;
     let done = action().await;
     sleep(MARGIN).await;
@@ -154,6 +165,23 @@ async fn change_leader() -> Result<()> {
     settled().await
 }
 
+/// Stops the API server for a while, and makes a change after it.
+async fn outage() -> Result<()> {
+    let selector = "node-role.kubernetes.io/control-plane";
+    let node = kubectl(&["get", "nodes", "-l", selector, "-o", "jsonpath={.items[0].metadata.name}"]).await?;
+    let signal = async |signal| run("docker", &["exec", &node, "pkill", signal, "-x", "kube-apiserver"], &[]).await;
+    signal("-STOP").await?;
+    sleep(OUTAGE).await;
+    signal("-CONT").await?;
+    eventually("the API server to answer", async || Ok(kubectl(&["get", "--raw", "/readyz"]).await.ok())).await?;
+    let web = replicas(DEMO, "load-0");
+    eventually("a set", async || {
+        Ok((client("operator")?.put(&web, &json!({"replicas": 2})).await?.status == 202).then_some(()))
+    })
+    .await?;
+    eventually("its count", async || Ok((count(DEMO, "load-0").await? == "2").then_some(()))).await
+}
+
 #[tokio::test]
 async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
     prepare().await?;
@@ -162,11 +190,15 @@ async fn nothing_that_operators_do_costs_a_request_under_load() -> Result<()> {
     let mut compilers = (beside == "compilers").then(Compilers::start);
     let followers = Followers::start()?;
     let reports = [
-        ("upgrade to a new image", under_load("upgrade", &followers, upgrade).await?),
-        ("rollback", under_load("rollback", &followers, roll_back).await?),
-        ("drain of a node", under_load("drain", &followers, drain).await?),
-        ("new server certificate and revocation list", under_load("rotation", &followers, rotate).await?),
-        ("deletion of the leader", under_load("leader", &followers, change_leader).await?),
+        ("upgrade to a new image", under_load("upgrade", reads_and_writes(), &followers, upgrade).await?),
+        ("rollback", under_load("rollback", reads_and_writes(), &followers, roll_back).await?),
+        ("drain of a node", under_load("drain", reads_and_writes(), &followers, drain).await?),
+        (
+            "new server certificate and revocation list",
+            under_load("rotation", reads_and_writes(), &followers, rotate).await?,
+        ),
+        ("deletion of the leader", under_load("leader", reads_and_writes(), &followers, change_leader).await?),
+        ("outage of the API server, reads alone", under_load("outage", reads(), &followers, outage).await?),
     ];
     if let Some(compilers) = &mut compilers {
         compilers.check()?;
