@@ -5,8 +5,9 @@ use std::fs;
 use anyhow::{Result, ensure};
 use scalegate_tests::console::{Shell, section, walk};
 use scalegate_tests::paths::repository;
+use scalegate_tests::suite::replicas;
 
-use crate::cluster::{kubeconfig, kubectl};
+use crate::cluster::{DEMO, client, eventually, kubeconfig, kubectl};
 
 /// In this order, in one terminal: the first installs what the last removes.
 const PAGES: [&str; 3] = ["docs/install.md", "docs/operations.md", "docs/upgrades.md"];
@@ -41,6 +42,15 @@ async fn every_command_of_the_operators_pages_does_what_the_page_says() -> Resul
 
 #[tokio::test]
 async fn the_first_steps_on_kind_do_what_the_readme_says() -> Result<()> {
+    // As it is when nobody has tried anything yet.
+    let web = client("operator")?.delete(&replicas(DEMO, "web")).await?;
+    ensure!([200, 404].contains(&web.status), "{}", web.json());
+    kubectl(&["-n", DEMO, "scale", "deployment", "web", "--replicas=3"]).await?;
+    eventually("3 ready pods", async || {
+        let view = client("viewer")?.get(&replicas(DEMO, "web")).await?.json();
+        Ok((view["progress"]["ready"] == true && view["status"]["readyReplicas"] == 3).then_some(()))
+    })
+    .await?;
     let (section, _) = section(&fs::read_to_string(repository().join("README.md"))?, "On KIND")?;
     let (run, _) = walk(&mut shell()?, "README.md", &section).await?;
     ensure!(run > 1, "the section is not run");
