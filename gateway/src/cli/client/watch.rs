@@ -156,11 +156,11 @@ impl Lines {
             News::Complete => self.first(picture),
             // The first table has it.
             _ if self.widths.is_none() => String::new(),
-            News::Changed(answer) if self.says_more(answer) => self.row(self.columns.row(&Replicas::of(answer))),
+            News::Changed(answer) if self.says_more(answer) => self.row(&self.columns.row(&Replicas::of(answer))),
             News::Changed(_) => String::new(),
             News::Gone(name) => {
                 self.rows.remove(name);
-                self.row(self.columns.gone(&name.namespace, &name.name))
+                self.row(&self.columns.gone(&name.namespace, &name.name))
             }
         }
     }
@@ -185,11 +185,11 @@ impl Lines {
     }
 
     /// A row in the columns of those before. One that needs wider columns has a header again.
-    fn row(&mut self, row: Vec<Cell>) -> String {
-        let table = self.columns.table_of([row.clone()]);
+    fn row(&mut self, row: &[Cell]) -> String {
+        let table = self.columns.table_of([row.to_vec()]);
         let before = self.widths.take().unwrap_or_default();
         let widths = before.or_wider(&table.widths());
-        let text = if widths == before { widths.line(&row, self.paint) } else { table.render_in(&widths, self.paint) };
+        let text = if widths == before { widths.line(row, self.paint) } else { table.render_in(&widths, self.paint) };
         self.widths = Some(widths);
         text
     }
