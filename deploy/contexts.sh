@@ -5,7 +5,7 @@
 set -euo pipefail
 
 file=${1:?the file} name=${2:?the name of the context} server=${3:?https://HOST:PORT} namespace=${5:-}
-certs=$(cd "${4:?the directory of the certificates}" && pwd)
+certs=$(CDPATH='' cd -- "${4:?the directory of the certificates}" && pwd)
 
 # quoted TEXT: as a scalar of YAML, whatever is in it.
 quoted() { printf "'%s'" "${1//\'/\'\'}"; }

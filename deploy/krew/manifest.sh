@@ -8,9 +8,9 @@
 set -euo pipefail
 
 archive=${1:?an archive of make binaries}
-uri=${2:-file://$(cd "$(dirname "$archive")" && pwd)/$(basename "$archive")}
-name=$(basename "$archive" .tar.gz)
-if [[ ! $name =~ ^scalegate-(.+)-((x86_64|aarch64)-[a-z_]+-([a-z0-9_-]+))$ ]]; then
+uri=${2:-file://$(CDPATH='' cd -- "$(dirname -- "$archive")" && pwd)/$(basename -- "$archive")}
+name=$(basename -- "$archive" .tar.gz)
+if [[ ! $name =~ ^scalegate-([0-9A-Za-z.+-]+)-((x86_64|aarch64)-[a-z_]+-([a-z0-9_-]+))$ ]]; then
     echo "not the name of an archive of make binaries, scalegate-VERSION-PLATFORM.tar.gz: $archive" >&2
     exit 2
 fi
@@ -28,5 +28,13 @@ case $platform in
         ;;
 esac
 if command -v sha256sum >/dev/null; then sum=$(sha256sum "$archive"); else sum=$(shasum -a 256 "$archive"); fi
+case $uri in
+    *['"\']* | *$'\n'*)
+        echo "the manifest cannot name this place: $uri" >&2
+        exit 2
+        ;;
+esac
+# What sed would take for its own.
+uri=$(printf '%s' "$uri" | sed 's/[&|]/\\&/g')
 sed -e "s|@VERSION@|v${version#v}|; s|@OS@|$os|; s|@ARCH@|$arch|; s|@URI@|$uri|; s|@SHA256@|${sum%% *}|" \
     "$(dirname "$0")/scalegate.yaml"

@@ -46,6 +46,12 @@ async fn a_manifest_for_krew_describes_a_local_archive() -> Result<()> {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"not packed");
     assert_eq!(platform["sha256"], scalegate::hex::encode(digest.as_ref()));
     assert_eq!(manifest(&directory.path().join("other.tar.gz")).await?.code, Some(2));
+    let odd = directory.path().join("a&b|c");
+    std::fs::create_dir(&odd)?;
+    let archive = odd.join("scalegate-0.1.0-x86_64-unknown-linux-gnu.tar.gz");
+    std::fs::write(&archive, "not packed")?;
+    let manifest_of_it: Value = serde_saphyr::from_str(&manifest(&archive).await?.out)?;
+    assert_eq!(manifest_of_it["spec"]["platforms"][0]["uri"], format!("file://{}", archive.display()));
     Ok(())
 }
 
