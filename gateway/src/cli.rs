@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::Error as UsageError;
+use clap::error::{ContextKind, ContextValue, Error as UsageError};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use thiserror::Error;
 
@@ -101,8 +101,20 @@ fn explained(error: UsageError) -> ExitCode {
     // 2 for wrong arguments, 0 for help.
     let code = u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     // Nothing can be done where nobody reads it.
-    let _ = output::shown(error).print();
+    let _ = output::shown(without_user(error)).print();
     code
+}
+
+/// The same error about arguments, which does not repeat the user and password of an address.
+fn without_user(mut error: UsageError) -> UsageError {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let Some((scheme, rest)) = value.split_once("://")
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        let value = format!("{scheme}://…@{host}");
+        error.insert(ContextKind::InvalidValue, ContextValue::String(value));
+    }
+    error
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -197,6 +209,13 @@ mod tests {
         let after = read(&["scalegate", "get", "-n", "demo", "--context", "prod", "web"]);
         assert!(after.starts_with("Ok("), "{after}");
         assert_eq!(read(&["scalegate", "-n", "demo", "--context", "prod", "get", "web"]), after);
+    }
+
+    #[test]
+    fn the_password_in_an_address_is_not_repeated() {
+        let words = ["scalegate", "get", "--server", "https://user:secret@host:1"].map(OsString::from);
+        let said = without_user(Cli::parse_as(false, words.into()).unwrap_err()).to_string();
+        assert!(said.contains("https://…@host:1") && !said.contains("secret"), "{said}");
     }
 
     #[test]

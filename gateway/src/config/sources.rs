@@ -88,7 +88,10 @@ fn read(path: &Path) -> Result<Layer, Problem> {
 
 fn parse(text: &str, origin: &str) -> Result<Layer, Problem> {
     let tree: Json = serde_saphyr::from_str(text)
-        .map_err(|error| Problem::whole(origin, format!("the configuration is no YAML: {error}")))?;
+        // Without the lines around the mistake: the file may be a private key by mistake.
+        .map_err(|error| {
+            Problem::whole(origin, format!("the configuration is no YAML: {}", error.without_snippet()))
+        })?;
     match tree {
         Json::Object(_) | Json::Null => Ok(Layer::of_tree(tree, origin)),
         _ => Err(Problem::whole(origin, "the configuration must be a mapping of sections".to_owned())),

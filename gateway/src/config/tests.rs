@@ -224,6 +224,8 @@ fn a_named_file_that_is_missing_or_no_yaml_is_an_error() {
         let told = load(file).unwrap_err().to_string();
         assert!(told.contains("the configuration"), "{file}: {told}");
     }
+    let told = load("a: [\nMIIsecret\n").unwrap_err().to_string();
+    assert!(told.contains("line ") && !told.contains("MIIsecret"), "{told}");
 }
 
 #[test]

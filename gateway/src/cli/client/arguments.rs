@@ -119,7 +119,8 @@ impl ScopeArgs {
 /// A count, in the gateway's own words about what is none.
 pub(super) fn count(text: &str) -> Result<u32, String> {
     let wrong = || format!("a count is 0 or more: a whole number up to {}", i32::MAX);
-    text.parse().ok().filter(|count| *count <= i32::MAX.unsigned_abs()).ok_or_else(wrong)
+    let digits = Some(text).filter(|text| !text.starts_with('+'));
+    digits.and_then(|text| text.parse().ok()).filter(|count| *count <= i32::MAX.unsigned_abs()).ok_or_else(wrong)
 }
 
 /// A name or a number, of which [`count`] says whether it is a count, once it is known that it should be one.
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn a_count_is_a_whole_number() {
         assert_eq!((count("0"), count("2147483647")), (Ok(0), Ok(2_147_483_647)));
-        for bad in ["-1", "1.5", "2147483648", "", "x", " 1"] {
+        for bad in ["-1", "+5", "+0", "1.5", "2147483648", "", "x", " 1"] {
             assert!(count(bad).is_err(), "{bad}");
         }
         for bad in ["", "a b", "--force", "-x"] {

@@ -4,26 +4,28 @@
 //! which knows plugins by their names, by a name of the program. So bash, zsh, fish and kubectl complete the same, wherever
 //! an argument of [`Cli`] takes it.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::error::Error as UsageError;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use clap_complete::engine::{self, ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Shells, Zsh};
 use tokio::time::timeout;
 
-use super::arguments::{WorkloadName, typed_name};
+use super::arguments::{WorkloadName, namespace, typed_name};
 use super::connect::{ConnectArgs, variable};
 use super::contexts::ContextFile;
 use super::error::ClientError;
 use super::order::Selection;
 use super::read::listing;
-use super::runtime;
 use super::view::Replicas;
-use crate::cli::{Cli, output};
+use super::{commands, runtime};
+use crate::cli::{Cli, leading, output};
 
 /// The variable by which a script asks; its value is the shell.
 const ASKING: &str = "SCALEGATE_COMPLETE";
@@ -67,12 +69,26 @@ pub(super) fn completion(args: &CompletionArgs) -> Result<(), ClientError> {
 }
 
 /// How a script calls this program: as it was called now, from wherever the script will be.
-fn called() -> io::Result<String> {
+fn called() -> Result<String, ClientError> {
     let called = std::env::args_os().next().unwrap_or_default();
     let path = Path::new(&called);
     // A name alone stays one, and is looked up in the PATH.
     let path = if path.components().count() > 1 { std::path::absolute(path)? } else { path.to_owned() };
-    Ok(path.to_string_lossy().into_owned())
+    unquoted(&path)
+}
+
+/// The path, if no shell needs quotes for it: in the scripts, shells would run commands in another one, or not find it.
+fn unquoted(path: &Path) -> Result<String, ClientError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@:".contains(&byte);
+    let text = path.to_str().filter(|text| !text.is_empty() && text.bytes().all(plain));
+    let wrong = || {
+        anyhow!(
+            "a script cannot call {}: shells need quotes for characters of its path; call the program by its name alone, \
+             from a directory in the PATH",
+            output::argument(&path.to_string_lossy())
+        )
+    };
+    Ok(text.map(str::to_owned).ok_or_else(wrong)?)
 }
 
 /// Answers a script, or kubectl, that asks what completes the typed words; returns whether one did.
@@ -91,14 +107,15 @@ fn is_asked_by_kubectl(arguments: &[OsString]) -> bool {
 }
 
 /// What completes the last argument, as kubectl's own completion prints it: one word a line, after a tab what it is, and at
-/// the end the directive 4, by which no shell offers files.
+/// the end the directive 4, by which no shell offers files. A word with a control character would be several.
 fn candidates(arguments: &[OsString]) -> io::Result<String> {
     let here = std::env::current_dir().ok();
     let last = arguments.len().saturating_sub(1);
     let all = engine::complete(&mut Cli::command(), arguments.to_vec(), last, here.as_deref())?;
-    let lines = all.iter().map(|candidate| {
+    let lines = all.iter().filter_map(|candidate| {
+        let value = candidate.get_value().to_str().filter(|value| !value.chars().any(char::is_control))?;
         let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
-        format!("{}\t{}\n", candidate.get_value().to_string_lossy(), help.lines().next().unwrap_or_default())
+        Some(format!("{value}\t{}\n", help.lines().next().unwrap_or_default()))
     });
     Ok(lines.collect::<String>() + ":4\n")
 }
@@ -107,7 +124,7 @@ fn candidates(arguments: &[OsString]) -> io::Result<String> {
 pub(super) fn contexts() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let file = ContextFile::load(&variable).ok();
-        file.iter().flat_map(ContextFile::names).map(CompletionCandidate::new).collect()
+        file.iter().flat_map(ContextFile::plain_names).map(CompletionCandidate::new).collect()
     })
 }
 
@@ -115,10 +132,7 @@ pub(super) fn contexts() -> ArgValueCandidates {
 pub(super) fn namespaces() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let known = Typed::read(OsStr::new("")).and_then(|typed| typed.ask(true)).unwrap_or_default();
-        let mut namespaces: Vec<_> = known.workloads.into_iter().map(|workload| workload.namespace).collect();
-        namespaces.sort_unstable();
-        namespaces.dedup();
-        namespaces.into_iter().map(CompletionCandidate::new).collect()
+        known.namespaces().into_iter().map(CompletionCandidate::new).collect()
     })
 }
 
@@ -147,6 +161,8 @@ impl Typed {
         if let Some(at) = words.iter().rposition(|word| word == current) {
             words.remove(at);
         }
+        // Options before the command say where to look as well.
+        let words = leading::moved(&commands(), words);
         let mut matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
         while let Some((_, inner)) = matches.remove_subcommand() {
             matches = inner;
@@ -200,6 +216,12 @@ impl Known {
         Ok(Self { workloads, usual })
     }
 
+    /// The namespaces. What is none reaches no shell, which might run it.
+    fn namespaces(&self) -> BTreeSet<&str> {
+        let all = self.workloads.iter().map(|workload| workload.namespace.as_str());
+        all.filter(|name| namespace(name).is_ok()).collect()
+    }
+
     /// The names that begin with `current`: those of the usual namespace alone, and all with their namespace once
     /// something is typed. What is no name reaches no shell.
     fn names(&self, current: &str) -> Vec<String> {
@@ -234,6 +256,35 @@ mod tests {
     }
 
     #[test]
+    fn options_before_the_command_say_where_to_look() {
+        let get = typed(&["scalegate", "--context", "prod", "-n", "shop", "get", "w"], "w");
+        assert_eq!(get.connect().unwrap().context.as_deref(), Some("prod"));
+        assert_eq!(get.namespace().map(String::as_str), Some("shop"));
+    }
+
+    #[test]
+    fn a_script_calls_no_path_that_needs_quotes() {
+        for plain in ["scalegate", "/usr/local/bin/scalegate", "/home/me@x/a+b_c-1.2:3/scalegate"] {
+            assert_eq!(unquoted(Path::new(plain)).unwrap(), plain);
+        }
+        for odd in ["", "/a b/scalegate", "/$(touch x)/scalegate", "/a'b/scalegate", "/a\"b/x", "/a`b`/x", "/ü/x"] {
+            assert_eq!(unquoted(Path::new(odd)).unwrap_err().exit_code(), 1, "{odd}");
+        }
+    }
+
+    #[test]
+    fn kubectl_gets_one_word_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["plain.pem", "two\nlines.pem"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let typed = format!("{}/", directory.path().display());
+        let words = [KUBECTLS, "get", "--ca", typed.as_str()].map(OsString::from);
+        let printed = candidates(&words).unwrap();
+        assert!(printed.contains("plain.pem\t") && !printed.contains("lines.pem"), "{printed:?}");
+    }
+
+    #[test]
     fn a_name_follows_where_one_is_taken() {
         for words in
             [&["scalegate", "set", ""][..], &["scalegate", "set", "-n", "demo", ""], &["scalegate", "get", "a", ""]]
@@ -251,6 +302,8 @@ mod tests {
         let hostile = name("demo", "web\n$(reboot)");
         let mut known = Known { workloads: vec![name("demo", "web"), name("shop", "cart"), hostile], usual: None };
         assert_eq!(known.names(""), ["demo/web", "shop/cart"]);
+        known.workloads.push(name("demo$(touch${IFS}x)", "web"));
+        assert_eq!(Vec::from_iter(known.namespaces()), ["demo", "shop"]);
         known.usual = Some("demo".to_owned());
         assert_eq!(known.names(""), ["web"]);
         assert_eq!(known.names("we"), ["web"]);

@@ -176,10 +176,23 @@ pub(super) fn server(text: &str) -> Result<Uri, String> {
     let wrong = || "it takes https://HOST:PORT".to_owned();
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let bare = matches!(uri.path_and_query().map(PathAndQuery::as_str), None | Some("/"));
-    if uri.scheme_str() != Some("https") || uri.authority().is_none() || !bare {
+    let Some(authority) = uri.authority().filter(|_| uri.scheme_str() == Some("https") && bare) else {
+        return Err(wrong());
+    };
+    if authority.as_str().contains('@') {
+        return Err("it takes https://HOST:PORT, without a user and password".to_owned());
+    }
+    let port = authority.as_str().strip_prefix(authority.host()).ok_or_else(wrong)?;
+    if authority.host().is_empty() || !(port.is_empty() || is_port(port)) {
         return Err(wrong());
     }
     Ok(uri)
+}
+
+/// Returns whether this is a colon and the number of a port.
+fn is_port(text: &str) -> bool {
+    let digits = text.strip_prefix(':').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|port| port != 0)
 }
 
 #[cfg(test)]
@@ -305,8 +318,14 @@ mod tests {
         for good in ["https://localhost:8443", "https://[::1]:8443/", "https://gate.example"] {
             assert!(server(good).is_ok(), "{good}");
         }
-        for bad in ["localhost:8443", "http://localhost", "https://gate.example/v1", "https://", ""] {
+        for bad in ["localhost:8443", "http://localhost", "https://gate.example/v1", "https://", "", "https://:8443"] {
             assert!(server(bad).is_err(), "{bad}");
         }
+        for port in ["84430", "18443x", "0", "+1", "", "x"] {
+            assert!(server(&format!("https://localhost:{port}")).is_err(), "{port}");
+            assert!(server(&format!("https://[::1]:{port}")).is_err(), "{port}");
+        }
+        let user = server("https://user:secret@localhost:8443").unwrap_err();
+        assert_eq!(user, "it takes https://HOST:PORT, without a user and password");
     }
 }

@@ -45,7 +45,9 @@ impl Denied {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let raw: Option<RawDenied> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        // Without the lines around the mistake: the file may be a private key by mistake.
+        let raw: Option<RawDenied> =
+            serde_saphyr::from_str(text).map_err(|error| error.without_snippet().to_string())?;
         // A file that was cut short must not let everybody in.
         let is_empty = |raw: &RawDenied| raw.identities.is_none() && raw.serials.is_none();
         let raw = raw.filter(|raw| !is_empty(raw)).ok_or("it is empty; a list of nobody is `identities: []`")?;
@@ -145,5 +147,7 @@ mod tests {
             let error = Denied::parse(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
         }
+        let key = Denied::parse("-----BEGIN PRIVATE KEY-----\nMIIsecret\n").unwrap_err();
+        assert!(key.contains("line 1") && !key.contains("MIIsecret"), "{key}");
     }
 }

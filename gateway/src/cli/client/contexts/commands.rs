@@ -10,7 +10,7 @@ use super::super::completion;
 use super::super::connect::{VARIABLES, server, variable};
 use super::super::error::ClientError;
 use super::super::table::{Cell, Paint, Table};
-use super::{Context, ContextFile};
+use super::{Context, ContextFile, is_plain};
 use crate::cli::output;
 
 /// The commands.
@@ -60,31 +60,29 @@ pub(in crate::cli) struct SetContextArgs {
 
 /// Runs a command on the file that the environment names.
 pub(in crate::cli) fn run(command: &ConfigCommand) -> Result<(), ClientError> {
-    let mut file = ContextFile::load(&variable)?;
     match command {
         ConfigCommand::SetContext(args) => {
-            let said = file.set(args)?;
-            file.store()?;
+            let (file, said) = ContextFile::change(&variable, |file| file.set(args))?;
             say(&said)?;
             // They may be made later.
             Ok(file.missing(&args.name)?.iter().try_for_each(|line| output::note(line))?)
         }
         ConfigCommand::UseContext { name } => {
-            file.context(name)?;
-            file.contexts.current_context = Some(name.clone());
-            file.store()?;
+            ContextFile::change(&variable, |file| file.choose(name))?;
             say(&format!("the current context is {name}{}", overridden()))
         }
-        ConfigCommand::GetContexts => Ok(output::print_escaped(&file.table().render(Paint::of_stdout()))?),
-        ConfigCommand::CurrentContext => match &file.contexts.current_context {
+        ConfigCommand::GetContexts => {
+            let table = ContextFile::load(&variable)?.table();
+            Ok(output::print_escaped(&table.render(Paint::of_stdout()))?)
+        }
+        ConfigCommand::CurrentContext => match &ContextFile::load(&variable)?.contexts.current_context {
             Some(name) => say(name),
             None => {
                 Err(ClientError::Usage("there is no current context: `scalegate config use-context NAME`".to_owned()))
             }
         },
         ConfigCommand::DeleteContext { name } => {
-            let said = file.delete(name)?;
-            file.store()?;
+            let (_, said) = ContextFile::change(&variable, |file| file.delete(name))?;
             say(&said)
         }
     }
@@ -116,6 +114,12 @@ impl ContextFile {
         }
         self.contexts.contexts.insert(name.to_owned(), context);
         Ok(said)
+    }
+
+    fn choose(&mut self, name: &str) -> Result<(), ClientError> {
+        self.context(name)?;
+        self.contexts.current_context = Some(name.to_owned());
+        Ok(())
     }
 
     /// A warning for each file of a context that is not there.
@@ -183,11 +187,10 @@ impl SetContextArgs {
     }
 }
 
-/// A name that can be typed.
+/// A name that can be typed, without quotes in any shell.
 fn context_name(text: &str) -> Result<String, String> {
-    let typed = !text.is_empty() && text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let wrong = || "it takes a name of printable ASCII without blanks, that does not begin with -".to_owned();
-    (typed && !text.starts_with('-')).then(|| text.to_owned()).ok_or_else(wrong)
+    let wrong = || "it takes a name of a-z, A-Z, 0-9 and . _ - @ / :, that does not begin with -".to_owned();
+    is_plain(text).then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -246,8 +249,9 @@ mod tests {
         let mut file = ContextFile { path: None, contexts: Contexts::default() };
         let error = file.set(&SetContextArgs { key: None, ..args("dev") }).unwrap_err();
         assert!(error.to_string().contains("--key") && error.exit_code() == 2, "{error}");
-        for bad in ["", "-x", "a b", "a\nb", "ü"] {
+        for bad in ["", "-x", "a b", "a\nb", "ü", "$(reboot)", "a;b", "`a`", "a'b", "*"] {
             assert!(context_name(bad).is_err(), "{bad:?}");
         }
+        assert!(context_name("me@prod.example:8443/Shop_1").is_ok());
     }
 }
