@@ -70,13 +70,14 @@ fn assert_named(what: &str, steps: &[Value], [step, state, detail, remedy]: [&st
 }
 
 /// A server on the loopback interface that answers every request with `answer`, over TLS if it has a certificate.
-struct Server {
-    port: u16,
+pub(super) struct Server {
+    pub(super) port: u16,
     _serving: JoinSet<()>,
 }
 
 impl Server {
-    async fn start(certificate: Option<&KeyedCertificate>, answer: &'static str) -> Result<Self> {
+    pub(super) async fn start(certificate: Option<&KeyedCertificate>, answer: impl Into<String>) -> Result<Self> {
+        let answer = answer.into();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let (port, mut serving) = (listener.local_addr()?.port(), JoinSet::new());
         let acceptor = certificate.map(acceptor).transpose()?;
@@ -84,10 +85,10 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = match &acceptor {
                     Some(acceptor) => match acceptor.accept(stream).await {
-                        Ok(stream) => respond(stream, answer).await,
+                        Ok(stream) => respond(stream, &answer).await,
                         Err(error) => Err(error.into()),
                     },
-                    None => respond(stream, answer).await,
+                    None => respond(stream, &answer).await,
                 };
             }
         });

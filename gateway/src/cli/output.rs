@@ -1,8 +1,10 @@
 //! What commands print. Names, annotations and reasons in it are others' text: nothing that a terminal obeys gets through.
 //!
-//! Where nobody reads any further, as after `| head`, the rest is left out, and the command ends as it would have.
+//! Where nobody reads any further, as after `| head`, the rest is left out, and the command ends as it would have, or at
+//! once if it would go on for ever.
 
 use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
 
 use clap::error::{ContextValue, Error as UsageError};
 use serde::Serialize;
@@ -22,6 +24,11 @@ pub(super) fn print_escaped(text: &str) -> io::Result<()> {
     write(&mut io::stdout(), text)
 }
 
+/// As [`print_escaped`], for output that has no end: breaks where nobody reads any further.
+pub(super) fn print_part(text: &str) -> io::Result<ControlFlow<()>> {
+    write_part(&mut io::stdout(), text)
+}
+
 /// Prints a JSON document to standard output.
 pub(super) fn print_json(document: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string_pretty(document)?;
@@ -34,9 +41,14 @@ pub(super) fn note(line: &str) -> io::Result<()> {
 }
 
 fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
+    write_part(to, text).map(|_| ())
+}
+
+fn write_part(to: &mut impl Write, text: &str) -> io::Result<ControlFlow<()>> {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error),
     }
 }
 
@@ -80,7 +92,10 @@ mod tests {
     fn an_output_that_nobody_reads_any_further_is_no_error() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        write(&mut std::fs::File::from(OwnedFd::from(writer)), "text").unwrap();
+        let mut closed = std::fs::File::from(OwnedFd::from(writer));
+        write(&mut closed, "text").unwrap();
+        assert!(write_part(&mut closed, "text").unwrap().is_break());
+        assert!(write_part(&mut Vec::new(), "text").unwrap().is_continue());
         assert!(write(&mut std::fs::File::create("/dev/full").unwrap(), "text").is_err());
     }
 

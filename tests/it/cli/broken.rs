@@ -1,4 +1,4 @@
-//! A connection that breaks while a set is under way.
+//! A connection that breaks while a set is under way, and servers that are no gateways.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,15 +6,17 @@ use std::sync::Arc;
 use anyhow::Result;
 use kube::Api;
 use scalegate::resource::ReplicaTarget;
+use scalegate_tests::pki::KeyedCertificate;
 use scalegate_tests::poll;
-use scalegate_tests::suite;
+use scalegate_tests::suite::{self, Shared};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::{json, tiers};
+use super::{Printed, json, run, tiers};
+use crate::doctor::Server;
 
 /// What a client sends at least after the server's handshake: its certificate. Before that it may send a few bytes.
 const CERTIFICATE: usize = 100;
@@ -92,5 +94,77 @@ async fn a_set_whose_answer_is_lost_is_sent_again_and_stored_once() -> Result<()
     let (answer, ()) = tokio::try_join!(json(&suite, "operator", &arguments), stored)?;
     assert_eq!((&answer["repeated"], &answer["target"]["replicas"]), (&true.into(), &4.into()), "{answer}");
     assert_eq!(targets.get("web").await?.metadata.generation, Some(1));
+    Ok(())
+}
+
+/// What a command says of a server that answers each request with this.
+async fn said(suite: &Shared, arguments: &[&str], [status, kind, body]: [&str; 3]) -> Result<Printed> {
+    let file = |name: &str| suite.certs().join(name);
+    let certificate = KeyedCertificate { certificate: file("server.pem"), key: file("server-key.pem") };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let server = Server::start(Some(&certificate), head + body).await?;
+    let address = format!("https://localhost:{}", server.port);
+    run(suite, "operator", &[arguments, &["--server", &address]].concat()).await
+}
+
+const JSON: &str = "application/json";
+const NO_GATEWAY: &str = "is it a scalegate gateway?";
+
+#[tokio::test]
+async fn an_answer_without_what_was_asked_for_is_an_error() -> Result<()> {
+    let suite = suite::shared().await?;
+    let other = r#"{"namespace": "demo", "name": "other", "changes": []}"#;
+    for body in ["", "[]", "\"x\"", "5", r#"{"hello": 1}"#, other] {
+        for arguments in [
+            &["list", "-A"][..],
+            &["get", "demo/web"],
+            &["set", "demo/web", "3"],
+            &["set", "demo/web", "3", "--dry-run"],
+            &["set", "-l", "tier=front", "-A", "3"],
+            &["release", "demo/web"],
+            &["history", "demo/web"],
+            &["policies"],
+            &["version", "-o", "json"],
+            &["whoami", "-o", "json"],
+        ] {
+            let said = said(&suite, arguments, ["200 OK", JSON, body]).await?;
+            assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{arguments:?} {body}: {said:?}");
+            assert!(said.err.contains(NO_GATEWAY), "{arguments:?} {body}: {said:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_stream_ends_a_watch() -> Result<()> {
+    let suite = suite::shared().await?;
+    let said = said(&suite, &["watch", "-A"], ["200 OK", JSON, "{}"]).await?;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("without a stream of events") && said.err.contains(NO_GATEWAY), "{said:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_error_without_a_problem_document_keeps_its_status() -> Result<()> {
+    let suite = suite::shared().await?;
+    for (status, body, code) in [("503 Service Unavailable", "<html>\nbusy", 6), ("404 Not Found", "", 4)] {
+        let said = said(&suite, &["get", "demo/web"], [status, "text/html", body]).await?;
+        assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{said:?}");
+        assert!(said.err.contains(&format!("{status}: {NO_GATEWAY}")), "{said:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_without_an_end_are_errors() -> Result<()> {
+    let suite = suite::shared().await?;
+    let page = r#"{"items": [], "undecided": 0, "continue": "a"}"#;
+    let said_of_pages = said(&suite, &["list", "-A"], ["200 OK", JSON, page]).await?;
+    assert_eq!(said_of_pages.code, Some(1), "{said_of_pages:?}");
+    assert!(said_of_pages.err.contains("has no end"), "{said_of_pages:?}");
+    let large = "x".repeat(17 << 20);
+    let said_of_size = said(&suite, &["list", "-A"], ["200 OK", JSON, &large]).await?;
+    assert_eq!(said_of_size.code, Some(1), "{said_of_size:?}");
+    assert!(said_of_size.err.contains("has more than 16 MiB"), "{said_of_size:?}");
     Ok(())
 }

@@ -149,6 +149,20 @@ async fn a_watch_goes_on_at_a_gateway_that_was_replaced() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_watch_that_nobody_reads_any_further_ends() -> Result<()> {
+    let suite = suite::shared().await?;
+    let namespace = tiers(&suite).await?;
+    let mut watch = Watch::start(&suite, "viewer", &["web", "-n", &namespace])?;
+    watch.until("web 3 3 3 <none> <none>").await?;
+    let Watch { mut child, lines } = watch;
+    drop(lines);
+    suite.client("operator")?.put(&replicas(&namespace, "web"), &json!({"replicas": 4})).await?;
+    let ended = timeout(PATIENCE, child.wait()).await.context("it goes on")??;
+    assert!(ended.success(), "{ended}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_watch_of_what_may_not_be_seen_ends_with_the_reason() -> Result<()> {
     let suite = suite::shared().await?;
     for (who, code) in [("stranger", 3), ("viewer", 4)] {

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{Request, Response, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
@@ -35,6 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(70);
 const CONNECTING: Duration = Duration::from_secs(10);
 /// The largest answer: a page of a list with the longest names stays far below.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// A successful answer.
+struct Answer {
+    document: Value,
+    /// How many bytes it had.
+    bytes: usize,
+}
 
 /// Which gateway, and as whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,21 +86,37 @@ impl Connection {
     /// Sends a request and reads the answer. One that does the same if sent twice is sent again, once, if the connection
     /// breaks.
     pub(super) async fn send(&self, order: &Order) -> Result<Value, ClientError> {
+        Ok(self.ask(order).await?.document)
+    }
+
+    /// As [`Self::send`], with how many bytes the answer had.
+    pub(super) async fn send_measured(&self, order: &Order) -> Result<(Value, usize), ClientError> {
+        let Answer { document, bytes } = self.ask(order).await?;
+        Ok((document, bytes))
+    }
+
+    async fn ask(&self, order: &Order) -> Result<Answer, ClientError> {
         match self.attempt(order).await {
             Err(error) if error.is_broken_connection() && order.is_repeatable() => self.attempt(order).await,
             answered => answered,
         }
     }
 
-    async fn attempt(&self, order: &Order) -> Result<Value, ClientError> {
-        let answer = async { self.read(self.exchange(order).await?).await };
+    async fn attempt(&self, order: &Order) -> Result<Answer, ClientError> {
+        let answer = async { self.read(order, self.exchange(order).await?).await };
         timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(self.no_answer()))
     }
 
     /// Sends a request whose answer is a stream.
     pub(super) async fn open(&self, order: &Order) -> Result<Incoming, ClientError> {
         let response = timeout(PATIENCE, self.exchange(order)).await;
-        response.unwrap_or_else(|_| Err(self.no_answer())).map(Response::into_body)
+        let response = response.unwrap_or_else(|_| Err(self.no_answer()))?;
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("text/event-stream") {
+            return Err(self.strange(response.status(), "a stream of events").into());
+        }
+        Ok(response.into_body())
     }
 
     fn no_answer(&self) -> ClientError {
@@ -108,12 +131,17 @@ impl Connection {
         if status.is_success() {
             return Ok(response);
         }
-        Err(ClientError::Problem(Problem::new(status.as_u16(), self.read(response).await?)))
+        let body = match self.body(response).await {
+            // What is that large is no problem document.
+            Err(ClientError::Other(_)) => Bytes::new(),
+            body => body?,
+        };
+        Err(ClientError::Problem(Problem::of_answer(status, &body)))
     }
 
     fn request(
         &self,
-        Order { method, path, body, idempotency_key }: &Order,
+        Order { method, path, body, idempotency_key, .. }: &Order,
     ) -> Result<Request<Full<Bytes>>, ClientError> {
         let uri = format!("https://{}{path}", self.authority());
         let mut request = Request::builder().method(method).uri(uri);
@@ -129,16 +157,32 @@ impl Connection {
         Ok(request.body(Full::from(body)).context("cannot make the request")?)
     }
 
-    /// The document of an answer; null if it has none.
-    async fn read(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
+    /// A successful answer, which must be what was asked for.
+    async fn read(&self, order: &Order, response: Response<Incoming>) -> Result<Answer, ClientError> {
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|error| self.unreachable(&*error, false))?.to_bytes();
-        if status.is_success() && body.is_empty() {
-            return Ok(Value::Null);
+        let body = self.body(response).await?;
+        let document: Value = serde_json::from_slice(&body).map_err(|_| self.strange(status, "JSON"))?;
+        if !order.is_answered_by(&document) {
+            return Err(self.strange(status, "what was asked for").into());
         }
-        let what = || format!("{} answered {status} without JSON: is it a scalegate gateway?", self.authority());
-        Ok(serde_json::from_slice(&body).with_context(what)?)
+        Ok(Answer { document, bytes: body.len() })
+    }
+
+    async fn body(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| {
+            if !error.is::<LengthLimitError>() {
+                return self.unreachable(&*error, false);
+            }
+            let (gateway, most) = (self.authority(), MAX_ANSWER_BYTES >> 20);
+            anyhow!("an answer of {gateway} has more than {most} MiB: is it a scalegate gateway?").into()
+        })?;
+        Ok(body.to_bytes())
+    }
+
+    /// An answer that no gateway gives.
+    fn strange(&self, status: StatusCode, missing: &str) -> anyhow::Error {
+        anyhow!("{} answered {status} without {missing}: is it a scalegate gateway?", self.authority())
     }
 
     fn unreachable(&self, error: &(dyn StdError + 'static), connecting: bool) -> ClientError {

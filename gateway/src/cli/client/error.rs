@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use serde_json::Value;
+use http::StatusCode;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::advice;
@@ -23,6 +24,8 @@ Exit codes:
 
 /// The most bytes of a refusal that are shown.
 const MAX_SHOWN_BYTES: usize = 4096;
+/// The most bytes that are shown of an answer which is no problem document.
+const MAX_FOREIGN_BYTES: usize = 200;
 /// The most bytes of an error about arguments or a connection: paths and addresses in it may be of any length.
 const MAX_OWN_BYTES: usize = 1024;
 
@@ -45,9 +48,12 @@ pub enum ClientError {
         /// How far it came.
         stage: Stage,
     },
-    /// It took too long.
+    /// An answer took too long.
     #[error("{0}")]
     TimedOut(String),
+    /// A change was stored, and what it changed was not ready in time.
+    #[error("{0}")]
+    NotReady(String),
     /// A change was stored, and something keeps it from being applied or ready.
     #[error("{0}")]
     HeldUp(String),
@@ -103,7 +109,7 @@ impl ClientError {
             Self::NothingSelected(_) => 4,
             Self::Overtaken(_) => 5,
             Self::Unreachable { .. } => 6,
-            Self::TimedOut(_) => 7,
+            Self::TimedOut(_) | Self::NotReady(_) => 7,
             Self::Several { first, .. } => first.exit_code(),
         }
     }
@@ -113,7 +119,8 @@ impl ClientError {
         match self {
             Self::Problem(problem) => advice::of_problem(problem.code()),
             Self::Unreachable { advice, .. } => advice,
-            Self::TimedOut(_) | Self::HeldUp(_) => "it stays set: follow it with `scalegate watch`",
+            Self::TimedOut(_) => "read it with `scalegate get`, and try again if it did not change",
+            Self::NotReady(_) | Self::HeldUp(_) => "it stays set: follow it with `scalegate watch`",
             Self::Overtaken(_) => "read it with `scalegate get -o wide`, and decide again",
             Self::NothingSelected(_) => "`scalegate list -A` shows what you may see",
             Self::Several { first, .. } => first.advice(),
@@ -158,6 +165,16 @@ pub(in crate::cli) fn chain(error: &anyhow::Error) -> String {
     })
 }
 
+/// A problem document about an answer that has none.
+fn foreign(status: StatusCode, text: &str) -> Value {
+    let said = match text.trim() {
+        "" => "an empty answer".to_owned(),
+        text => format!("an answer without a problem document: {}", cut(text, MAX_FOREIGN_BYTES)),
+    };
+    let title = status.canonical_reason().unwrap_or("unknown status");
+    json!({ "status": status.as_u16(), "title": title, "detail": format!("is it a scalegate gateway? It gave {said}") })
+}
+
 /// A problem document (RFC 9457). `Display` is one line, whatever is in it.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -168,6 +185,12 @@ pub struct Problem {
 impl Problem {
     pub(super) fn new(status: u16, document: Value) -> Self {
         Self { status, document }
+    }
+
+    /// The problem of an answer. One without a problem document, as of a proxy, gets one that quotes its beginning.
+    pub(super) fn of_answer(status: StatusCode, body: &[u8]) -> Self {
+        let document = serde_json::from_slice(body).ok().filter(|document: &Value| document["code"].is_string());
+        Self::new(status.as_u16(), document.unwrap_or_else(|| foreign(status, &String::from_utf8_lossy(body))))
     }
 
     /// The problem that ends a stream.
@@ -210,7 +233,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.status, self.text("code"), self.detail())?;
+        let kind = if self.code().is_empty() { "title" } else { "code" };
+        write!(f, "{} {}: {}", self.status, self.text(kind), self.detail())?;
         let id = |id: &str| self.document[id].is_string().then(|| format!("{id} {}", self.text(id)));
         let ids: Vec<_> = ["decisionId", "requestId"].into_iter().filter_map(id).collect();
         if ids.is_empty() { Ok(()) } else { write!(f, " ({})", ids.join(", ")) }
@@ -220,7 +244,6 @@ impl fmt::Display for Problem {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
-    use serde_json::json;
 
     use super::*;
 
@@ -249,6 +272,7 @@ mod tests {
         }
         assert_eq!(ClientError::Usage(String::new()).exit_code(), 2);
         assert_eq!(ClientError::TimedOut(String::new()).exit_code(), 7);
+        assert_eq!(ClientError::NotReady(String::new()).exit_code(), 7);
         assert_eq!(ClientError::Other(anyhow!("x")).exit_code(), 1);
         let several = ClientError::Several {
             failed: 1,
@@ -273,7 +297,8 @@ mod tests {
             ClientError::Usage("--server: it takes https://HOST:PORT".to_owned()),
             refused(),
             ClientError::Unreachable { what: alert, advice: "have it renewed".to_owned(), stage: Stage::Tls },
-            ClientError::TimedOut("not ready after 30s: demo/web: desired 5, updated 5, ready 4".to_owned()),
+            ClientError::TimedOut("no answer from localhost:8443 within 70 s".to_owned()),
+            ClientError::NotReady("not ready after 30s: demo/web: desired 5, updated 5, ready 4".to_owned()),
             ClientError::HeldUp("it is held up: demo/web: desired 5, updated 5, ready 4".to_owned()),
             ClientError::Overtaken("ci set demo/web to 7 meanwhile".to_owned()),
             ClientError::NothingSelected("tier=none".to_owned()),
@@ -296,6 +321,24 @@ mod tests {
         let error = Problem::new(403, document).to_string();
         assert!(error.starts_with(r"403 refused: no\nscalegate: 200 fine \u{1b}[2K\u{9b}31m\u{202e}xxx"), "{error}");
         assert!(error.len() < 5000 && error.ends_with("x… (decisionId d)"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_without_a_problem_document_keeps_its_status_and_is_cut() {
+        let html = format!("<html>\n{}", "x".repeat(100_000));
+        let of = |status, body: &str| ClientError::Problem(Problem::of_answer(status, body.as_bytes()));
+        let unavailable = of(StatusCode::SERVICE_UNAVAILABLE, &html);
+        assert!(unavailable.exit_code() == 6 && unavailable.may_pass());
+        let text = unavailable.to_string();
+        assert!(text.starts_with("503 Service Unavailable: is it a scalegate gateway?"), "{text}");
+        assert!(text.contains(r"<html>\nxxx") && text.len() < 400, "{text}");
+        for body in ["", "[]", "\"x\"", "{\"message\": 1}"] {
+            let missing = of(StatusCode::NOT_FOUND, body);
+            assert_eq!(missing.exit_code(), 4, "{body}");
+            assert!(missing.to_string().starts_with("404 Not Found: is it a scalegate gateway?"), "{missing}");
+        }
+        let problem = of(StatusCode::NOT_FOUND, r#"{"code": "no_such_route", "detail": "d"}"#);
+        assert_eq!(problem.to_string(), "404 no_such_route: d");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::order::Order;
 const SILENCE: Duration = Duration::from_secs(45);
 /// The pause before the next stream, unless the gateway names another.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The shortest pause that a gateway may name: none would be a flood of requests.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that a gateway may name.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a new stream may be refused after an old one ended: as long as a gateway takes to be replaced.
@@ -78,7 +80,7 @@ impl<'a> Follower<'a> {
 
     async fn begin(&mut self) -> Result<(), ClientError> {
         if self.ended.is_some() {
-            sleep(self.parser.retry.unwrap_or(PAUSE).min(LONGEST_PAUSE)).await;
+            sleep(pause(self.parser.retry)).await;
         }
         let stream = loop {
             match self.connection.open(&self.order).await {
@@ -123,5 +125,22 @@ impl<'a> Follower<'a> {
             "draining" | "policy_changed" | "deadline_exceeded" => Ok(()),
             _ => Err(ClientError::Problem(problem)),
         }
+    }
+}
+
+/// How long to wait before the next stream, where the gateway may have named a pause.
+fn pause(named: Option<Duration>) -> Duration {
+    named.unwrap_or(PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_names_no_pause_that_is_too_short_or_too_long() {
+        assert_eq!(pause(None), PAUSE);
+        assert_eq!(pause(Some(Duration::from_millis(700))), Duration::from_millis(700));
+        assert_eq!((pause(Some(Duration::ZERO)), pause(Some(Duration::MAX))), (SHORTEST_PAUSE, LONGEST_PAUSE));
     }
 }

@@ -15,6 +15,24 @@ pub(super) struct Order {
     pub(super) path: String,
     pub(super) body: Option<Value>,
     pub(super) idempotency_key: Option<Uuid>,
+    expected: Expected,
+}
+
+/// What a successful answer has to be.
+#[derive(Debug, Clone)]
+enum Expected {
+    /// One about this Deployment.
+    About(WorkloadName),
+    /// The changes of this Deployment's count.
+    Changes(WorkloadName),
+    /// A list of Deployments.
+    Deployments,
+    /// The modules that decide.
+    Modules,
+    /// A version.
+    Version,
+    /// A stream.
+    Events,
 }
 
 /// Which Deployments of those that the caller may see.
@@ -34,63 +52,83 @@ pub(super) struct Wanted {
 }
 
 impl Order {
-    fn new(method: Method, path: String) -> Self {
-        Self { method, path, body: None, idempotency_key: None }
+    fn new(method: Method, path: String, expected: Expected) -> Self {
+        Self { method, path, body: None, idempotency_key: None, expected }
     }
 
-    /// Reads `path`.
-    pub(super) fn read(path: &str) -> Self {
-        Self::new(Method::GET, path.to_owned())
+    /// Reads the gateway's version.
+    pub(super) fn version() -> Self {
+        Self::new(Method::GET, "/v1/version".to_owned(), Expected::Version)
+    }
+
+    /// Reads which policies decide.
+    pub(super) fn policies() -> Self {
+        Self::new(Method::GET, "/v1/policies".to_owned(), Expected::Modules)
     }
 
     /// Reads one Deployment.
     pub(super) fn get(name: &WorkloadName) -> Self {
-        Self::new(Method::GET, replicas(name))
+        Self::new(Method::GET, replicas(name), Expected::About(name.clone()))
     }
 
     /// Reads the changes of one Deployment's count.
     pub(super) fn history(name: &WorkloadName) -> Self {
-        Self::new(Method::GET, format!("{}/history", replicas(name)))
+        Self::new(Method::GET, format!("{}/history", replicas(name)), Expected::Changes(name.clone()))
     }
 
     /// Lists the next page after `next`, or the first one.
     pub(super) fn list(selection: &Selection, next: Option<&str>) -> Self {
-        Self::new(Method::GET, selection.path(&[("continue", next)]))
+        Self::new(Method::GET, selection.path(&[("continue", next)]), Expected::Deployments)
     }
 
     /// Follows one Deployment.
     pub(super) fn follow(name: &WorkloadName) -> Self {
-        Self::new(Method::GET, format!("{}?watch=true", replicas(name)))
+        Self::new(Method::GET, format!("{}?watch=true", replicas(name)), Expected::Events)
     }
 
     /// Follows several.
     pub(super) fn follow_all(selection: &Selection) -> Self {
-        Self::new(Method::GET, selection.path(&[("watch", Some("true"))]))
+        Self::new(Method::GET, selection.path(&[("watch", Some("true"))]), Expected::Events)
     }
 
     /// Decides whether one Deployment could be set.
     pub(super) fn try_set(name: &WorkloadName, wanted: &Wanted) -> Self {
-        Self { body: Some(wanted.body()), ..Self::new(Method::PUT, format!("{}?dryRun=true", replicas(name))) }
+        let path = format!("{}?dryRun=true", replicas(name));
+        Self { body: Some(wanted.body()), ..Self::new(Method::PUT, path, Expected::About(name.clone())) }
     }
 
     /// Sets one Deployment; once, however often it is sent.
     pub(super) fn set(name: &WorkloadName, wanted: &Wanted, key: Uuid) -> Self {
-        Self { body: Some(wanted.body()), idempotency_key: Some(key), ..Self::new(Method::PUT, replicas(name)) }
+        let order = Self::new(Method::PUT, replicas(name), Expected::About(name.clone()));
+        Self { body: Some(wanted.body()), idempotency_key: Some(key), ..order }
     }
 
     /// Decides whether one Deployment could be released.
     pub(super) fn try_release(name: &WorkloadName) -> Self {
-        Self::new(Method::DELETE, format!("{}?dryRun=true", replicas(name)))
+        Self::new(Method::DELETE, format!("{}?dryRun=true", replicas(name)), Expected::About(name.clone()))
     }
 
     /// Releases one Deployment.
     pub(super) fn release(name: &WorkloadName) -> Self {
-        Self::new(Method::DELETE, replicas(name))
+        Self::new(Method::DELETE, replicas(name), Expected::About(name.clone()))
     }
 
     /// Returns whether sending it twice does what sending it once does.
     pub(super) fn is_repeatable(&self) -> bool {
         self.method == Method::GET || self.idempotency_key.is_some() || self.path.ends_with("?dryRun=true")
+    }
+
+    /// Returns whether `answer` is what was asked for: something else than a gateway may answer 200 to everything.
+    pub(super) fn is_answered_by(&self, answer: &Value) -> bool {
+        let is_about = |name: &WorkloadName| answer["namespace"] == name.namespace && answer["name"] == name.name;
+        match &self.expected {
+            Expected::About(name) => is_about(name),
+            Expected::Changes(name) => is_about(name) && answer["changes"].is_array(),
+            Expected::Deployments => answer["items"].as_array().is_some_and(|items| items.iter().all(is_named)),
+            Expected::Modules => answer["modules"].is_array(),
+            Expected::Version => answer["version"].is_string(),
+            Expected::Events => false,
+        }
     }
 }
 
@@ -121,6 +159,11 @@ impl Wanted {
         }
         body
     }
+}
+
+/// Returns whether it is the answer about a Deployment.
+fn is_named(item: &Value) -> bool {
+    item["namespace"].is_string() && item["name"].is_string()
 }
 
 fn replicas(WorkloadName { namespace, name }: &WorkloadName) -> String {
@@ -156,5 +199,30 @@ mod tests {
             assert!(order.is_repeatable(), "{order:?}");
         }
         assert!(!Order::release(&web()).is_repeatable());
+    }
+
+    #[test]
+    fn an_answer_is_what_was_asked_for() {
+        let wanted = Wanted { replicas: 5, reason: None };
+        let about = json!({"namespace": "demo", "name": "web"});
+        let changes = json!({"namespace": "demo", "name": "web", "changes": []});
+        let other = json!({"namespace": "demo", "name": "api", "changes": []});
+        for (order, right) in [
+            (Order::get(&web()), &about),
+            (Order::try_set(&web(), &wanted), &about),
+            (Order::set(&web(), &wanted, Uuid::nil()), &about),
+            (Order::try_release(&web()), &about),
+            (Order::release(&web()), &about),
+            (Order::history(&web()), &changes),
+            (Order::list(&Selection::default(), None), &json!({"items": [about]})),
+            (Order::policies(), &json!({"modules": []})),
+            (Order::version(), &json!({"version": "0.1.0"})),
+        ] {
+            assert!(order.is_answered_by(right), "{order:?}");
+            let wrong = [json!(null), json!([]), json!("x"), json!(5), json!({"hello": 1}), json!({"items": [1]})];
+            for wrong in wrong.iter().chain([&other]) {
+                assert!(!order.is_answered_by(wrong), "{order:?}: {wrong}");
+            }
+        }
     }
 }

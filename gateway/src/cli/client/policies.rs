@@ -26,7 +26,7 @@ pub(in crate::cli) struct PoliciesArgs {
 /// Shows the modules that serve, and why newer ones do not.
 pub(super) async fn policies(args: &PoliciesArgs) -> Result<(), ClientError> {
     let Session { connection, .. } = args.connect.session()?;
-    let answer = connection.send(&Order::read("/v1/policies")).await?;
+    let answer = connection.send(&Order::policies()).await?;
     match args.form.output {
         form @ (Form::Json | Form::Yaml) => show::document(form, &answer)?,
         Form::Name => show::names(modules(&answer).map(|module| text(module, "name").to_owned()))?,

@@ -1,5 +1,6 @@
 //! `scalegate get` and `list`: Deployments as they are.
 
+use anyhow::anyhow;
 use serde_json::Value;
 
 use super::arguments::{NamespaceArgs, ScopeArgs, TypedName, typed_name};
@@ -10,6 +11,10 @@ use super::error::ClientError;
 use super::order::{Order, Selection};
 use super::show::{self, FormArgs};
 use crate::cli::output;
+
+/// The most bytes of a whole list, and the most pages: far more than the largest cluster's.
+const MAX_LIST_BYTES: usize = 256 << 20;
+const MAX_PAGES: usize = 10_000;
 
 /// The arguments of `get`.
 #[derive(Debug, clap::Args)]
@@ -85,17 +90,77 @@ pub(super) async fn list(args: &ListArgs) -> Result<(), ClientError> {
 
 /// Every page of a list.
 pub(super) async fn listing(connection: &Connection, selection: &Selection) -> Result<Listing, ClientError> {
-    let mut listing = Listing::default();
+    let (mut listing, mut seen) = (Listing::default(), Seen::default());
     let mut next: Option<String> = None;
     loop {
-        let mut page = connection.send(&Order::list(selection, next.as_deref())).await?;
-        if let Value::Array(items) = page["items"].take() {
-            listing.items.extend(items);
-        }
-        listing.undecided += page["undecided"].as_u64().unwrap_or_default();
-        next = page["continue"].as_str().map(str::to_owned);
-        if next.is_none() {
+        let (page, bytes) = connection.send_measured(&Order::list(selection, next.as_deref())).await?;
+        let following = listing.add(page);
+        if following.is_none() {
             return Ok(listing);
         }
+        if seen.is_endless(bytes, next.as_deref(), following.as_deref()) {
+            let gateway = connection.authority();
+            return Err(anyhow!("the list of {gateway} has no end: is it a scalegate gateway?").into());
+        }
+        next = following;
+    }
+}
+
+impl Listing {
+    /// Adds a page; what continues it.
+    fn add(&mut self, mut page: Value) -> Option<String> {
+        if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            self.items.extend(items);
+        }
+        self.undecided = self.undecided.saturating_add(page["undecided"].as_u64().unwrap_or_default());
+        page["continue"].as_str().map(str::to_owned)
+    }
+}
+
+/// How much of a list there was.
+#[derive(Debug, Default)]
+struct Seen {
+    bytes: usize,
+    pages: usize,
+}
+
+impl Seen {
+    /// Returns whether the list goes on for longer than any, or in a circle, after one more page of this size, which
+    /// `this` led to and `next` continues.
+    fn is_endless(&mut self, bytes: usize, this: Option<&str>, next: Option<&str>) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.pages += 1;
+        this == next || self.bytes > MAX_LIST_BYTES || self.pages >= MAX_PAGES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pages_of_any_shape_are_added() {
+        let mut listing = Listing::default();
+        let page = || json!({"items": [{"name": "web"}], "undecided": u64::MAX, "continue": "a"});
+        assert_eq!((listing.add(page()), listing.add(page())), (Some("a".to_owned()), Some("a".to_owned())));
+        assert_eq!((listing.items.len(), listing.undecided), (2, u64::MAX));
+        for odd in [json!([]), json!("x"), json!(5), json!(null), json!({"items": 1, "continue": 1})] {
+            assert_eq!(listing.add(odd), None);
+        }
+        assert_eq!(listing.items.len(), 2);
+    }
+
+    #[test]
+    fn a_list_that_repeats_or_grows_without_end_is_endless() {
+        assert!(!Seen::default().is_endless(10, None, Some("a")));
+        assert!(!Seen::default().is_endless(10, Some("a"), Some("b")));
+        assert!(Seen::default().is_endless(10, Some("a"), Some("a")));
+        let mut large = Seen::default();
+        let ends = (0..17).position(|page| large.is_endless(16 << 20, None, Some(&page.to_string())));
+        assert_eq!(ends, Some(16), "256 MiB are allowed");
+        let mut long = Seen::default();
+        assert!((0..MAX_PAGES).any(|page| long.is_endless(0, None, Some(&page.to_string()))));
     }
 }

@@ -7,6 +7,7 @@ use super::error::ClientError;
 use super::order::Order;
 use super::show::{self, Form, FormArgs};
 use crate::cli::output;
+use crate::text::escaped;
 
 /// This client's version.
 const CLIENT: &str = env!("CARGO_PKG_VERSION");
@@ -34,10 +35,10 @@ pub(super) async fn version(args: &VersionArgs) -> Result<(), ClientError> {
         return if is_text { Ok(()) } else { show::document(form, &json!({ "client": CLIENT })) };
     }
     let Session { connection, .. } = args.connect.session()?;
-    let answer = connection.send(&Order::read("/v1/version")).await?;
-    let gateway = answer["version"].as_str().unwrap_or("unknown");
+    let answer = connection.send(&Order::version()).await?;
+    let gateway = answer["version"].as_str().unwrap_or_default();
     if is_text {
-        output::print(&format!("gateway: {gateway}\n"))?;
+        output::print(&format!("gateway: {}\n", escaped(gateway)))?;
     } else {
         show::document(form, &json!({ "client": CLIENT, "gateway": answer }))?;
     }

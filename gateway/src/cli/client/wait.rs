@@ -50,7 +50,9 @@ impl Wait {
                             return ended.map(|()| answer);
                         }
                     }
-                    Event::Gone(_) => return Err(ClientError::Overtaken(format!("{name} is gone"))),
+                    Event::Gone(_) => {
+                        return Err(ClientError::Overtaken(escaped(&format!("{name} is gone")).into_owned()));
+                    }
                     Event::Begun | Event::Synced(_) => {}
                 }
             }
@@ -59,7 +61,7 @@ impl Wait {
         line.clear();
         ended.unwrap_or_else(|_| {
             let after = humantime::format_duration(self.limit);
-            Err(ClientError::TimedOut(format!("not ready after {after}: {}", progress(name, &last))))
+            Err(ClientError::NotReady(format!("not ready after {after}: {}", progress(name, &last))))
         })
     }
 }
@@ -72,7 +74,8 @@ fn verdict(name: &WorkloadName, accepted: &Replicas, now: &Replicas) -> Option<R
     if now.desired() != accepted.desired() {
         let by = now.target.as_ref().and_then(|target| target.requested_by.as_deref()).unwrap_or("somebody");
         let count = now.desired().unwrap_or_default();
-        return Some(Err(ClientError::Overtaken(format!("{} set {name} to {count} meanwhile", escaped(by)))));
+        let what = format!("{by} set {name} to {count} meanwhile");
+        return Some(Err(ClientError::Overtaken(escaped(&what).into_owned())));
     }
     if now.progress.ready {
         return Some(Ok(()));

@@ -1,6 +1,7 @@
 //! `scalegate watch`: Deployments as they change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ pub(in crate::cli) struct WatchArgs {
     connect: ConnectArgs,
 }
 
-/// Shows changes until an error, or until the process is ended.
+/// Shows changes until an error, until nobody reads them any further, or until the process is ended.
 pub(super) async fn watch(args: &WatchArgs) -> Result<(), ClientError> {
     let session = args.connect.session()?;
     let (order, selection) = args.order(&session)?;
@@ -43,7 +44,9 @@ pub(super) async fn watch(args: &WatchArgs) -> Result<(), ClientError> {
     loop {
         let event = follower.next().await?;
         for change in picture.learn(event) {
-            lines.show(&change, &picture)?;
+            if lines.show(&change, &picture)?.is_break() {
+                return Ok(());
+            }
             if let (News::Complete, Some(selection), true) = (&change, &selection, picture.known.is_empty()) {
                 output::note(&format!("{} yet", selection.nothing_seen()))?;
             }
@@ -141,13 +144,14 @@ impl Lines {
         Self { form, columns, paint, widths: None, rows: BTreeMap::new() }
     }
 
-    fn show(&mut self, news: &News, picture: &Picture) -> Result<(), ClientError> {
-        match self.form {
-            Form::Json => Ok(output::print_escaped(&format!("{}\n", escaped_json(&event(news).to_string())))?),
-            Form::Yaml => Ok(output::print(&format!("---\n{}", show::yaml(&event(news))?))?),
+    fn show(&mut self, news: &News, picture: &Picture) -> Result<ControlFlow<()>, ClientError> {
+        let text = match self.form {
+            Form::Json => format!("{}\n", escaped_json(&event(news).to_string())),
+            Form::Yaml => format!("---\n{}", show::yaml(&event(news))?),
             Form::Name => name(news),
-            Form::Table | Form::Wide => Ok(output::print_escaped(&self.text(news, picture))?),
-        }
+            Form::Table | Form::Wide => self.text(news, picture),
+        };
+        Ok(output::print_part(&text)?)
     }
 
     /// The first table has all rows, so that its columns fit; later rows follow one by one.
@@ -195,10 +199,10 @@ impl Lines {
     }
 }
 
-fn name(news: &News) -> Result<(), ClientError> {
+fn name(news: &News) -> String {
     match news {
-        News::Changed(answer) => show::names([Replicas::of(answer).workload().to_string()]),
-        News::Gone(_) | News::Complete => Ok(()),
+        News::Changed(answer) => show::lines([Replicas::of(answer).workload().to_string()]),
+        News::Gone(_) | News::Complete => String::new(),
     }
 }
 

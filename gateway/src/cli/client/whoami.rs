@@ -11,6 +11,7 @@ use super::order::Order;
 use super::show::{self, Form, FormArgs};
 use crate::cli::output;
 use crate::identity::{self, Client};
+use crate::text::escaped;
 
 /// The arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub(super) async fn whoami(args: &WhoamiArgs) -> Result<(), ClientError> {
         output::print(&lines(&client, Timestamp::now()))?;
     }
     let connection = Connection::new(gateway)?;
-    let version = connection.send(&Order::read("/v1/version")).await?;
+    let version = connection.send(&Order::version()).await?;
     match form {
         Form::Table | Form::Wide => output::print(&line("gateway", &accepted(connection.authority(), &version)))?,
         Form::Name => show::names([client.id])?,
@@ -45,7 +46,7 @@ pub(super) async fn whoami(args: &WhoamiArgs) -> Result<(), ClientError> {
 }
 
 fn accepted(authority: &str, version: &Value) -> String {
-    format!("{authority} accepts it (version {})", version["version"].as_str().unwrap_or("unknown"))
+    format!("{authority} accepts it (version {})", version["version"].as_str().unwrap_or_default())
 }
 
 fn lines(client: &Client, now: Timestamp) -> String {
@@ -62,7 +63,7 @@ fn lines(client: &Client, now: Timestamp) -> String {
 }
 
 fn line(name: &str, value: &str) -> String {
-    format!("{:<13}{value}\n", format!("{name}:"))
+    format!("{:<13}{}\n", format!("{name}:"), escaped(value))
 }
 
 #[cfg(test)]
@@ -85,5 +86,11 @@ mod tests {
         let after = Timestamp::from_second(7200).unwrap_or_default();
         let both = format!("{}\n{}", lines(&client(), before), lines(&Client { groups: vec![], ..client() }, after));
         insta::assert_snapshot!("whoami", both);
+    }
+
+    #[test]
+    fn a_version_cannot_add_a_line() {
+        let version = serde_json::json!({"version": "1)\nid: other"});
+        assert_eq!(line("gateway", &accepted("g", &version)).lines().count(), 1);
     }
 }

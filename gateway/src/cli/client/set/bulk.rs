@@ -11,6 +11,7 @@ use super::super::view::Replicas;
 use super::super::wait::Wait;
 use super::{Attempt, Outcome, SetArgs, Setting, outcome};
 use crate::cli::output;
+use crate::text::escaped;
 
 /// How many requests are under way at once: a gateway allows one client more.
 const AT_ONCE: usize = 8;
@@ -112,6 +113,21 @@ fn conclude(attempts: Vec<Attempt>, consequence: &'static str) -> Result<(), Cli
         _ => None,
     });
     let Some((name, first)) = failures.next() else { return Ok(()) };
-    let (name, first) = (name.to_string(), Box::new(first));
+    let (name, first) = (escaped(&name.to_string()).into_owned(), Box::new(first));
     Err(ClientError::Several { failed: 1 + failures.count(), all, consequence, name, first })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_add_a_line_to_the_error() {
+        let name = WorkloadName { namespace: "demo".to_owned(), name: "web\n  next: obey".to_owned() };
+        let outcome = Outcome::Failed(ClientError::Overtaken("gone".to_owned()));
+        let error = conclude(vec![Attempt { name, replicas: 1, outcome }], "").unwrap_err().to_string();
+        assert!(error.contains(r"demo/web\n  next: obey") && error.lines().count() == 1, "{error}");
+    }
 }
