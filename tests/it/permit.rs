@@ -130,6 +130,7 @@ fn check(case: &str, sources: &[(&str, String)]) -> Result<String> {
         "tests/bin/guard.rs",
         "tests/bin/demo.rs",
         "tests/bin/dev.rs",
+        "tests/bin/terminal.rs",
         "bench/src/main.rs",
     ] {
         let path = copy.join(target);

@@ -112,7 +112,7 @@ impl Activity {
     pub(super) fn watch<S: AsyncRead>(self: &Arc<Self>, stream: S, pace: Pace) -> Watched<S> {
         let sending = self.send();
         sending.asked();
-        Watched { stream: stream.take(AT_ONCE), pace, sending, gathers: false }
+        Watched { stream: stream.take(AT_ONCE), pace, sending }
     }
 
     /// When the connection must be closed if nothing more happens; `None` while a request is handled and its answer read.
@@ -184,19 +184,9 @@ pub(super) struct Watched<S> {
     stream: Take<S>,
     pace: Pace,
     sending: Sending,
-    /// Whether h2 is still to learn that short frames are to be sent together.
-    gathers: bool,
 }
 
 impl<S> Watched<S> {
-    /// The same for HTTP/2, whose short frames are sent together. h2 asks once, before it writes, whether writes are
-    /// vectored. If they are, each DATA frame of 256 bytes or more, such as a change on a stream, takes a TLS record and
-    /// a system call; if not, frames of less than 1,024 bytes are collected, up to 16 KiB. Longer ones are written as
-    /// vectors all the same, without a copy.
-    pub(super) fn gathering(self) -> Self {
-        Self { gathers: true, ..self }
-    }
-
     fn written<T>(&self, result: Poll<T>) -> Poll<T> {
         match result {
             Poll::Pending => self.sending.waits(),
@@ -223,7 +213,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.gathers = false;
         let result = Pin::new(self.stream.get_mut()).poll_write(cx, bytes);
         self.written(result)
     }
@@ -238,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        !self.gathers && self.stream.get_ref().is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_write_vectored(

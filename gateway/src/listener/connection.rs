@@ -158,7 +158,7 @@ async fn http2<H: Handler>(
     let patience = Patience { head: None, idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
-    let io = TokioIo::new(activity.watch(stream, Pace::new(peer.account.clone())).gathering());
+    let io = TokioIo::new(activity.watch(stream, Pace::new(peer.account.clone())));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::from(MAX_HEAD_BYTES))

@@ -2,7 +2,6 @@
 
 mod certificates;
 mod files;
-mod gathering;
 mod lifecycle;
 mod pem;
 mod pki;

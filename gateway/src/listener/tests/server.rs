@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Bytes, Frame};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,16 +19,11 @@ use super::pki::{Credentials, Pki};
 use crate::clients::{Bound, Bounds};
 use crate::shutdown::Trigger;
 
-/// What `/parts` answers with, again and again: as long as an event of a stream.
-pub(super) const PART: [u8; 400] = [b'x'; 400];
-
-/// `/` answers whom the certificate names, `/wait` the same once released, `/parts` with a part each time that `parts`
-/// changes, `/panic` panics.
+/// `/` answers whom the certificate names, `/wait` the same once released, `/panic` panics.
 #[derive(Default)]
 pub(super) struct Script {
     pub(super) entered: Notify,
     pub(super) released: Notify,
-    pub(super) parts: watch::Sender<()>,
     pub(super) running: AtomicUsize,
 }
 
@@ -48,13 +43,6 @@ impl Handler for Script {
             "/wait" => {
                 self.entered.notify_one();
                 self.released.notified().await;
-            }
-            "/parts" => {
-                let parts = futures::stream::unfold(self.parts.subscribe(), |mut parts| async move {
-                    parts.changed().await.ok()?;
-                    Some((Ok::<_, BodyError>(Frame::data(Bytes::from_static(&PART))), parts))
-                });
-                return Response::new(ResponseBody::stream(StreamBody::new(parts)));
             }
             "/panic" => panic!("as the test asked"),
             _ => {}
