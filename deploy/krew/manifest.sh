@@ -29,7 +29,7 @@ case $platform in
 esac
 if command -v sha256sum >/dev/null; then sum=$(sha256sum "$archive"); else sum=$(shasum -a 256 "$archive"); fi
 case $uri in
-    *['"\']* | *$'\n'*)
+    *'"'* | *\\* | *$'\n'*)
         echo "the manifest cannot name this place: $uri" >&2
         exit 2
         ;;
