@@ -15,7 +15,7 @@ rm -rf "${files:?}/$name"
 mkdir "$files/$name"
 cp "$programs/scalegate" "$programs/certs" LICENSE CHANGELOG.md "$files/$name/"
 
-# The same bytes whoever builds: one time, one owner, one order. BSD's touch and tar know the same things by other names.
+# Every build gives the same bytes: one time, one owner, one order. BSD's touch and tar take other options for this.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 time=$(date -u -d "@$epoch" +%Y%m%d%H%M.%S 2>/dev/null || date -u -r "$epoch" +%Y%m%d%H%M.%S)
 chmod 755 "$files/$name" "$files/$name/scalegate" "$files/$name/certs"

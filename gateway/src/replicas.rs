@@ -14,8 +14,8 @@
 //! An observation is as old as the oldest of the watches that look at its namespace, the cache as the oldest of all.
 //!
 //! An API server whose etcd is away keeps its streams open, closes them in time and opens new ones, all out of its memory,
-//! and its bookmarks are the same as those of a quiet cluster. So [`Replicas::note_storage`] is told by those whose calls
-//! need etcd, and then everything is at least as old as the last of these that was answered.
+//! and its bookmarks are the same as those of a quiet cluster. So callers whose calls need etcd
+//! report to [`Replicas::note_storage`] when these fail, and then everything is at least as old as the last answered call.
 //!
 //! During an outage and during a relist the last known state serves on. Before every watch has listed once there is none,
 //! and nothing may be decided on the cache.

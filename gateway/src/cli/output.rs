@@ -1,7 +1,7 @@
 //! What commands print. Names, annotations and reasons in it are others' text: nothing that a terminal obeys gets through.
 //!
-//! Where nobody reads any further, as after `| head`, the rest is left out, and the command ends as it would have, or at
-//! once if it would go on for ever.
+//! Once nobody reads the output, as after `| head`, the rest is dropped. A command that prints until it is stopped ends then;
+//! any other ends as it would have.
 
 use std::io::{self, ErrorKind, Write};
 use std::ops::ControlFlow;

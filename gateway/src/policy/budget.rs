@@ -13,8 +13,8 @@ pub(super) const MOST_MEMORY_BYTES: usize = 256 << 20;
 /// The most output that a budget may allow.
 pub(super) const MOST_OUTPUT_BYTES: usize = 1 << 20;
 
-/// The limits of one evaluation. Whoever exceeds one has given no verdict, and the next evaluation starts anew. A decision
-/// evaluates once more where the deadline was exceeded.
+/// The limits of one evaluation. A module that exceeds one gives no verdict; the next evaluation is not affected. A decision
+/// evaluates once more if the deadline was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Processor time for instantiation and evaluation together, from 1 ms to 1 s in steps of 1 ms. Default 5 ms.
