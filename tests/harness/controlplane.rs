@@ -9,6 +9,7 @@ mod node;
 mod paused;
 
 use std::fs::{self, File};
+use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,15 +50,20 @@ struct Owned {
     authority_pem: String,
     programs: ControlPlaneBinaries,
     api_server_arguments: Vec<String>,
+    controllers_arguments: ControllersArguments,
     processes: Mutex<Processes>,
     /// Held for as long as the processes use the directory.
     _lock: File,
 }
 
+/// The programs that act on workloads, by name.
+type ControllersArguments = [(&'static str, Vec<String>); 2];
+
 /// In the order in which dropping ends them: clients before servers.
 #[derive(Debug)]
 struct Processes {
-    clients: Vec<Process>,
+    controllers: Vec<Process>,
+    kwok: Process,
     api_server: Option<Process>,
     etcd: Process,
 }
@@ -81,7 +87,10 @@ impl ControlPlane {
         let work = work.canonicalize().context("resolve the working directory")?;
         let files = Files::write(&work)?;
         let servers = start_servers(&programs, &files, &work).await?;
-        let clients = start_clients(&programs, &files, &work).await?;
+        let controllers_arguments =
+            [("kube-controller-manager", files.controller_manager()), ("kube-scheduler", files.scheduler())];
+        let controllers = start_controllers(&programs, &controllers_arguments, &work).await?;
+        let kwok = spawn(&programs, "kwok", &files.kwok(), &work).await?;
         let control_plane = Self {
             api_url: servers.api_url,
             administrator: files.kubeconfig("admin"),
@@ -89,7 +98,13 @@ impl ControlPlane {
                 authority_pem: files.authority_pem(),
                 programs,
                 api_server_arguments: servers.api_server_arguments,
-                processes: Mutex::new(Processes { clients, api_server: Some(servers.api_server), etcd: servers.etcd }),
+                controllers_arguments,
+                processes: Mutex::new(Processes {
+                    controllers,
+                    kwok,
+                    api_server: Some(servers.api_server),
+                    etcd: servers.etcd,
+                }),
                 _lock: lock,
             }),
             work,
@@ -166,6 +181,10 @@ impl ControlPlane {
     }
 
     /// Starts the API server again, on the same port and data, and waits until it is ready.
+    ///
+    /// The controllers and the scheduler are started again too: they asked before the roles were loaded, were refused,
+    /// and would ask again only after up to a minute. KWOK has every right by its certificate, and its lease on the
+    /// node would outlive it.
     pub async fn start_api_server(&self) -> Result<()> {
         let owned = self.owned()?;
         let mut processes = owned.processes.lock().await;
@@ -173,13 +192,18 @@ impl ControlPlane {
         let process = spawn(&owned.programs, "kube-apiserver", &owned.api_server_arguments, &self.work).await?;
         wait_until_ready(&self.administrator, &[&processes.etcd, &process]).await?;
         processes.api_server = Some(process);
+        for controller in mem::take(&mut processes.controllers) {
+            controller.terminate().await?;
+        }
+        processes.controllers = start_controllers(&owned.programs, &owned.controllers_arguments, &self.work).await?;
         Ok(())
     }
 
     /// The name and process id of each running program.
     pub async fn processes(&self) -> Result<Vec<(String, u32)>> {
         let processes = self.owned()?.processes.lock().await;
-        let all = processes.clients.iter().chain(&processes.api_server).chain([&processes.etcd]);
+        let all =
+            processes.controllers.iter().chain([&processes.kwok]).chain(&processes.api_server).chain([&processes.etcd]);
         Ok(all.map(|process| (process.name().to_owned(), process.pid())).collect())
     }
 
@@ -187,7 +211,7 @@ impl ControlPlane {
     pub async fn stop(self) -> Result<()> {
         let Some(owned) = self.owned else { return Ok(()) };
         let processes = owned.processes.into_inner();
-        for client in processes.clients {
+        for client in processes.controllers.into_iter().chain([processes.kwok]) {
             client.terminate().await?;
         }
         if let Some(api_server) = processes.api_server {
@@ -206,7 +230,7 @@ impl ControlPlane {
         let client = self.client().await?;
         if let Err(error) = node::create(&client).await {
             let processes = self.owned()?.processes.lock().await;
-            processes.clients.iter().try_for_each(Process::check)?;
+            processes.controllers.iter().chain([&processes.kwok]).try_for_each(Process::check)?;
             return Err(error);
         }
         Ok(())
@@ -266,12 +290,16 @@ async fn try_start_servers(programs: &ControlPlaneBinaries, files: &Files, work:
     Ok(Servers { etcd, api_server, api_server_arguments, api_url })
 }
 
-async fn start_clients(programs: &ControlPlaneBinaries, files: &Files, work: &Path) -> Result<Vec<Process>> {
-    Ok(vec![
-        spawn(programs, "kube-controller-manager", &files.controller_manager(), work).await?,
-        spawn(programs, "kube-scheduler", &files.scheduler(), work).await?,
-        spawn(programs, "kwok", &files.kwok(), work).await?,
-    ])
+async fn start_controllers(
+    programs: &ControlPlaneBinaries,
+    arguments: &ControllersArguments,
+    work: &Path,
+) -> Result<Vec<Process>> {
+    let mut started = Vec::new();
+    for (name, arguments) in arguments {
+        started.push(spawn(programs, name, arguments, work).await?);
+    }
+    Ok(started)
 }
 
 async fn wait_until_ready(administrator: &Path, processes: &[&Process]) -> Result<()> {
