@@ -40,6 +40,7 @@
 //! - [`ids`]: names for requests and decisions.
 //! - [`hex`]: bytes as hexadecimal text.
 //! - `ports`: TCP ports to listen on.
+//! - `priority`: threads that leave the processor to requests.
 //! - [`text`]: text that others wrote, cut and escaped.
 //! - [`trace`]: the trace that a request belongs to.
 
@@ -65,6 +66,7 @@ pub mod listener;
 pub mod pem;
 pub mod policy;
 mod ports;
+mod priority;
 pub mod proto;
 pub mod reconciler;
 pub mod replicas;

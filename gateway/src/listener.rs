@@ -37,6 +37,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -50,10 +51,10 @@ use crate::shutdown::Shutdown;
 
 use handshakes::{Handshakes, MAX_HANDSHAKES};
 use log_limit::LogLimit;
-use turns::HandshakeTurns;
 
 pub use authorities::AuthoritiesError;
 pub use body::{BodyError, ResponseBody};
+pub use handshake::handshake_threads;
 pub use live::{LiveTls, TlsStatus};
 pub use metrics::ListenerMetrics;
 pub use reload::TlsReloader;
@@ -119,7 +120,7 @@ struct Context<H> {
     metrics: ListenerMetrics,
     logs: Arc<Logs>,
     clients: Clients,
-    turns: HandshakeTurns,
+    handshake_threads: Handle,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -143,15 +144,18 @@ pub struct Listener {
     logs: Arc<Logs>,
     clients: Clients,
     handshakes: Handshakes,
+    handshake_threads: Handle,
 }
 
 impl Listener {
     /// Binds the port, for connections by the certificates in `live`. They wait in the kernel's queue until [`Listener::serve`].
+    /// The threads of [`handshake_threads`] must outlive them.
     pub fn bind(
         limits: &config::Listen,
         live: LiveTls,
         clients: Clients,
         metrics: ListenerMetrics,
+        handshake_threads: Handle,
     ) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address: limits.address, source };
         let socket = ports::listen(limits.address).map_err(failed)?;
@@ -164,6 +168,7 @@ impl Listener {
             logs: Arc::default(),
             clients,
             handshakes: Handshakes::new(MAX_HANDSHAKES),
+            handshake_threads,
         })
     }
 
@@ -182,7 +187,7 @@ impl Listener {
             metrics: self.metrics.clone(),
             logs: self.logs.clone(),
             clients: self.clients.clone(),
-            turns: HandshakeTurns::new(),
+            handshake_threads: self.handshake_threads.clone(),
             _alive: alive,
         });
         let mut connections = JoinSet::new();

@@ -1,5 +1,6 @@
 //! What a gateway gives one client at most.
 
+use std::fs::{read_dir, read_to_string};
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -47,17 +48,60 @@ async fn an_http2_connection_has_a_hundred_streams_and_sends_64_kib_ahead_on_all
     Ok(())
 }
 
+/// A thread of a gateway.
+#[derive(Debug)]
+struct Thread {
+    name: String,
+    nice: i32,
+    /// How often it began to wait.
+    waits: u64,
+}
+
+impl Thread {
+    fn all(gateway: &Gateway) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for thread in read_dir(format!("/proc/{}/task", gateway.pid()))? {
+            let thread = thread?.path();
+            // A thread that has ended meanwhile has no file.
+            let (Ok(stat), Ok(status)) = (read_to_string(thread.join("stat")), read_to_string(thread.join("status")))
+            else {
+                continue;
+            };
+            let (name, fields) = stat.rsplit_once(") ").context("a name in parentheses")?;
+            let (_, name) = name.split_once('(').context("a name in parentheses")?;
+            let nice = fields.split(' ').nth(16).context("a nice value")?.parse()?;
+            let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            all.push(Self { name: name.to_owned(), nice, waits: waits.context("waits")?.trim().parse()? });
+        }
+        ensure!(!all.is_empty(), "no threads");
+        Ok(all)
+    }
+
+    /// Those for handshakes.
+    fn handshakes(gateway: &Gateway) -> Result<Vec<Self>> {
+        Ok(Self::all(gateway)?.into_iter().filter(|thread| thread.name == "handshakes").collect())
+    }
+}
+
 /// The nice values of a gateway's threads.
 fn priorities(gateway: &Gateway) -> Result<Vec<i32>> {
-    let mut all = Vec::new();
-    for thread in std::fs::read_dir(format!("/proc/{}/task", gateway.pid()))? {
-        // A thread that has ended meanwhile has no file.
-        let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else { continue };
-        let (_, fields) = stat.rsplit_once(") ").context("a name in parentheses")?;
-        all.push(fields.split(' ').nth(16).context("a nice value")?.parse()?);
+    Ok(Thread::all(gateway)?.iter().map(|thread| thread.nice).collect())
+}
+
+#[tokio::test]
+async fn handshakes_leave_the_processor_to_the_threads_that_serve() -> Result<()> {
+    let suite = suite::exclusive().await?;
+    let gateway = suite.start(&suite.options("handshake-threads")).await?;
+    let waits = |threads: &[Thread]| threads.iter().map(|thread| thread.waits).sum::<u64>();
+    let before = Thread::handshakes(&gateway)?;
+    assert!(!before.is_empty() && before.iter().all(|thread| thread.nice == 5), "{before:?}");
+    for _ in 0..10 {
+        assert_eq!(gateway.client("stranger")?.get("/healthz").await?.status, 200);
     }
-    ensure!(!all.is_empty(), "no threads");
-    Ok(all)
+    let after = Thread::handshakes(&gateway)?;
+    // For work, which is what they get.
+    assert!(waits(&after) > waits(&before), "{before:?}, {after:?}");
+    gateway.terminate().await
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -52,16 +53,18 @@ pub(super) fn serve(args: &Args) -> Result<(), Failure> {
     let (audit, records) = audit(&config, &mut registry)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
+    let handshakes = listener::handshake_threads().context("cannot start threads")?;
     let ended = runtime.block_on(async {
         let signals = Signals::install().context("cannot take over signals")?;
         let (trigger, shutdown) = Shutdown::new();
         tokio::select! {
-            ended = run(config, audit, registry, shutdown) => Ok(ended?),
+            ended = run(config, audit, registry, shutdown, handshakes.handle().clone()) => Ok(ended?),
             code = signals.watch(trigger) => Err(Failure::Aborted(code)),
         }
     });
     // Writes that are abandoned say so in their records, before the queue closes.
     runtime.shutdown_timeout(TASKS_END);
+    handshakes.shutdown_background();
     if !records.close(LINES_END) {
         tracing::error!("stopping while audit records wait to be written: nobody reads their output");
     }
@@ -69,7 +72,13 @@ pub(super) fn serve(args: &Args) -> Result<(), Failure> {
     ended
 }
 
-async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shutdown) -> Result<()> {
+async fn run(
+    config: Config,
+    audit: Audit,
+    mut registry: Registry,
+    shutdown: Shutdown,
+    handshakes: Handle,
+) -> Result<()> {
     let readiness = Readiness::default();
     let mut background = Background::default();
     allow_open_files(config.listen.max_connections);
@@ -102,7 +111,7 @@ async fn run(config: Config, audit: Audit, mut registry: Registry, shutdown: Shu
     let (policy, monitor) = policies(&config.policies, &replicas, audit, deciding, &mut background).await?;
     // This is the only place that sets it.
     let _ = loaded.set(monitor);
-    let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening)?;
+    let listener = Listener::bind(&config.listen, tls.clone(), clients(&config), listening, handshakes)?;
     let targets = Targets::new(&client, spans.clone());
     let operations = Arc::new(Operations::new(
         policy,

@@ -203,7 +203,6 @@ fn service<H: Handler>(
             if busy.is_refused() {
                 return Err(Objected);
             }
-            context.turns.note_request();
             let admission = peer.account.admit();
             let mut response = match &admission {
                 Ok(admission) => context.handler.handle(&peer, admission, request).await,

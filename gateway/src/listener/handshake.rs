@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 
+use futures::FutureExt;
+use futures::future::RemoteHandle;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -16,6 +18,21 @@ use super::authorities::noting;
 use super::farewell::end;
 use super::outcome::Outcome;
 use super::socket::Socket;
+use crate::clients::threads;
+use crate::priority::yield_to_requests;
+
+/// The priority of threads for handshakes: a step of a handshake computes for as long as many requests. Beside a thread
+/// that serves, one for handshakes gets a quarter of a processor.
+const HANDSHAKES: i32 = 5;
+
+/// Starts the threads for handshakes, half as many as serve.
+pub fn handshake_threads() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads() / 2)
+        .thread_name("handshakes")
+        .on_thread_start(|| yield_to_requests(HANDSHAKES))
+        .build()
+}
 
 /// Does the handshake. A failure is counted and logged; it gives the socket, if there is somebody to send an alert to.
 pub(super) async fn accept<H>(
@@ -24,16 +41,22 @@ pub(super) async fn accept<H>(
     stream: TcpStream,
     peer: SocketAddr,
 ) -> Result<TlsStream<Socket>, Option<Socket>> {
-    let Context { metrics, limits, .. } = context;
+    let Context { metrics, limits, handshake_threads, .. } = context;
     let limit = limits.handshake_timeout;
-    let (result, note) = noting(timeout(limit, shake_hands(context, config, Socket::new(stream)))).await;
-    let (outcome, cause, stream) = match result {
-        Ok(Ok(mut stream)) => {
+    let handshake = async {
+        // A client that sends nothing needs no thread. An error shows when the socket is read.
+        let _ = stream.readable().await;
+        // Boxed, since it is moved several times.
+        let handshake = Box::pin(TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible());
+        run_on(handshake_threads, noting(handshake)).await
+    };
+    let (outcome, cause, stream) = match timeout(limit, handshake).await {
+        Ok((Ok(mut stream), _)) => {
             stream.get_mut().0.handshake_done();
             metrics.handshake(Outcome::Ok);
             return Ok(stream);
         }
-        Ok(Err((error, stream))) => {
+        Ok((Err((error, stream)), note)) => {
             let cause = note.map_or_else(|| error.to_string(), |note| format!("{error}: {note}"));
             (Outcome::of(&error), cause, Some(stream))
         }
@@ -49,20 +72,11 @@ pub(super) async fn accept<H>(
     Err(stream)
 }
 
-/// The handshake itself. Its first step, which computes the most, takes a turn.
-async fn shake_hands<H>(
-    context: &Context<H>,
-    config: Arc<ServerConfig>,
-    socket: Socket,
-) -> Result<TlsStream<Socket>, (io::Error, Socket)> {
-    // A client that sends nothing takes none. An error shows when the socket is read.
-    let _ = socket.readable().await;
-    // Boxed, since the task of a connection is moved several times.
-    let mut handshake = Box::pin(TlsAcceptor::from(config).accept(socket).into_fallible());
-    match context.turns.take(handshake.as_mut()).await {
-        Poll::Ready(done) => done,
-        Poll::Pending => handshake.await,
-    }
+/// Runs `work` on `threads`; dropping the handle cancels it.
+fn run_on<T: Send + 'static>(threads: &Handle, work: impl Future<Output = T> + Send + 'static) -> RemoteHandle<T> {
+    let (work, result) = work.remote_handle();
+    threads.spawn(work);
+    result
 }
 
 /// Sends the alert of a handshake that failed, and ends the connection. The client may have sent a request already, as

@@ -35,11 +35,6 @@ impl Socket {
         Self { stream, is_handshaking: true, alert: Vec::new() }
     }
 
-    /// Waits until there is something to read, or an error.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
-    }
-
     /// From now on everything is sent at once.
     pub(super) fn handshake_done(&mut self) {
         self.is_handshaking = false;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod files;
+mod handshakes;
 mod lifecycle;
 mod pem;
 mod pki;

@@ -15,6 +15,7 @@ use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, 
 
 use super::budget::MOST_MEMORY_BYTES;
 use super::rego::MOST_INITIAL_BYTES;
+use crate::priority::yield_to_requests;
 
 /// The priority of threads that compile: the lowest.
 const COMPILING: i32 = 19;
@@ -165,14 +166,6 @@ fn own_directory(directory: &Path) -> io::Result<PathBuf> {
         return Err(io::Error::other("others may write to scalegate-compiled in it"));
     }
     Ok(own)
-}
-
-/// Gives this thread a lower priority, as a nice value, where threads have one of their own.
-pub(super) fn yield_to_requests(nice: i32) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, nice) {
-        tracing::debug!(%error, nice, "policies run at the priority of requests");
-    }
 }
 
 /// The thread that increments the epoch, while evaluations run and for [`QUIET`] ticks after. Dropping it ends and joins

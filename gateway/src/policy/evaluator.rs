@@ -9,7 +9,6 @@ use thiserror::Error;
 use super::Caller;
 use super::action::Effect;
 use super::document::{Client, Input};
-use super::engine::yield_to_requests;
 use super::input::Tags;
 use super::live::Live;
 use super::metrics::PolicyMetrics;
@@ -20,6 +19,7 @@ use super::turns::{Busy, Turns};
 use super::verdict::{Answer, Conclusion, Outcome, Question, evaluate};
 use crate::audit::{Audit, Unrecorded};
 use crate::clients::{Account, DecisionTurn, Exceeded};
+use crate::priority::yield_to_requests;
 use crate::replicas::Observation;
 
 /// A decision with at most this deadline, the sum of its modules', runs on the request's thread; slower ones would block

@@ -1,5 +1,6 @@
 //! A listener that runs, and clients of it.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use http_body_util::{BodyExt, Full};
@@ -9,7 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -71,6 +73,12 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start(pki: &Pki, limits: &config::Listen) -> Self {
+        static HANDSHAKES: LazyLock<Runtime> = LazyLock::new(|| handshake_threads().unwrap());
+        Self::start_on(HANDSHAKES.handle(), pki, limits)
+    }
+
+    /// With these threads for handshakes.
+    pub(super) fn start_on(handshakes: &Handle, pki: &Pki, limits: &config::Listen) -> Self {
         let mut registry = Registry::default();
         let metrics = ListenerMetrics::register(&mut registry);
         let (reloader, live) = TlsReloader::start(&pki.settings, metrics.clone()).unwrap();
@@ -84,7 +92,7 @@ impl Server {
             rate: None,
         };
         let clients = Clients::new(&bounds, ["example.org"]);
-        let listener = Listener::bind(limits, live.clone(), clients, metrics).unwrap();
+        let listener = Listener::bind(limits, live.clone(), clients, metrics, handshakes.clone()).unwrap();
         let (address, script) = (listener.local_addr(), Arc::new(Script::default()));
         let (trigger, shutdown) = Shutdown::new();
         let task = tokio::spawn(listener.serve(script.clone(), shutdown));
