@@ -304,9 +304,14 @@ impl Account {
         self.pools.inline.charge(spent);
     }
 
-    /// Counts `bytes` that the client has sent; how long to wait before more is read.
-    pub fn received(&self, bytes: usize) -> Duration {
+    /// Counts `bytes` that are read next of what the client sends; how long to wait before.
+    pub fn receives(&self, bytes: usize) -> Duration {
         self.inflow.count(bytes)
+    }
+
+    /// Takes back that `bytes` are read, which never came.
+    pub fn does_not_receive(&self, bytes: usize) {
+        self.inflow.take_back(bytes);
     }
 
     /// Whether another request of the client that is refused may write to the log: ten a second may.

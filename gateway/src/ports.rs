@@ -9,6 +9,9 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// How many connections the kernel keeps that have not been accepted.
 const BACKLOG: u32 = 1024;
+/// How many bytes the kernel keeps of what a client sends before it is read; it takes twice as many with its own. Without
+/// a limit it would keep megabytes of each connection, and receive them all in the time of a thread that reads some.
+const RECEIVE_BUFFER: u32 = 32 * 1024;
 
 /// Listens on `address`. The IPv6 address `[::]` is every address of the machine, those of IPv4 too; on a machine without
 /// IPv6 it is 0.0.0.0.
@@ -44,6 +47,8 @@ fn every_address(address: SocketAddr) -> io::Result<TcpListener> {
 fn bind(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
     // As the standard library does it: connections that are ending do not keep the port.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -58,8 +63,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use std::net::Ipv6Addr;
+    use std::time::Duration;
 
     use tokio::net::TcpStream;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -93,6 +100,21 @@ mod tests {
         assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.is_err());
         let taken = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn the_kernel_keeps_little_of_what_is_not_read() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, accepted) = (client.unwrap(), accepted.unwrap().0);
+        SockRef::from(&client).set_send_buffer_size(4096).unwrap();
+        let mut sent = 0;
+        // Until nothing more was taken for a while, which is longer than the kernel waits.
+        while timeout(Duration::from_secs(1), client.writable()).await.is_ok() {
+            sent += client.try_write(&[0; 4096]).unwrap_or_default();
+        }
+        assert!((32 << 10..256 << 10).contains(&sent), "{sent}");
+        drop(accepted);
     }
 
     #[test]

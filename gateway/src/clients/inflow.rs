@@ -34,13 +34,23 @@ impl Inflow {
         Self { nanos_per_kib, start: Instant::now(), even_at: AtomicU64::new(0) }
     }
 
-    /// Counts `bytes` that have arrived; how long to wait before more are read.
+    /// Counts `bytes` that are read next; how long to wait before.
     pub(super) fn count(&self, bytes: usize) -> Duration {
         if self.nanos_per_kib == 0 { Duration::ZERO } else { self.count_at(self.now(), bytes) }
     }
 
+    /// Takes back `bytes` that were counted and never came.
+    pub(super) fn take_back(&self, bytes: usize) {
+        let cost = self.cost(bytes);
+        self.even_at.update(Relaxed, Relaxed, |even_at| even_at.saturating_sub(cost));
+    }
+
+    fn cost(&self, bytes: usize) -> u64 {
+        (bytes as u64).saturating_mul(self.nanos_per_kib) / BYTES_PER_REQUEST
+    }
+
     fn count_at(&self, now: u64, bytes: usize) -> Duration {
-        let cost = (bytes as u64).saturating_mul(self.nanos_per_kib) / BYTES_PER_REQUEST;
+        let cost = self.cost(bytes);
         let add = |even_at: u64| even_at.max(now).saturating_add(cost);
         let before = self.even_at.update(Relaxed, Relaxed, add);
         Duration::from_nanos(add(before).saturating_sub(now).saturating_sub(AHEAD))
@@ -71,6 +81,8 @@ mod tests {
         assert_eq!(inflow.count_at(MILLISECOND, 10_240), Duration::from_millis(10));
         // Nobody saves for more than that.
         assert_eq!(inflow.count_at(60 * SECOND, 256_000 + 2048), Duration::from_millis(2));
+        inflow.take_back(1024);
+        assert_eq!(inflow.count_at(60 * SECOND, 0), Duration::from_millis(1));
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Activity {
     pub(super) fn watch<S: AsyncRead>(self: &Arc<Self>, stream: S, pace: Pace) -> Watched<S> {
         let sending = self.send();
         sending.asked();
-        Watched { stream: stream.take(AT_ONCE), pace, sending }
+        Watched { stream: stream.take(AT_ONCE as u64), pace, sending }
     }
 
     /// When the connection must be closed if nothing more happens; `None` while a request is handled and its answer read.
@@ -198,12 +198,12 @@ impl<S> Watched<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.pace.poll_allowed(cx));
+        let allowed = ready!(self.pace.poll_allowed(cx));
         let before = buffer.filled().len();
-        self.stream.set_limit(AT_ONCE);
+        self.stream.set_limit(allowed as u64);
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let arrived = buffer.filled().len() - before;
-        self.pace.count(arrived);
+        self.pace.read(arrived);
         if arrived > 0 {
             self.sending.activity.bytes_arrived();
         }

@@ -33,7 +33,7 @@ use super::socket::Socket;
 use super::standing::Standing;
 use super::turns::poll_gathered;
 use super::{Context, Handler, Peer, Phase};
-use crate::clients::{Admission, Exceeded};
+use crate::clients::{Account, Admission, Exceeded};
 use crate::identity::{ClientIdentity, IdentityError};
 
 /// The largest head of a request in bytes.
@@ -72,8 +72,9 @@ pub(super) async fn run<H: Handler>(
         Ok(stream) => stream,
         Err(None) => return,
         Err(Some(socket)) => {
+            let pace = Pace::new(context.clients.account(None));
             return tokio::select! {
-                () = refuse(socket) => {}
+                () = refuse(socket, pace) => {}
                 () = handshake.crowded_out() => {}
             };
         }
@@ -92,7 +93,7 @@ pub(super) async fn run<H: Handler>(
         Err(exceeded) => {
             report_no_place(&context, address, &identity, exceeded);
             return tokio::select! {
-                () = end_tls(stream) => {}
+                () = end_tls(stream, Pace::new(account)) => {}
                 () = handshake.crowded_out() => {}
             };
         }
@@ -135,7 +136,8 @@ async fn http1<H: Handler>(
         Patience { head: Some(limits.header_timeout), idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
-    let io = TokioIo::new(activity.watch(stream, Pace::new(peer.account.clone())));
+    let account = peer.account.clone();
+    let io = TokioIo::new(activity.watch(stream, Pace::new(account.clone())));
     let connection = http1::Builder::new()
         .max_header_size(usize::from(MAX_HEAD_BYTES))
         .max_buf_size(2 * usize::from(MAX_HEAD_BYTES))
@@ -144,7 +146,7 @@ async fn http1<H: Handler>(
         .serve_connection(io, service(&context, peer, &activity, OnDrain::SayClose));
     let life = Life::new(&activity, patience, standing, OnDrain::SayClose, limits.max_connection_age);
     drive(connection, &context, life, state).await;
-    bid_farewell(back).await;
+    bid_farewell(back, account).await;
 }
 
 async fn http2<H: Handler>(
@@ -158,7 +160,8 @@ async fn http2<H: Handler>(
     let patience = Patience { head: None, idle: limits.idle_timeout, write: limits.write_timeout };
     let activity = Activity::new();
     let (stream, back) = Lent::new(stream);
-    let io = TokioIo::new(activity.watch(stream, Pace::new(peer.account.clone())));
+    let account = peer.account.clone();
+    let io = TokioIo::new(activity.watch(stream, Pace::new(account.clone())));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::from(MAX_HEAD_BYTES))
@@ -170,13 +173,13 @@ async fn http2<H: Handler>(
         .serve_connection(io, service(&context, peer, &activity, OnDrain::GoAway));
     let life = Life::new(&activity, patience, standing, OnDrain::GoAway, limits.max_connection_age);
     drive(connection, &context, life, state).await;
-    bid_farewell(back).await;
+    bid_farewell(back, account).await;
 }
 
 /// Ends the stream that a connection, which is over, has given back.
-async fn bid_farewell(back: oneshot::Receiver<TlsStream<Socket>>) {
+async fn bid_farewell(back: oneshot::Receiver<TlsStream<Socket>>, account: Arc<Account>) {
     if let Ok(stream) = back.await {
-        end_tls(stream).await;
+        end_tls(stream, Pace::new(account)).await;
     }
 }
 

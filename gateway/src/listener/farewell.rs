@@ -3,6 +3,7 @@
 //! A socket that is closed over unread bytes is reset, and the reset overtakes what was sent before: an alert, or an
 //! answer that came before the request's body. So the sending side is closed first, and the rest is read for a while.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,32 +15,36 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use super::pace::{AT_ONCE, Pace};
 use super::socket::Socket;
-use super::turns::after_others;
 
 /// How long a client may go on sending to a connection whose other side is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Ends a TCP connection: closes the sending side, then reads until the client closes its own, for a second at most.
-pub(super) async fn end(mut stream: TcpStream) {
+/// Ends a TCP connection: closes the sending side, then reads at `pace` until the client closes its own, for a second at
+/// most.
+pub(super) async fn end(mut stream: TcpStream, pace: Pace) {
     // The client is gone or does not stop: there is nobody to report to.
-    let _ = timeout(LINGER, read_rest(&mut stream)).await;
+    let _ = timeout(LINGER, read_rest(&mut stream, pace)).await;
 }
 
-async fn read_rest(stream: &mut TcpStream) -> io::Result<()> {
+async fn read_rest(stream: &mut TcpStream, mut pace: Pace) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut rest = vec![0; 16 * 1024];
-    while stream.read(&mut rest).await? > 0 {
-        // A client may send as fast as this reads.
-        after_others().await;
+    let mut rest = vec![0; AT_ONCE];
+    loop {
+        let allowed = poll_fn(|cx| pace.poll_allowed(cx)).await;
+        let read = stream.read(rest.get_mut(..allowed).unwrap_or_default()).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        pace.read(read);
     }
-    Ok(())
 }
 
 /// Ends a TLS connection in the same way, with TLS's own end (`close_notify`) first.
-pub(super) async fn end_tls(mut stream: TlsStream<Socket>) {
+pub(super) async fn end_tls(mut stream: TlsStream<Socket>, pace: Pace) {
     let _ = timeout(LINGER, stream.shutdown()).await;
-    end(stream.into_inner().0.into_inner()).await;
+    end(stream.into_inner().0.into_inner(), pace).await;
 }
 
 /// A stream that goes back to its lender when its borrower drops it.
@@ -102,5 +107,43 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Lent<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::clients::Account;
+    use crate::clients::testing::clients_with_rate;
+    use crate::ports;
+
+    /// How much a client that goes on sending gets rid of until its connection, which is over, is closed.
+    async fn sent_after_the_end(account: &Arc<Account>) -> usize {
+        let listener = ports::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (mut client, server) = (client.unwrap(), accepted.unwrap().0);
+        SockRef::from(&client).set_send_buffer_size(4096).unwrap();
+        let ending = tokio::spawn(end(server, Pace::new(account.clone())));
+        let mut sent = 0;
+        while client.write_all(&[0; 4096]).await.is_ok() {
+            sent += 4096;
+        }
+        ending.await.unwrap();
+        sent
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_the_end_is_read_at_the_client_s_rate() {
+        let account = clients_with_rate(NonZeroU32::new(256)).account(None);
+        // 64 KiB ahead, 256 KiB in the second, and what the kernel keeps.
+        let sent = sent_after_the_end(&account).await;
+        assert!((64 << 10..512 << 10).contains(&sent), "{sent}");
     }
 }

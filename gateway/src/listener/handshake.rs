@@ -17,6 +17,7 @@ use super::Context;
 use super::authorities::noting;
 use super::farewell::end;
 use super::outcome::Outcome;
+use super::pace::Pace;
 use super::socket::Socket;
 use crate::clients::threads;
 use crate::priority::yield_to_requests;
@@ -81,6 +82,6 @@ fn run_on<T: Send + 'static>(threads: &Handle, work: impl Future<Output = T> + S
 
 /// Sends the alert of a handshake that failed, and ends the connection. The client may have sent a request already, as
 /// TLS 1.3 lets it.
-pub(super) async fn refuse(socket: Socket) {
-    end(socket.send_alert().await).await;
+pub(super) async fn refuse(socket: Socket, pace: Pace) {
+    end(socket.send_alert().await, pace).await;
 }

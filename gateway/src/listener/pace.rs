@@ -10,52 +10,54 @@ use crate::clients::Account;
 
 /// How many bytes are read before other tasks are polled. As frames of the smallest size they take some hundred
 /// microseconds.
-pub(super) const AT_ONCE: u64 = 4 * 1024;
+pub(super) const AT_ONCE: usize = 4 * 1024;
 
-/// How fast one connection is read: its bytes count to the client's account.
+/// How fast one connection is read: its bytes count to the client's account. They are counted before they are read, so
+/// that the connections of a client wait in order, each until its time.
 #[derive(Debug)]
 pub(super) struct Pace {
     account: Arc<Account>,
-    /// How much was read since other tasks were polled.
-    at_once: u64,
+    /// What was counted and not read yet.
+    ahead: usize,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pace {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        let mut pace = Self { account, at_once: 0, pause: None };
-        pace.await_share(0);
+        let mut pace = Self { account, ahead: 0, pause: None };
+        pace.count_next();
         pace
     }
 
-    /// Waits until more may be read.
-    pub(super) fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(pause) = &mut self.pause {
+    /// Waits until up to [`AT_ONCE`] bytes may be read; how many.
+    pub(super) fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
-            // Another connection of the client may have been quicker.
-            self.await_share(0);
+            self.pause = None;
         }
-        if self.at_once >= AT_ONCE {
-            self.at_once = 0;
+        if self.ahead == 0 {
+            self.count_next();
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(())
+        Poll::Ready(self.ahead)
     }
 
-    /// Counts what was read: nothing if there was nothing to read.
-    pub(super) fn count(&mut self, bytes: usize) {
-        if bytes == 0 {
-            self.at_once = 0;
-            return;
-        }
-        self.at_once += bytes as u64;
-        self.await_share(bytes);
+    /// Notes what was read, no more than [`Pace::poll_allowed`] said.
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.ahead = self.ahead.saturating_sub(bytes);
     }
 
-    fn await_share(&mut self, bytes: usize) {
-        let wait = self.account.received(bytes);
+    fn count_next(&mut self) {
+        self.ahead = AT_ONCE;
+        let wait = self.account.receives(AT_ONCE);
         self.pause = (!wait.is_zero()).then(|| Box::pin(sleep(wait)));
+    }
+}
+
+impl Drop for Pace {
+    fn drop(&mut self) {
+        self.account.does_not_receive(self.ahead);
     }
 }
 
@@ -63,6 +65,7 @@ impl Pace {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::future::poll_fn;
     use std::num::NonZeroU32;
     use std::time::Duration;
 
@@ -93,6 +96,37 @@ mod tests {
         let took = first.max(second);
         // 1,000 KiB a second, but for those ahead.
         assert!(took > whole * 3 / 4 && took < whole, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connections_of_a_client_wait_in_order_each_until_its_time() {
+        let account = clients_with_rate(NonZeroU32::new(1000)).account(None);
+        account.receives(256_000);
+        let began = Instant::now();
+        let paces = [Pace::new(account.clone()), Pace::new(account.clone()), Pace::new(account.clone())];
+        let mut times = Vec::new();
+        for mut pace in paces {
+            assert_eq!(poll_fn(|cx| pace.poll_allowed(cx)).await, AT_ONCE);
+            times.push(began.elapsed().as_millis());
+            pace.read(AT_ONCE);
+        }
+        // 4 KiB each, at 1,000 KiB a second. A timer ends up to a millisecond late.
+        assert!(
+            (4..=5).contains(&times[0]) && (8..=9).contains(&times[1]) && (12..=13).contains(&times[2]),
+            "{times:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_gives_back_what_it_did_not_read() {
+        let account = clients_with_rate(NonZeroU32::new(1000)).account(None);
+        account.receives(256_000);
+        for _ in 0..1000 {
+            let mut pace = Pace::new(account.clone());
+            pace.read(1);
+        }
+        // 1,000 bytes, and not a thousand times as many as are read at once.
+        assert!(account.receives(0) <= Duration::from_millis(1));
     }
 
     #[tokio::test]

@@ -1,14 +1,7 @@
 //! Turns of the processor for connections that take much of it, so that requests of others are answered in between.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-
-/// Puts the running task behind all that are ready. Tokio's `yield_now` may let many more pass.
-pub(super) async fn after_others() {
-    let mut has_yielded = false;
-    poll_fn(|cx| yield_once(&mut has_yielded, cx)).await;
-}
 
 /// Yields at every second call.
 fn yield_once(has_yielded: &mut bool, cx: &Context<'_>) -> Poll<()> {
