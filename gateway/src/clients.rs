@@ -309,8 +309,8 @@ impl Account {
         self.inflow.count(bytes)
     }
 
-    /// Takes back that `bytes` are read, which never came.
-    pub fn does_not_receive(&self, bytes: usize) {
+    /// Takes back the count of `bytes` that did not come.
+    pub fn gives_back(&self, bytes: usize) {
         self.inflow.take_back(bytes);
     }
 

@@ -149,7 +149,7 @@ pub struct Listener {
 
 impl Listener {
     /// Binds the port, for connections by the certificates in `live`. They wait in the kernel's queue until [`Listener::serve`].
-    /// The threads of [`handshake_threads`] must outlive them.
+    /// The threads of [`handshake_threads`] must outlive the connections.
     pub fn bind(
         limits: &config::Listen,
         live: LiveTls,

@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// How many connections the kernel keeps that have not been accepted.
 const BACKLOG: u32 = 1024;
-/// How many bytes the kernel keeps of what a client sends before it is read; it takes twice as many with its own. Without
-/// a limit it would keep megabytes of each connection, and receive them all in the time of a thread that reads some.
+/// How many bytes the kernel keeps of what a client sends before it is read; with its own overhead twice as many. Without a
+/// limit it would keep megabytes of each connection, and take them in on the thread that reads a few.
 const RECEIVE_BUFFER: u32 = 32 * 1024;
 
 /// Listens on `address`. The IPv6 address `[::]` is every address of the machine, those of IPv4 too; on a machine without

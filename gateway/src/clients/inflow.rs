@@ -23,7 +23,7 @@ pub(super) struct Inflow {
     /// Nanoseconds for 1,024 bytes; 0 where the rate is not limited.
     nanos_per_kib: u64,
     start: Instant,
-    /// When all bytes so far would have arrived at the client's rate, in nanoseconds since `start`.
+    /// When all bytes counted so far would have arrived at the client's rate, in nanoseconds since `start`.
     even_at: AtomicU64,
 }
 
@@ -39,8 +39,11 @@ impl Inflow {
         if self.nanos_per_kib == 0 { Duration::ZERO } else { self.count_at(self.now(), bytes) }
     }
 
-    /// Takes back `bytes` that were counted and never came.
+    /// Takes back the count of `bytes` that did not come.
     pub(super) fn take_back(&self, bytes: usize) {
+        if bytes == 0 || self.nanos_per_kib == 0 {
+            return;
+        }
         let cost = self.cost(bytes);
         self.even_at.update(Relaxed, Relaxed, |even_at| even_at.saturating_sub(cost));
     }

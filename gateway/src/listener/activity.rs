@@ -204,6 +204,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let arrived = buffer.filled().len() - before;
         self.pace.read(arrived);
+        if result.is_pending() {
+            self.pace.nothing();
+        }
         if arrived > 0 {
             self.sending.activity.bytes_arrived();
         }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -28,16 +28,27 @@ pub(super) async fn end(mut stream: TcpStream, pace: Pace) {
     let _ = timeout(LINGER, read_rest(&mut stream, pace)).await;
 }
 
-async fn read_rest(stream: &mut TcpStream, mut pace: Pace) -> io::Result<()> {
+async fn read_rest(stream: &mut TcpStream, pace: Pace) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut rest = vec![0; AT_ONCE];
+    let (mut rest, mut pace) = (vec![0; AT_ONCE], pace);
+    while read_some(stream, &mut pace, &mut rest).await? > 0 {}
+    Ok(())
+}
+
+/// Waits for bytes, and reads up to [`AT_ONCE`] of them at `pace` into `buffer`, which has room for so many.
+pub(super) async fn read_some(stream: &TcpStream, pace: &mut Pace, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
+        // Only what is there waits for its time.
+        stream.readable().await?;
         let allowed = poll_fn(|cx| pace.poll_allowed(cx)).await;
-        let read = stream.read(rest.get_mut(..allowed).unwrap_or_default()).await?;
-        if read == 0 {
-            return Ok(());
+        match stream.try_read(buffer.get_mut(..allowed).unwrap_or_default()) {
+            Ok(read) => {
+                pace.read(read);
+                return Ok(read);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pace.nothing(),
+            Err(error) => return Err(error),
         }
-        pace.read(read);
     }
 }
 

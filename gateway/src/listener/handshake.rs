@@ -45,8 +45,9 @@ pub(super) async fn accept<H>(
     let Context { metrics, limits, handshake_threads, .. } = context;
     let limit = limits.handshake_timeout;
     let handshake = async {
-        // A client that sends nothing needs no thread. An error shows when the socket is read.
-        let _ = stream.readable().await;
+        // A client that sends nothing needs no thread. Tokio takes a new socket for readable, so this reads; an error shows
+        // again when the handshake does.
+        let _ = stream.peek(&mut [0]).await;
         // Boxed, since it is moved several times.
         let handshake = Box::pin(TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible());
         run_on(handshake_threads, noting(handshake)).await
@@ -82,6 +83,7 @@ fn run_on<T: Send + 'static>(threads: &Handle, work: impl Future<Output = T> + S
 
 /// Sends the alert of a handshake that failed, and ends the connection. The client may have sent a request already, as
 /// TLS 1.3 lets it.
-pub(super) async fn refuse(socket: Socket, pace: Pace) {
-    end(socket.send_alert().await, pace).await;
+pub(super) async fn refuse(socket: Socket, mut pace: Pace) {
+    let stream = socket.send_alert(&mut pace).await;
+    end(stream, pace).await;
 }

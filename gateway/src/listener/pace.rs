@@ -1,5 +1,6 @@
 //! Reads a client no faster than its share allows, and not for long at once.
 
+use std::mem::{replace, take};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,25 +21,29 @@ pub(super) struct Pace {
     /// What was counted and not read yet.
     ahead: usize,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Whether other tasks are polled before more is read.
+    yields: bool,
 }
 
 impl Pace {
     pub(super) fn new(account: Arc<Account>) -> Self {
-        let mut pace = Self { account, ahead: 0, pause: None };
-        pace.count_next();
-        pace
+        Self { account, ahead: 0, pause: None, yields: false }
     }
 
-    /// Waits until up to [`AT_ONCE`] bytes may be read; how many.
+    /// Waits until up to [`AT_ONCE`] bytes may be read; how many. [`Pace::read`] or [`Pace::nothing`] is called next.
     pub(super) fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        if self.ahead == 0 {
+            let wait = self.account.receives(AT_ONCE);
+            self.ahead = AT_ONCE;
+            self.pause = (!wait.is_zero()).then(|| Box::pin(sleep(wait)));
+            if replace(&mut self.yields, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
-        }
-        if self.ahead == 0 {
-            self.count_next();
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
         }
         Poll::Ready(self.ahead)
     }
@@ -48,16 +53,16 @@ impl Pace {
         self.ahead = self.ahead.saturating_sub(bytes);
     }
 
-    fn count_next(&mut self) {
-        self.ahead = AT_ONCE;
-        let wait = self.account.receives(AT_ONCE);
-        self.pause = (!wait.is_zero()).then(|| Box::pin(sleep(wait)));
+    /// Notes that there was nothing to read: nobody else waits for what is not there.
+    pub(super) fn nothing(&mut self) {
+        self.account.gives_back(take(&mut self.ahead));
+        self.yields = false;
     }
 }
 
 impl Drop for Pace {
     fn drop(&mut self) {
-        self.account.does_not_receive(self.ahead);
+        self.nothing();
     }
 }
 
@@ -67,6 +72,7 @@ mod tests {
 
     use std::future::poll_fn;
     use std::num::NonZeroU32;
+    use std::task::Waker;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
@@ -103,7 +109,9 @@ mod tests {
         let account = clients_with_rate(NonZeroU32::new(1000)).account(None);
         account.receives(256_000);
         let began = Instant::now();
-        let paces = [Pace::new(account.clone()), Pace::new(account.clone()), Pace::new(account.clone())];
+        let mut paces = [Pace::new(account.clone()), Pace::new(account.clone()), Pace::new(account.clone())];
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(paces.iter_mut().all(|pace| pace.poll_allowed(&mut context).is_pending()));
         let mut times = Vec::new();
         for mut pace in paces {
             assert_eq!(poll_fn(|cx| pace.poll_allowed(cx)).await, AT_ONCE);
@@ -118,15 +126,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_gives_back_what_it_did_not_read() {
-        let account = clients_with_rate(NonZeroU32::new(1000)).account(None);
-        account.receives(256_000);
+    async fn connections_that_send_nothing_take_nothing_of_their_client_s_share() {
+        let account = clients_with_rate(NonZeroU32::new(100)).account(None);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut idle = Vec::new();
         for _ in 0..1000 {
             let mut pace = Pace::new(account.clone());
+            assert_eq!(pace.poll_allowed(&mut context), Poll::Ready(AT_ONCE));
+            pace.nothing();
+            idle.push(pace);
+        }
+        for pace in &mut idle {
+            assert_eq!(pace.poll_allowed(&mut context), Poll::Ready(AT_ONCE));
             pace.read(1);
+            pace.nothing();
         }
         // 1,000 bytes, and not a thousand times as many as are read at once.
-        assert!(account.receives(0) <= Duration::from_millis(1));
+        drop(idle);
+        assert_eq!(account.receives(60 << 10), Duration::ZERO);
     }
 
     #[tokio::test]

@@ -10,9 +10,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::farewell::read_some;
+use super::pace::{AT_ONCE, Pace};
 
 /// A client that sends nothing for so long has sent its request: longer than it takes to begin one.
 const QUIET: Duration = Duration::from_millis(50);
@@ -40,11 +43,13 @@ impl Socket {
         self.is_handshaking = false;
     }
 
-    /// Sends the alert of a handshake that failed, once the client is quiet; the socket.
-    pub(super) async fn send_alert(mut self) -> TcpStream {
+    /// Sends the alert of a handshake that failed, once the client, which is read at `pace`, is quiet; the socket.
+    pub(super) async fn send_alert(mut self, pace: &mut Pace) -> TcpStream {
         if !self.alert.is_empty() {
-            let mut sink = vec![0; 16 * 1024];
-            let quiet = async { while matches!(timeout(QUIET, self.stream.read(&mut sink)).await, Ok(Ok(1..))) {} };
+            let mut sink = vec![0; AT_ONCE];
+            let quiet = async {
+                while matches!(timeout(QUIET, read_some(&self.stream, pace, &mut sink)).await, Ok(Ok(1..))) {}
+            };
             let _ = timeout(ALERT_WITHIN, quiet).await;
             // A client that is gone needs none.
             let _ = timeout(ALERT_WITHIN, self.stream.write_all(&self.alert)).await;
