@@ -38,7 +38,7 @@ use hyper::{Request, Response};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -121,6 +121,8 @@ struct Context<H> {
     logs: Arc<Logs>,
     clients: Clients,
     handshake_threads: Handle,
+    /// Places on these threads: what is cancelled there is dropped only when one of them comes to it.
+    handshaking: Arc<Semaphore>,
     /// Closed when the last connection and the last request have let go of the context.
     _alive: mpsc::Sender<Infallible>,
 }
@@ -188,6 +190,7 @@ impl Listener {
             logs: self.logs.clone(),
             clients: self.clients.clone(),
             handshake_threads: self.handshake_threads.clone(),
+            handshaking: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             _alive: alive,
         });
         let mut connections = JoinSet::new();

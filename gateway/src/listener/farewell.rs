@@ -126,22 +126,24 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::num::NonZeroU32;
-    use std::sync::Arc;
 
     use socket2::SockRef;
 
     use super::*;
-    use crate::clients::Account;
     use crate::clients::testing::clients_with_rate;
+    use crate::listener::handshake::refuse;
     use crate::ports;
 
-    /// How much a client that goes on sending gets rid of until its connection, which is over, is closed.
-    async fn sent_after_the_end(account: &Arc<Account>) -> usize {
+    /// How much a client that goes on sending gets rid of until its connection is closed by what `ends` makes of it.
+    async fn sent_until<F>(ends: impl FnOnce(TcpStream) -> F) -> usize
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = ports::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (mut client, server) = (client.unwrap(), accepted.unwrap().0);
         SockRef::from(&client).set_send_buffer_size(4096).unwrap();
-        let ending = tokio::spawn(end(server, Pace::new(account.clone())));
+        let ending = tokio::spawn(ends(server));
         let mut sent = 0;
         while client.write_all(&[0; 4096]).await.is_ok() {
             sent += 4096;
@@ -150,11 +152,28 @@ mod tests {
         sent
     }
 
+    /// Of a client that may send 64 KiB ahead, and 256 KiB a second.
+    fn pace() -> Pace {
+        Pace::new(clients_with_rate(NonZeroU32::new(256)).account(None))
+    }
+
     #[tokio::test]
     async fn what_comes_after_the_end_is_read_at_the_client_s_rate() {
-        let account = clients_with_rate(NonZeroU32::new(256)).account(None);
-        // 64 KiB ahead, 256 KiB in the second, and what the kernel keeps.
-        let sent = sent_after_the_end(&account).await;
+        // For a second; the kernel keeps some.
+        let sent = sent_until(|server| end(server, pace())).await;
         assert!((64 << 10..512 << 10).contains(&sent), "{sent}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_refused_and_goes_on_sending_is_read_at_its_rate() {
+        let alert = [&[0x17, 3, 3, 0, 19][..], &[0; 19]].concat();
+        // For a second until its alert, and for another one.
+        let sent = sent_until(|server| async move {
+            let mut socket = Socket::new(server);
+            socket.write_all(&alert).await.unwrap();
+            refuse(socket, pace()).await;
+        })
+        .await;
+        assert!((64 << 10..1 << 20).contains(&sent), "{sent}");
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn accept<H>(
     stream: TcpStream,
     peer: SocketAddr,
 ) -> Result<TlsStream<Socket>, Option<Socket>> {
-    let Context { metrics, limits, handshake_threads, .. } = context;
+    let Context { metrics, limits, handshake_threads, handshaking, .. } = context;
     let limit = limits.handshake_timeout;
     let handshake = async {
         // A client that sends nothing needs no thread. Tokio takes a new socket for readable, so this reads; an error shows
@@ -50,7 +50,13 @@ pub(super) async fn accept<H>(
         let _ = stream.peek(&mut [0]).await;
         // Boxed, since it is moved several times.
         let handshake = Box::pin(TlsAcceptor::from(config).accept(Socket::new(stream)).into_fallible());
-        run_on(handshake_threads, noting(handshake)).await
+        // It is never closed.
+        let place = handshaking.clone().acquire_owned().await;
+        let handshake = async move {
+            let _place = place;
+            noting(handshake).await
+        };
+        run_on(handshake_threads, handshake).await
     };
     let (outcome, cause, stream) = match timeout(limit, handshake).await {
         Ok((Ok(mut stream), _)) => {
