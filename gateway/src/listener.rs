@@ -11,6 +11,7 @@ mod authorities;
 mod body;
 mod connection;
 mod farewell;
+mod gathering;
 mod handshake;
 mod handshakes;
 mod live;
@@ -23,7 +24,6 @@ mod socket;
 mod standing;
 mod succession;
 mod tls;
-mod turns;
 
 use std::convert::Infallible;
 use std::future::Future;

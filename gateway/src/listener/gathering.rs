@@ -1,4 +1,4 @@
-//! Turns of the processor for connections that take much of it, so that requests of others are answered in between.
+//! Sends what several requests of one connection answer at the same time together.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
